@@ -1,0 +1,54 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Passes of the CPU backend.
+
+#ifndef WEFT_CODEGEN_CPU_PASSES_TD
+#define WEFT_CODEGEN_CPU_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def LowerTilesPass : Pass<"weft-cpu-lower-tiles", "mlir::ModuleOp"> {
+  let summary = "lowers tile steps to loops over vectors";
+  let description = [{
+    Before: functions of tile steps on buffers.
+
+    After: loops of arith, math, memref, scf and vector ops. The products are register tiles
+    of `lanes`-wide accumulators, scores and weights stay in the scratch buffer,
+    exponentials are polynomials, and a predicate is evaluated on `lanes` keys
+    at a time. No op works on single elements of a tile.
+
+    Example: test/codegen/cpu/lower-tiles.mlir.
+  }];
+  let options = [
+    Option<"lanes", "lanes", "int64_t", "16", "f32 lanes of a vector register: 16 or 8">,
+    Option<"scalef", "scalef", "bool", "true", "use AVX-512's scalef to apply the exponent">,
+  ];
+  let statistics = [
+    Statistic<"numSteps", "steps-lowered", "tile steps lowered">,
+  ];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::memref::MemRefDialect",
+                           "mlir::scf::SCFDialect", "mlir::vector::VectorDialect",
+                           "mlir::x86vector::X86VectorDialect"];
+}
+
+def AddEntryPointsPass : Pass<"weft-cpu-add-entry-points", "mlir::ModuleOp"> {
+  let summary = "adds entry points that read their arguments from 8-byte slots";
+  let description = [{
+    Before: functions NAME.pack and NAME.attend in the LLVM dialect, with one
+    scalar or pointer per argument.
+
+    After: also `weft_NAME_pack(ptr)` and `weft_NAME_attend(ptr)`, which load
+    argument i from byte 8 i of their operand, so that one C signature calls
+    every kernel. The bodies are inlined into them.
+
+    Example: test/codegen/cpu/add-entry-points.mlir.
+  }];
+  let statistics = [
+    Statistic<"numEntryPoints", "entry-points", "entry points added">,
+  ];
+  let dependentDialects = ["mlir::LLVM::LLVMDialect"];
+}
+
+#endif // WEFT_CODEGEN_CPU_PASSES_TD

@@ -1,0 +1,124 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Register-tiled products: scores and accumulation.
+
+#include "codegen/CPU/TileEmitter.h"
+
+using namespace mlir;
+using namespace weft;
+
+namespace {
+
+/// Emits `C[i][j] (+)= sum_k A[i][k] B[k][j]` tile by tile, each tile's accumulators held in registers over the whole
+/// sum. In pairs, A and B hold two consecutive k side by side and one instruction sums their products.
+class Product {
+public:
+  Product(TileEmitter &e, Value a, Value b, Value c)
+      : e(e), a(a), bTile(b), c(c), pairs(cast<MemRefType>(a.getType()).getElementType().isBF16()),
+        tileRows(e.target.lanes == 16 ? 8 : 4) {}
+
+  /// Initial accumulators of row `i` (nullptr: zero). Called per register tile.
+  using Scale = llvm::function_ref<Value(Value)>;
+
+  /// One column strip of `strip` vectors at column j: all rows.
+  void emitStrip(Value rows, Value steps, Value j, int64_t strip, Scale scale) {
+    e.loop(e.index(0), rows, tileRows, [&](Value i) { emitTile(i, j, strip, steps, scale); });
+  }
+
+  /// Terms of the sum that one step takes.
+  int64_t termsPerStep() const { return pairs ? 2 : 1; }
+
+private:
+  static constexpr int64_t unroll = 2;
+
+  Value columnOf(Value j, int64_t vector) { return e.add(j, vector * e.target.lanes); }
+
+  void emitTile(Value i, Value j, int64_t strip, Value steps, Scale scale) {
+    SmallVector<Value> accumulators;
+    for (int64_t row = 0; row < tileRows; ++row) {
+      Value at = e.add(i, row);
+      Value factor = scale ? scale(at) : Value();
+      for (int64_t vector = 0; vector < strip; ++vector)
+        accumulators.push_back(initial(at, columnOf(j, vector), factor));
+    }
+    accumulators = e.loop(e.index(0), steps, unroll, accumulators, [&](Value k, SmallVector<Value> sums) {
+      for (int64_t u = 0; u < unroll; ++u)
+        step(i, j, strip, e.add(k, u), sums);
+      return sums;
+    });
+    for (int64_t row = 0; row < tileRows; ++row)
+      for (int64_t vector = 0; vector < strip; ++vector)
+        e.store(accumulators[row * strip + vector], c, {e.add(i, row), columnOf(j, vector)});
+  }
+
+  Value initial(Value row, Value column, Value factor) {
+    if (!factor)
+      return e.splat(0.0);
+    return arith::MulFOp::create(e.b, e.load(e.floats(), c, {row, column}), factor);
+  }
+
+  void step(Value i, Value j, int64_t strip, Value k, MutableArrayRef<Value> sums) {
+    Type element = cast<MemRefType>(bTile.getType()).getElementType();
+    VectorType type = e.vector(e.target.lanes * termsPerStep(), element);
+    SmallVector<Value> columns;
+    for (int64_t vector = 0; vector < strip; ++vector) {
+      Value column = columnOf(j, vector);
+      columns.push_back(e.load(type, bTile, {k, pairs ? e.mul(column, e.index(2)) : column}));
+    }
+    for (int64_t row = 0; row < tileRows; ++row) {
+      Value factor = broadcastTerm(e.add(i, row), k);
+      for (int64_t vector = 0; vector < strip; ++vector) {
+        Value &sum = sums[row * strip + vector];
+        sum = pairs ? Value(x86vector::DotBF16Op::create(e.b, sum.getType(), sum, factor, columns[vector]))
+                    : e.fma(factor, columns[vector], sum);
+      }
+    }
+  }
+
+  /// A[i][k], or the pair at k, in every lane.
+  Value broadcastTerm(Value i, Value k) {
+    if (!pairs)
+      return e.broadcast(e.loadScalar(a, {i, k}));
+    Value pair = e.load(e.vector(2, e.b.getBF16Type()), a, {i, e.mul(k, e.index(2))});
+    Value bits = vector::BitCastOp::create(e.b, e.vector(1, e.b.getI32Type()), pair);
+    Value all = e.broadcast(vector::ExtractOp::create(e.b, bits, 0));
+    return vector::BitCastOp::create(e.b, e.vector(2 * e.target.lanes, e.b.getBF16Type()), all);
+  }
+
+  TileEmitter &e;
+  Value a, bTile, c;
+  bool pairs;
+  int64_t tileRows;
+};
+
+constexpr int64_t kStrip = 2;
+
+} // namespace
+
+void weft::lowerScores(ScoresOp op, TileTarget target) {
+  TileEmitter e(op, target);
+  Product product(e, op.getQuery(), op.getKey(), op.getScores());
+  int64_t depth = cast<MemRefType>(op.getQuery().getType()).getDimSize(1);
+  Value steps = e.index(depth / product.termsPerStep());
+  e.loop(e.index(0), e.alignUp(op.getColumns(), 32), kStrip * target.lanes,
+         [&](Value j) { product.emitStrip(op.getRows(), steps, j, kStrip, nullptr); });
+  op.erase();
+}
+
+void weft::lowerAccumulate(AccumulateOp op, TileTarget target) {
+  TileEmitter e(op, target);
+  Product product(e, op.getWeights(), op.getValue(), op.getAccumulator());
+  int64_t width = cast<MemRefType>(op.getAccumulator().getType()).getDimSize(1);
+  Value padded = e.alignUp(op.getColumns(), 32);
+  Value steps = arith::ShRUIOp::create(e.b, padded, e.index(product.termsPerStep() - 1));
+  auto scale = [&](Value row) { return e.broadcast(e.loadScalar(op.getCorrection(), {row})); };
+  int64_t vectors = width / target.lanes, wide = vectors / kStrip * kStrip;
+  if (wide)
+    e.loop(e.index(0), e.index(wide * target.lanes), kStrip * target.lanes,
+           [&](Value j) { product.emitStrip(op.getRows(), steps, j, kStrip, scale); });
+  if (wide != vectors)
+    product.emitStrip(op.getRows(), steps, e.index(wide * target.lanes), vectors - wide, scale);
+  op.erase();
+}

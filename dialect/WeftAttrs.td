@@ -1,0 +1,115 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Attributes: the token grid, the memory order and block lists.
+
+#ifndef WEFT_DIALECT_WEFTATTRS_TD
+#define WEFT_DIALECT_WEFTATTRS_TD
+
+include "dialect/WeftDialect.td"
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+
+class Weft_Attr<string name, string attrMnemonic> : AttrDef<Weft_Dialect, name> {
+  let mnemonic = attrMnemonic;
+  let genMnemonicAlias = 1;
+}
+
+def Weft_GridAttr : Weft_Attr<"Grid", "grid"> {
+  let summary = "the tokens of one sequence: a t x h x w box of video tokens and a run of text tokens";
+  let description = [{
+    Video tokens are in raster order, t slowest and w fastest. `text` tokens
+    stand after them, or before them if so said.
+
+    ```mlir
+    #weft.grid<13x30x45>
+    #weft.grid<13x30x45, text = 226>
+    #weft.grid<13x30x45, text = 226 before>
+    ```
+
+    Constraints:
+    - (C1) t, h and w are at least 1.
+    - (C2) text is at least 0.
+    - (C3) the sequence has fewer than 2^20 tokens.
+  }];
+  let parameters = (ins "int64_t":$t, "int64_t":$h, "int64_t":$w,
+                        "int64_t":$text, "bool":$textFirst);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    int64_t getVideoTokens() const { return getT() * getH() * getW(); }
+    int64_t getTokens() const { return getVideoTokens() + getText(); }
+    /// Sequence position of the first video token.
+    int64_t getVideoBegin() const { return getTextFirst() ? getText() : 0; }
+    /// Sequence position of the first text token.
+    int64_t getTextBegin() const { return getTextFirst() ? 0 : getVideoTokens(); }
+  }];
+}
+
+def Weft_OrderAttr : Weft_Attr<"Order", "order"> {
+  let constBuilderCall = "$0";
+  let summary = "the memory order in which tokens are cut into blocks";
+  let description = [{
+    `raster` keeps the sequence as it is. `tiles = TxHxW` walks the video tokens
+    box by box, boxes in raster order and clipped at the grid's end; text tokens
+    stay where they are. `tiles` alone leaves the box to `weft-choose-tiles`.
+
+    ```mlir
+    #weft.order<raster>
+    #weft.order<tiles>
+    #weft.order<tiles = 2x8x8>
+    ```
+
+    Constraints:
+    - (C1) a tile's sizes are at least 1 and their product is at most 256.
+  }];
+  let parameters = (ins "bool":$tiled, "int64_t":$t, "int64_t":$h, "int64_t":$w);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    static constexpr int64_t kMaxTileVolume = 256;
+    static OrderAttr getRaster(mlir::MLIRContext *context) { return get(context, false, 0, 0, 0); }
+    static OrderAttr getChosenTiles(mlir::MLIRContext *context) { return get(context, true, 0, 0, 0); }
+    /// Whether the box is still to be chosen.
+    bool isOpen() const { return getTiled() && getT() == 0; }
+    int64_t getVolume() const { return getT() * getH() * getW(); }
+  }];
+}
+
+def Weft_BlockListsAttr : Weft_Attr<"BlockLists", "block_lists"> {
+  let summary = "which key blocks each query block visits";
+  let description = [{
+    Compressed rows: query block i of list set l visits
+    `entries[offsets[l][i]] .. entries[offsets[l][i + 1] - 1]`, in ascending
+    order of the key block. An entry is `key_block * 2 + partial`. There is one
+    list set for all heads, or one per head.
+
+    ```mlir
+    #weft.block_lists<offsets = dense<[[0, 1, 3]]> : tensor<1x3xi32>, entries = dense<[0, 1, 2]> : tensor<3xi32>>
+    ```
+
+    Constraints:
+    - (C1) offsets is a 2-D and entries a 1-D tensor of i32.
+    - (C2) offsets start at 0, never fall, and end at the number of entries.
+    - (C3) the key blocks of a row ascend strictly.
+  }];
+  let parameters = (ins "mlir::DenseIntElementsAttr":$offsets,
+                        "mlir::DenseIntElementsAttr":$entries);
+  let assemblyFormat = "`<` `offsets` `=` $offsets `,` `entries` `=` $entries `>`";
+  let genVerifyDecl = 1;
+}
+
+def Weft_Layout : I32EnumAttr<"Layout", "how a tile of rows lies in its buffer", [
+    I32EnumAttrCase<"Rows", 0, "rows">,
+    I32EnumAttrCase<"Columns", 1, "columns">,
+    I32EnumAttrCase<"RowPairs", 2, "row_pairs">,
+    I32EnumAttrCase<"ColumnPairs", 3, "column_pairs">]> {
+  let cppNamespace = "::weft";
+  let genSpecializedAttr = 0;
+}
+def Weft_LayoutAttr : EnumAttr<Weft_Dialect, Weft_Layout, "layout"> {
+  let assemblyFormat = "$value";
+}
+
+#endif // WEFT_DIALECT_WEFTATTRS_TD

@@ -1,0 +1,9 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// All ops of the dialect, for the op generator.
+
+include "dialect/WeftPlanOps.td"
+include "dialect/WeftProgramOps.td"
+include "dialect/WeftTileOps.td"

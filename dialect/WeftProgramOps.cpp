@@ -1,0 +1,131 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Verifiers and folds of masks and attention.
+
+#include "dialect/WeftProgramOps.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/PatternMatch.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace weft;
+
+static std::optional<bool> getConstant(Attribute attribute) {
+  if (auto value = dyn_cast_or_null<BoolAttr>(attribute))
+    return value.getValue();
+  return std::nullopt;
+}
+
+OpFoldResult ConstantMaskOp::fold(FoldAdaptor) { return getValueAttr(); }
+
+OpFoldResult MaskAndOp::fold(FoldAdaptor adaptor) {
+  if (getLhs() == getRhs())
+    return getLhs();
+  for (auto [attribute, other] : {std::pair(adaptor.getLhs(), getRhs()), {adaptor.getRhs(), getLhs()}})
+    if (std::optional<bool> value = getConstant(attribute))
+      return *value ? OpFoldResult(other) : OpFoldResult(attribute);
+  return {};
+}
+
+OpFoldResult MaskOrOp::fold(FoldAdaptor adaptor) {
+  if (getLhs() == getRhs())
+    return getLhs();
+  for (auto [attribute, other] : {std::pair(adaptor.getLhs(), getRhs()), {adaptor.getRhs(), getLhs()}})
+    if (std::optional<bool> value = getConstant(attribute))
+      return *value ? OpFoldResult(attribute) : OpFoldResult(other);
+  return {};
+}
+
+OpFoldResult MaskNotOp::fold(FoldAdaptor adaptor) {
+  if (auto inner = getOperand().getDefiningOp<MaskNotOp>())
+    return inner.getOperand();
+  if (std::optional<bool> value = getConstant(adaptor.getOperand()))
+    return BoolAttr::get(getContext(), !*value);
+  return {};
+}
+
+Value PredicateOp::getYielded() {
+  return cast<YieldOp>(getBody().front().getTerminator()).getValue();
+}
+
+LogicalResult weft::verifyPredicateBody(Operation *op, Region &body, bool given) {
+  Block &block = body.front();
+  auto expected = getCoordinateTypes(op->getContext(), given);
+  if (block.getArgumentTypes() != TypeRange(expected)) // predicate_c1
+    return op->emitOpError("expected a region with arguments (") << expected << "), but got ("
+           << llvm::to_vector(block.getArgumentTypes()) << ")";
+  if (!block.mightHaveTerminator() || !isa<YieldOp>(block.getTerminator())) // predicate_c2
+    return op->emitOpError("expected a region that ends with weft.yield");
+  auto isScalar = [](Type type) { return type.isInteger(32) || type.isInteger(1); };
+  for (Operation &inner : block.without_terminator()) // predicate_c3
+    if (!isMemoryEffectFree(&inner) || !llvm::all_of(inner.getResultTypes(), isScalar) ||
+        !llvm::all_of(inner.getOperandTypes(), isScalar) || inner.getNumRegions() != 0)
+      return op->emitOpError("expected ops without effects on i1 and i32 scalars, but got ")
+             << inner.getName();
+  return success();
+}
+
+LogicalResult PredicateOp::verify() {
+  return verifyPredicateBody(*this, getBody(), getGiven() != nullptr);
+}
+
+/// A region that yields a constant is all or nothing; a region that yields the `given` argument is the given mask.
+LogicalResult PredicateOp::canonicalize(PredicateOp op, PatternRewriter &rewriter) {
+  IntegerAttr value;
+  if (matchPattern(op.getYielded(), m_Constant(&value))) {
+    rewriter.replaceOpWithNewOp<ConstantMaskOp>(op, op.getType(),
+                                                rewriter.getBoolAttr(!value.getValue().isZero()));
+    return success();
+  }
+  auto argument = dyn_cast<BlockArgument>(op.getYielded());
+  if (op.getGiven() && argument && argument.getOwner() == &op.getBody().front() &&
+      argument.getArgNumber() == kGiven) {
+    rewriter.replaceOpWithNewOp<GivenOp>(op, op.getType(), op.getGiven());
+    return success();
+  }
+  return failure();
+}
+
+LogicalResult weft::verifyAttentionShapes(Operation *op, RankedTensorType query,
+                                          RankedTensorType key, RankedTensorType lse,
+                                          GridAttr queryGrid, GridAttr keyGrid, int64_t block,
+                                          double scale) {
+  if (query.getRank() != 4 || key.getRank() != 4 ||
+      query.getElementType() != key.getElementType() || query.getDimSize(0) != key.getDimSize(0) ||
+      query.getDimSize(1) != key.getDimSize(1) || query.getDimSize(3) != key.getDimSize(3)) // attention_c1
+    return op->emitOpError("expected q and k as [batch, heads, tokens, head dim] with equal element "
+                           "type, batch, heads and head dim, but got ")
+           << query << " and " << key;
+  if (query.isDynamicDim(1) || query.isDynamicDim(2) || key.isDynamicDim(2) || query.isDynamicDim(3))
+    return op->emitOpError("expected static heads, tokens and head dim, but got ") << query << " and " << key;
+  int64_t headDim = query.getDimSize(3);
+  if (headDim < 32 || headDim > 256 || headDim % 8 != 0) // attention_c2
+    return op->emitOpError("expected a head dim that is a multiple of 8 from 32 to 256, but got ") << headDim;
+  if (query.getDimSize(2) != queryGrid.getTokens()) // attention_c3
+    return op->emitOpError("expected ") << queryGrid.getTokens() << " query tokens as in " << queryGrid
+           << ", but got " << query.getDimSize(2);
+  if (key.getDimSize(2) != keyGrid.getTokens())
+    return op->emitOpError("expected ") << keyGrid.getTokens() << " key tokens as in " << keyGrid
+           << ", but got " << key.getDimSize(2);
+  if (!std::isfinite(scale) || !(scale > 0)) // attention_c4
+    return op->emitOpError("expected a positive, finite scale, but got ") << scale;
+  if (block < 32 || block > 256 || block % 32 != 0) // attention_c5
+    return op->emitOpError("expected a block that is a multiple of 32 from 32 to 256, but got ") << block;
+  if (lse.getShape() != query.getShape().drop_back()) // attention_c6
+    return op->emitOpError("expected lse as [batch, heads, tokens] of q, but got ") << lse << " for " << query;
+  return success();
+}
+
+LogicalResult AttentionOp::verify() {
+  auto grids = MaskType::get(getContext(), getQueryGrid(), getKeyGrid());
+  if (getMask() && getMask().getType() != grids) // attention_c7
+    return emitOpError("expected a mask of type ") << grids << ", but got " << getMask().getType();
+  return verifyAttentionShapes(*this, getQuery().getType(), getKey().getType(), getLse().getType(),
+                               getQueryGrid(), getKeyGrid(), getBlock(),
+                               getScale().convertToDouble());
+}

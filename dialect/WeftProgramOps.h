@@ -1,0 +1,25 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Verification that program and plan ops share.
+
+#ifndef WEFT_DIALECT_WEFTPROGRAMOPS_H
+#define WEFT_DIALECT_WEFTPROGRAMOPS_H
+
+#include "dialect/WeftDialect.h"
+
+namespace weft {
+
+/// Checks a predicate region: its arguments, its terminator, and that its ops are free of effects.
+mlir::LogicalResult verifyPredicateBody(mlir::Operation *op, mlir::Region &body, bool given);
+
+/// Checks constraints C1 to C6 of weft.attention.
+mlir::LogicalResult verifyAttentionShapes(mlir::Operation *op, mlir::RankedTensorType query,
+                                          mlir::RankedTensorType key, mlir::RankedTensorType lse,
+                                          GridAttr queryGrid, GridAttr keyGrid, int64_t block,
+                                          double scale);
+
+} // namespace weft
+
+#endif // WEFT_DIALECT_WEFTPROGRAMOPS_H

@@ -1,0 +1,168 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Tile level: the steps of the online softmax on buffers.
+
+#ifndef WEFT_DIALECT_WEFTTILEOPS_TD
+#define WEFT_DIALECT_WEFTTILEOPS_TD
+
+include "dialect/WeftProgramOps.td"
+
+def Weft_Tile : MemRefOf<[F32, BF16]>;
+def Weft_RowVector : MemRefRankOf<[F32], [1]>;
+def Weft_Source : MemRefRankOf<[F32, BF16, F16], [0]>;
+def Weft_LseSource : Type<CPred<"$_self == ::mlir::MemRefType::get({}, ::mlir::Float32Type::get($_self.getContext()))">,
+    "a memref<f32>">, BuildableType<"::mlir::MemRefType::get({}, $_builder.getF32Type())">;
+def Weft_Table : MemRefRankOf<[I32], [2]>;
+
+def Weft_LoadTileOp : Weft_Op<"load_tile"> {
+  let summary = "gathers rows of a token tensor into a tile";
+  let description = [{
+    For i < count and c < d: element c of token `table[0][first + i]`, which
+    begins at `source + token * stride`, is converted and put into the tile:
+
+    | layout | place |
+    |---|---|
+    | `rows` | `tile[i][c]` |
+    | `columns` | `tile[c][i]` |
+    | `row_pairs` | `tile[i / 2][2 c + i mod 2]` |
+    | `column_pairs` | `tile[c / 2][2 i + c mod 2]` |
+
+    The rest of the rows (or columns) up to the next multiple of 32 tokens is
+    filled with zeros, and so is the tile beyond d.
+
+    ```mlir
+    weft.load_tile %source stride %stride tokens %table first %first count %count into %tile
+        {d = 64 : i64, layout = #weft<layout rows>} : memref<f32>, memref<4x512xi32>, memref<128x64xf32>
+    ```
+  }];
+  let arguments = (ins Weft_Source:$source, Index:$stride, Weft_Table:$table,
+                       Index:$first, Index:$count, Weft_Tile:$tile,
+                       I64Attr:$d, Weft_LayoutAttr:$layout);
+  let assemblyFormat = [{
+    $source `stride` $stride `tokens` $table `first` $first `count` $count `into` $tile attr-dict
+    `:` type($source) `,` type($table) `,` type($tile)
+  }];
+}
+
+def Weft_InitTileOp : Weft_Op<"init_tile", [AllTypesMatch<["maximum", "sum"]>]> {
+  let summary = "the online softmax's state before any key";
+  let description = [{
+    `accumulator = 0`, `maximum = -inf`, `sum = 0` for the first `rows` rows.
+
+    ```mlir
+    weft.init_tile %o, %m, %l rows %rows : memref<128x64xf32>, memref<128xf32>
+    ```
+  }];
+  let arguments = (ins Weft_Tile:$accumulator, Weft_RowVector:$maximum,
+                       Weft_RowVector:$sum, Index:$rows);
+  let assemblyFormat = [{
+    $accumulator `,` $maximum `,` $sum `rows` $rows attr-dict `:` type($accumulator) `,` type($maximum)
+  }];
+}
+
+def Weft_ScoresOp : Weft_Op<"scores"> {
+  let summary = "the product of a query tile and a key tile";
+  let description = [{
+    `scores[i][j] = sum_c query[i][c] * key[c][j]` for i < rows and j < columns,
+    both rounded up to the target's register tile.
+
+    ```mlir
+    weft.scores %q, %k into %s rows %rows columns %columns : memref<128x64xf32>, memref<64x128xf32>, memref<128x128xf32>
+    ```
+  }];
+  let arguments = (ins Weft_Tile:$query, Weft_Tile:$key, Weft_Tile:$scores,
+                       Index:$rows, Index:$columns);
+  let assemblyFormat = [{
+    $query `,` $key `into` $scores `rows` $rows `columns` $columns attr-dict
+    `:` type($query) `,` type($key) `,` type($scores)
+  }];
+}
+
+def Weft_SoftmaxOp : Weft_Op<"softmax", [AttrSizedOperandSegments, RecursiveMemoryEffects,
+    AllTypesMatch<["maximum", "sum", "correction"]>]> {
+  let summary = "one step of the online softmax";
+  let description = [{
+    For every row i < rows, over the columns j < columns that count (all, or
+    those for which the region yields true):
+
+        m'         = max(maximum[i], max_j scores[i][j])
+        correction = exp(scale (maximum[i] - m'))
+        weights    = exp(scale (scores[i][j] - m')),  0 for columns that do not count
+        sum[i]     = sum[i] * correction + sum_j weights[i][j]
+        maximum[i] = m'
+
+    A row without any key so far keeps m' = -inf and has weights and correction
+    0. Columns up to the next multiple of 32 get weight 0. `coordinates`
+    are `query table, query first, key table, key first, head, given`, and give
+    the region's arguments.
+
+    ```mlir
+    weft.softmax %s, %m, %l, %c into %p rows %rows columns %columns scale 1.25e-01
+        : memref<128x128xf32>, memref<128xf32>, memref<128x128xf32> {}
+    ```
+  }];
+  let arguments = (ins Weft_Tile:$scores, Weft_RowVector:$maximum, Weft_RowVector:$sum,
+                       Weft_RowVector:$correction, Weft_Tile:$weights,
+                       Index:$rows, Index:$columns,
+                       Optional<Weft_Table>:$query_table, Optional<Index>:$query_first,
+                       Optional<Weft_Table>:$key_table, Optional<Index>:$key_first,
+                       Optional<I32>:$head, Optional<I1>:$given,
+                       F64Attr:$scale);
+  let regions = (region MaxSizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $scores `,` $maximum `,` $sum `,` $correction `into` $weights
+    `rows` $rows `columns` $columns `scale` $scale
+    (`tokens` $query_table^ `[` $query_first `]` `,` $key_table `[` $key_first `]` `head` $head `given` $given)?
+    attr-dict `:` type($scores) `,` type($maximum) `,` type($weights)
+    (`,` type($query_table)^ `,` type($key_table))? $body
+  }];
+}
+
+def Weft_AccumulateOp : Weft_Op<"accumulate"> {
+  let summary = "corrects the accumulator and adds weighted values";
+  let description = [{
+    `accumulator[i][c] = accumulator[i][c] * correction[i] + sum_j weights[i][j] * value[j][c]`
+    for i < rows, j < columns and every c.
+
+    ```mlir
+    weft.accumulate %p, %v, %c into %o rows %rows columns %columns
+        : memref<128x128xf32>, memref<128x64xf32>, memref<128xf32>, memref<128x64xf32>
+    ```
+  }];
+  let arguments = (ins Weft_Tile:$weights, Weft_Tile:$value, Weft_RowVector:$correction,
+                       Weft_Tile:$accumulator, Index:$rows, Index:$columns);
+  let assemblyFormat = [{
+    $weights `,` $value `,` $correction `into` $accumulator `rows` $rows `columns` $columns attr-dict
+    `:` type($weights) `,` type($value) `,` type($correction) `,` type($accumulator)
+  }];
+}
+
+def Weft_StoreTileOp : Weft_Op<"store_tile", [AllTypesMatch<["maximum", "sum"]>]> {
+  let summary = "normalises the accumulator and scatters its rows";
+  let description = [{
+    For i < count, with token = `table[0][first + i]`: writes
+    `accumulator[i][c] / sum[i]` to `out + token * stride + c`, and
+    `scale * maximum[i] + log sum[i]` to `lse + token * lse_stride` if `want_lse`.
+    A row with sum 0 gets 0 and -inf.
+
+    ```mlir
+    weft.store_tile %o, %m, %l tokens %table first %first count %count
+        to %out stride %stride lse %lse stride %lse_stride if %want scale 1.25e-01 {d = 64 : i64}
+        : memref<128x64xf32>, memref<128xf32>, memref<4x512xi32>, memref<f32>
+    ```
+  }];
+  let arguments = (ins Weft_Tile:$accumulator, Weft_RowVector:$maximum, Weft_RowVector:$sum,
+                       Weft_Table:$table, Index:$first, Index:$count,
+                       Weft_Source:$out, Index:$stride,
+                       Weft_LseSource:$lse, Index:$lse_stride, I1:$want_lse,
+                       F64Attr:$scale, I64Attr:$d);
+  let assemblyFormat = [{
+    $accumulator `,` $maximum `,` $sum `tokens` $table `first` $first `count` $count
+    `to` $out `stride` $stride `lse` $lse `stride` $lse_stride `if` $want_lse `scale` $scale attr-dict
+    `:` type($accumulator) `,` type($maximum) `,` type($table) `,` type($out)
+  }];
+}
+
+#endif // WEFT_DIALECT_WEFTTILEOPS_TD

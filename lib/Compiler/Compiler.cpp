@@ -1,0 +1,137 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Compilation and the cache in memory.
+
+#include "lib/Compiler/Compiler.h"
+
+#include "dialect/WeftDialect.h"
+#include "lib/Compiler/ImageBuilder.h"
+#include "runtime/JIT/ObjectLoader.h"
+
+#include <bit>
+
+using namespace weft;
+
+static bool needsPlanner(mlir::ModuleOp plan) {
+  bool result = false;
+  plan.walk([&](BlockAttentionOp op) { result = !op.getLists(); });
+  return result;
+}
+
+static rt::Status loadCode(rt::KernelImage &image, const llvm::SmallVector<char, 0> &object) {
+  auto code = LoadedObject::load(object);
+  if (!code)
+    return code.status();
+  auto pack = (*code)->find("weft_" + image.name + "_pack");
+  auto attend = (*code)->find("weft_" + image.name + "_attend");
+  if (!pack || !attend)
+    return pack ? attend.status() : pack.status();
+  image.pack = reinterpret_cast<void (*)(const rt::PackArgs *)>(*pack);
+  image.attend = reinterpret_cast<void (*)(const rt::AttendArgs *)>(*attend);
+  image.code = *code;
+  return rt::Status::ok();
+}
+
+KernelResult weft::compileKernel(const CompileRequest &request) {
+  std::string error;
+  std::optional<CPUTarget> target = CPUTarget::parse(request.target, error);
+  if (!target)
+    return rt::Status::error(error);
+  if (!target->runsHere(error))
+    return rt::Status::error("target " + request.target + ": expected a machine with " + error +
+                             ", which this one lacks");
+  std::unique_ptr<mlir::MLIRContext> context = createContext();
+  auto module = buildProgram(*context, request);
+  if (!module)
+    return module.status();
+  if (rt::Status status = lowerToPlan(**module); !status)
+    return status;
+  std::shared_ptr<RetainedPlan> plan;
+  if (needsPlanner(**module)) {
+    plan = std::make_shared<RetainedPlan>();
+    plan->module = (*module)->clone();
+  }
+  if (rt::Status status = lowerToLLVM(**module, *target); !status)
+    return status;
+  rt::KernelImage image = buildImage(**module);
+  if (image.parameters.size() > rt::AttendArgs::kMaxParameters)
+    return rt::Status::error("expected at most " + std::to_string(rt::AttendArgs::kMaxParameters) +
+                             " dynamic parameters, but got " + std::to_string(image.parameters.size()));
+  auto object = emitCode(**module, *target, CodeKind::Object);
+  if (!object)
+    return object.status();
+  if (rt::Status status = loadCode(image, *object); !status)
+    return status;
+  if (plan) {
+    *module = nullptr;
+    plan->context = std::move(context);
+    image.planner = createPlanner(std::move(plan));
+  }
+  return std::shared_ptr<const rt::Kernel>(std::make_shared<rt::Kernel>(std::move(image)));
+}
+
+namespace {
+
+/// Appends fields so that no two requests give the same string.
+class KeyBuilder {
+public:
+  void add(const std::string &text) {
+    add(static_cast<int64_t>(text.size()));
+    key += text;
+  }
+  void add(int64_t number) { key.append(reinterpret_cast<const char *>(&number), sizeof(number)); }
+  void add(const GridShape &grid) {
+    add(grid.t), add(grid.h), add(grid.w), add(grid.text), add(grid.textFirst);
+  }
+  std::string take() { return std::move(key); }
+
+private:
+  std::string key;
+};
+
+} // namespace
+
+std::string weft::cacheKey(const CompileRequest &request) {
+  KeyBuilder key;
+  const GenerateOptions &options = request.options;
+  key.add(request.source), key.add(request.isModule), key.add(request.target);
+  key.add(options.attention);
+  for (const auto &[name, value] : options.values)
+    key.add(name), key.add(static_cast<int64_t>(value.kind)), key.add(value.value);
+  key.add(options.queryGrid), key.add(options.keyGrid);
+  key.add(options.heads), key.add(options.headDim), key.add(static_cast<int64_t>(options.elementType));
+  key.add(options.block), key.add(options.scale.has_value());
+  key.add(std::bit_cast<int64_t>(options.scale.value_or(0)));
+  return key.take();
+}
+
+KernelResult Compiler::compile(const CompileRequest &request) {
+  std::string key = cacheKey(request);
+  std::promise<KernelResult> promise;
+  std::shared_future<KernelResult> future;
+  bool isFirst;
+  {
+    std::lock_guard lock(mutex);
+    auto [entry, isNew] = kernels.try_emplace(key);
+    if (isNew)
+      entry->second = promise.get_future().share();
+    future = entry->second, isFirst = isNew;
+  }
+  if (!isFirst)
+    return future.get();
+  ++compilations;
+  KernelResult result = compileKernel(request);
+  if (!result) {
+    std::lock_guard lock(mutex);
+    kernels.erase(key);
+  }
+  promise.set_value(result);
+  return result;
+}
+
+void Compiler::clear() {
+  std::lock_guard lock(mutex);
+  kernels.clear();
+}

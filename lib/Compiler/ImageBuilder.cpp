@@ -1,0 +1,118 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Reads `weft.image`, and classifies blocks for dynamic parameters.
+
+#include "lib/Compiler/ImageBuilder.h"
+
+#include "dialect/BlockPartition.h"
+#include "dialect/WeftDialect.h"
+#include "passes/BlockClassifier.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+#include <mutex>
+
+using namespace mlir;
+using namespace weft;
+
+static rt::DType toDType(Type type) {
+  return type.isBF16() ? rt::DType::BF16 : type.isF16() ? rt::DType::F16 : rt::DType::F32;
+}
+
+static rt::TokenBlocks buildBlocks(GridAttr grid, OrderAttr order, int64_t block) {
+  BlockPartition partition = partitionTokens(grid, order, block);
+  rt::TokenBlocks blocks;
+  blocks.tokens = grid.getTokens();
+  blocks.offsets = partition.offsets;
+  blocks.table = partition.coordinateTable(grid);
+  blocks.table.resize(blocks.table.size() + rt::TokenBlocks::kTablePadding);
+  return blocks;
+}
+
+static std::vector<rt::BlockLists> buildLists(ArrayAttr attribute, int64_t queryBlocks, int64_t keyBlocks) {
+  std::vector<rt::BlockLists> result;
+  for (auto [i, element] : llvm::enumerate(attribute)) {
+    auto lists = cast<BlockListsAttr>(element);
+    auto toVector = [](DenseIntElementsAttr values) {
+      return std::vector<int32_t>(values.value_begin<int32_t>(), values.value_end<int32_t>());
+    };
+    result.push_back(rt::BlockLists::fromClassified(lists.getOffsets().getType().getDimSize(0), queryBlocks, keyBlocks,
+                                                    toVector(lists.getOffsets()), toVector(lists.getEntries()),
+                                                    /*given=*/i == 1));
+  }
+  return result;
+}
+
+static rt::Parameter buildParameter(DictionaryAttr description) {
+  rt::Parameter parameter;
+  if (auto name = description.getAs<StringAttr>(WeftDialect::kParameterNameAttrName))
+    parameter.name = name.str();
+  parameter.isBool = description.getAs<TypeAttr>("type").getValue().isInteger(1);
+  if (auto value = description.getAs<IntegerAttr>(WeftDialect::kParameterDefaultAttrName))
+    parameter.defaultValue = parameter.isBool ? value.getValue().getZExtValue() : value.getValue().getSExtValue();
+  return parameter;
+}
+
+rt::KernelImage weft::buildImage(ModuleOp module) {
+  auto image = module->getAttrOfType<DictionaryAttr>("weft.image");
+  auto integer = [&](StringRef name) { return image.getAs<IntegerAttr>(name).getInt(); };
+  rt::KernelImage result;
+  result.name = image.getAs<StringAttr>("name").str();
+  result.heads = integer("heads");
+  result.headDim = integer("head_dim");
+  result.dtype = toDType(image.getAs<TypeAttr>("dtype").getValue());
+  int64_t block = integer("block");
+  result.query = buildBlocks(image.getAs<GridAttr>("query_grid"), image.getAs<OrderAttr>("query_order"), block);
+  result.key = buildBlocks(image.getAs<GridAttr>("key_grid"), image.getAs<OrderAttr>("key_order"), block);
+  result.keyTileBytes = integer("key_tile_bytes");
+  result.valueTileBytes = integer("value_tile_bytes");
+  result.scratchBytes = integer("scratch_bytes");
+  result.hasGiven = image.getAs<BoolAttr>("given").getValue();
+  for (Attribute parameter : image.getAs<ArrayAttr>("parameters"))
+    result.parameters.push_back(buildParameter(cast<DictionaryAttr>(parameter)));
+  if (auto lists = image.getAs<ArrayAttr>("lists"))
+    result.lists = buildLists(lists, result.query.count(), result.key.count());
+  return result;
+}
+
+namespace {
+
+/// The plan's op and its partitions.
+struct Planner {
+  std::shared_ptr<RetainedPlan> plan;
+  BlockAttentionOp op;
+  BlockPartition query, key;
+  std::mutex mutex;
+
+  explicit Planner(std::shared_ptr<RetainedPlan> retained) : plan(std::move(retained)) {
+    plan->module->walk([&](BlockAttentionOp found) { op = found; });
+    query = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getBlock());
+    key = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
+  }
+
+  rt::Result<std::vector<rt::BlockLists>> make(const std::vector<int64_t> &parameters) {
+    std::lock_guard lock(mutex); // the context may unique constants
+    Bindings bindings;
+    size_t next = 0;
+    for (BlockArgument argument : op->getParentOfType<func::FuncOp>().getArguments())
+      if (argument.getType().isInteger(32) || argument.getType().isInteger(1))
+        bindings[argument] = parameters[next++];
+    BlockClassifier classifier(op.getBody(), query, key, bindings);
+    std::vector<rt::BlockLists> result;
+    for (int given = 0; given <= (op.getGiven() ? 1 : 0); ++given) {
+      ClassifiedLists lists = classifier.buildLists(op.getQuery().getType().getDimSize(1), given);
+      result.push_back(rt::BlockLists::fromClassified(lists.lists, query.numBlocks(), key.numBlocks(), lists.offsets,
+                                                      lists.entries, given));
+    }
+    return result;
+  }
+};
+
+} // namespace
+
+rt::ListPlanner weft::createPlanner(std::shared_ptr<RetainedPlan> plan) {
+  auto planner = std::make_shared<Planner>(std::move(plan));
+  return [planner](const std::vector<int64_t> &parameters) { return planner->make(parameters); };
+}

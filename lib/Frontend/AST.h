@@ -1,0 +1,192 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// AST: the nodes of a .weft program. Nodes carry their source range; what they
+// mean is in Sema and StaticValues.
+
+#ifndef WEFT_LIB_FRONTEND_AST_H
+#define WEFT_LIB_FRONTEND_AST_H
+
+#include "lib/Frontend/Operators.h"
+#include "lib/Frontend/SourceFile.h"
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace weft {
+
+struct Definition;
+struct Expr;
+struct Parameter;
+using ExprPtr = std::unique_ptr<Expr>;
+
+/// A name where it is declared or used.
+struct Identifier {
+  std::string text;
+  SourceRange range;
+};
+
+/// The members of `q`, `k` and, except Index, of `grid`.
+enum class Axis { T, H, W, Index, Text };
+
+/// Every axis, in the order in which messages and editors list them.
+inline constexpr Axis allAxes[] = {Axis::T, Axis::H, Axis::W, Axis::Index,
+                                   Axis::Text};
+
+/// `12` or `true`.
+struct LiteralExpr {
+  int32_t value = 0;
+};
+
+/// `q.t`, `k.text`, ...
+struct CoordinateExpr {
+  bool ofKey = false;
+  Axis axis = Axis::T;
+};
+
+/// `grid.t`, ...: an extent of the key grid.
+struct GridExtentExpr {
+  Axis axis = Axis::T;
+};
+
+/// `head`
+struct HeadExpr {};
+
+/// `given`
+struct GivenExpr {};
+
+/// An operator and its operands.
+struct OperatorExpr {
+  Operator op = Operator::Or;
+  std::vector<ExprPtr> operands;
+};
+
+/// One argument of a call, `value` or `name: value`.
+struct Argument {
+  std::optional<Identifier> name;
+  ExprPtr value;
+};
+
+/// `name` or `name(arguments)`: a parameter, or an expansion of a pattern or
+/// let.
+struct ReferenceExpr {
+  Identifier name;
+  bool hasParentheses = false;
+  std::vector<Argument> arguments;
+
+  /// Set by Sema, exactly one of them.
+  const Parameter *parameter = nullptr;
+  const Definition *definition = nullptr;
+  /// Set by Sema: for each parameter of `definition`, the argument or the
+  /// default.
+  std::vector<const Expr *> bound = {};
+};
+
+/// An expression; `kind` is set by the parser for literals and by Sema for the
+/// rest.
+struct Expr {
+  SourceRange range;
+  std::variant<LiteralExpr, CoordinateExpr, GridExtentExpr, HeadExpr, GivenExpr,
+               OperatorExpr, ReferenceExpr>
+      node;
+  Kind kind = Kind::Int;
+};
+
+/// `[dynamic] name: kind [= default]`; `index` is its place in the list.
+struct Parameter {
+  SourceRange range;
+  Identifier name;
+  Kind kind = Kind::Int;
+  bool isDynamic = false;
+  ExprPtr defaultValue;
+  unsigned index = 0;
+};
+
+using Parameters = std::vector<std::unique_ptr<Parameter>>;
+
+/// `pattern name(parameters) = body` (Bool) or `let name(parameters) = body`
+/// (Int).
+struct Definition {
+  SourceRange range;
+  Kind kind = Kind::Bool;
+  Identifier name;
+  Parameters parameters;
+  ExprPtr body;
+};
+
+/// `order raster`, `order tiles` or `order tiles(t: .., h: .., w: ..)`.
+struct OrderClause {
+  SourceRange range;
+  bool isTiles = false;
+  std::optional<std::array<ExprPtr, 3>> sizes;
+};
+
+/// `mask condition`
+struct MaskClause {
+  SourceRange range;
+  ExprPtr condition;
+};
+
+/// `attention name(parameters) { clauses }`; a missing order is raster, a
+/// missing mask is dense.
+struct Attention {
+  SourceRange range;
+  Identifier name;
+  Parameters parameters;
+  std::optional<OrderClause> order;
+  std::optional<MaskClause> mask;
+};
+
+/// A whole file; definitions and attentions in source order.
+struct Program {
+  std::vector<std::unique_ptr<Definition>> definitions;
+  std::vector<std::unique_ptr<Attention>> attentions;
+};
+
+/// How a member is written.
+constexpr std::string_view spelling(Axis axis) {
+  constexpr std::string_view names[] = {"t", "h", "w", "index", "text"};
+  return names[static_cast<size_t>(axis)];
+}
+
+/// "pattern" or "let": what declares a definition of this kind.
+constexpr std::string_view definitionWord(Kind kind) {
+  return kind == Kind::Bool ? "pattern" : "let";
+}
+
+/// Calls `visit` on each direct operand or written argument of `expr`.
+template <typename Visit> void forEachChild(const Expr &expr, Visit visit) {
+  if (auto *operation = std::get_if<OperatorExpr>(&expr.node))
+    for (const ExprPtr &operand : operation->operands)
+      visit(*operand);
+  if (auto *reference = std::get_if<ReferenceExpr>(&expr.node))
+    for (const Argument &argument : reference->arguments)
+      visit(*argument.value);
+}
+
+/// The same for code that annotates the tree.
+template <typename Visit> void forEachChild(Expr &expr, Visit visit) {
+  forEachChild(std::as_const(expr),
+               [&](const Expr &child) { visit(const_cast<Expr &>(child)); });
+}
+
+/// Calls `visit` on the expressions of an attention that are not defaults: tile
+/// sizes, then the mask.
+template <typename Visit>
+void forEachClauseExpr(const Attention &attention, Visit visit) {
+  if (attention.order && attention.order->sizes)
+    for (const ExprPtr &size : *attention.order->sizes)
+      visit(*size);
+  if (attention.mask)
+    visit(*attention.mask->condition);
+}
+
+} // namespace weft
+
+#endif // WEFT_LIB_FRONTEND_AST_H

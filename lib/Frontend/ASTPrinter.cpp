@@ -1,0 +1,139 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The tree printer behind `weftc --emit=ast`.
+
+#include "lib/Frontend/ASTPrinter.h"
+
+#include <fmt/format.h>
+
+namespace weft {
+namespace {
+
+class Printer {
+public:
+  explicit Printer(const SourceFile &source) : source(source) {}
+  void print(const Definition &definition);
+  void print(const Attention &attention);
+  std::string out;
+
+private:
+  /// Indents everything printed while it lives.
+  struct Indent {
+    explicit Indent(unsigned &depth) : depth(++depth) {}
+    ~Indent() { --depth; }
+    unsigned &depth;
+  };
+  void line(std::string_view text, SourceRange range);
+  void print(const Parameters &parameters);
+  void print(const OrderClause &order);
+  void print(const Expr &expr);
+
+  const SourceFile &source;
+  unsigned depth = 0;
+};
+
+void Printer::line(std::string_view text, SourceRange range) {
+  LineColumn place = source.position(range.begin);
+  out += fmt::format("{:{}}{} @{}:{}\n", "", depth * 2, text, place.line,
+                     place.column);
+}
+
+void Printer::print(const Definition &definition) {
+  line(fmt::format("{} {}", definitionWord(definition.kind),
+                   definition.name.text),
+       definition.range);
+  Indent indent(depth);
+  print(definition.parameters);
+  print(*definition.body);
+}
+
+void Printer::print(const Attention &attention) {
+  line(fmt::format("attention {}", attention.name.text), attention.range);
+  Indent indent(depth);
+  print(attention.parameters);
+  if (attention.order)
+    print(*attention.order);
+  if (attention.mask) {
+    line("mask", attention.mask->range);
+    Indent inner(depth);
+    print(*attention.mask->condition);
+  }
+}
+
+void Printer::print(const Parameters &parameters) {
+  for (auto &parameter : parameters) {
+    line(fmt::format("{}parameter {}: {}",
+                     parameter->isDynamic ? "dynamic " : "",
+                     parameter->name.text, spelling(parameter->kind)),
+         parameter->range);
+    Indent indent(depth);
+    if (parameter->defaultValue)
+      print(*parameter->defaultValue);
+  }
+}
+
+void Printer::print(const OrderClause &order) {
+  line(order.isTiles ? "order tiles" : "order raster", order.range);
+  Indent indent(depth);
+  if (order.sizes)
+    for (const ExprPtr &size : *order.sizes)
+      print(*size);
+}
+
+struct Label {
+  Kind kind;
+  std::string operator()(const LiteralExpr &literal) const {
+    if (kind == Kind::Bool)
+      return literal.value ? "true" : "false";
+    return fmt::format("{}", literal.value);
+  }
+  std::string operator()(const CoordinateExpr &coordinate) const {
+    return fmt::format("{}.{}", coordinate.ofKey ? "k" : "q",
+                       spelling(coordinate.axis));
+  }
+  std::string operator()(const GridExtentExpr &grid) const {
+    return fmt::format("grid.{}", spelling(grid.axis));
+  }
+  std::string operator()(const HeadExpr &) const { return "head"; }
+  std::string operator()(const GivenExpr &) const { return "given"; }
+  std::string operator()(const OperatorExpr &operation) const {
+    bool negate = operation.op == Operator::Negate;
+    return negate ? "negate" : std::string(info(operation.op).spelling());
+  }
+  std::string operator()(const ReferenceExpr &reference) const {
+    std::string_view what = reference.parameter ? "parameter" : "name";
+    if (reference.definition)
+      what = definitionWord(reference.definition->kind);
+    return fmt::format("use of {} {}", what, reference.name.text);
+  }
+};
+
+void Printer::print(const Expr &expr) {
+  line(std::visit(Label{expr.kind}, expr.node), expr.range);
+  Indent indent(depth);
+  auto *reference = std::get_if<ReferenceExpr>(&expr.node);
+  if (!reference) {
+    forEachChild(expr, [&](const Expr &child) { print(child); });
+    return;
+  }
+  for (const Argument &argument : reference->arguments) {
+    if (argument.name)
+      line(fmt::format("{}:", argument.name->text), argument.name->range);
+    print(*argument.value);
+  }
+}
+
+} // namespace
+
+std::string printProgram(const Program &program, const SourceFile &source) {
+  Printer printer(source);
+  for (auto &definition : program.definitions)
+    printer.print(*definition);
+  for (auto &attention : program.attentions)
+    printer.print(*attention);
+  return std::move(printer.out);
+}
+
+} // namespace weft

@@ -1,0 +1,171 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Kinds: every expression is an int or a bool. And the places where `given` may
+// stand.
+
+#include "lib/Frontend/SemaPhases.h"
+
+#include <fmt/format.h>
+
+namespace weft {
+namespace {
+
+class KindChecker {
+public:
+  explicit KindChecker(Diagnostics &diagnostics) : diagnostics(diagnostics) {}
+  void checkParameters(const Parameters &parameters);
+  void check(Expr &expr);
+  void expectKind(const Expr &expr, Kind kind, std::string_view where);
+
+private:
+  void checkOperation(const OperatorExpr &operation, SourceRange range);
+  void checkReference(const ReferenceExpr &reference, Expr &expr);
+
+  Diagnostics &diagnostics;
+};
+
+void KindChecker::expectKind(const Expr &expr, Kind kind,
+                             std::string_view where) {
+  if (expr.kind != kind)
+    diagnostics.error(expr.range,
+                      fmt::format("expected {} {}, but got {}", spelling(kind),
+                                  where, spelling(expr.kind)));
+}
+
+void KindChecker::checkParameters(const Parameters &parameters) {
+  for (auto &parameter : parameters) {
+    if (!parameter->defaultValue)
+      continue;
+    check(*parameter->defaultValue);
+    expectKind(*parameter->defaultValue, parameter->kind,
+               fmt::format("as the default of {}", describe(*parameter)));
+  }
+}
+
+void KindChecker::check(Expr &expr) {
+  forEachChild(expr, [&](Expr &child) { check(child); });
+  if (auto *operation = std::get_if<OperatorExpr>(&expr.node))
+    checkOperation(*operation, expr.range);
+  if (auto *reference = std::get_if<ReferenceExpr>(&expr.node))
+    checkReference(*reference, expr);
+}
+
+void KindChecker::checkOperation(const OperatorExpr &operation,
+                                 SourceRange range) {
+  const OperatorInfo &row = info(operation.op);
+  if (row.operands == OperandKind::Same) {
+    Kind left = operation.operands[0]->kind,
+         right = operation.operands[1]->kind;
+    if (left != right)
+      diagnostics.error(
+          range,
+          fmt::format(
+              "expected two operands of one kind for '{}', but got {} and {}",
+              row.spelling(), spelling(left), spelling(right)));
+    return;
+  }
+  Kind kind = row.operands == OperandKind::Int ? Kind::Int : Kind::Bool;
+  for (const ExprPtr &operand : operation.operands)
+    expectKind(*operand, kind,
+               fmt::format("as an operand of '{}'", row.spelling()));
+}
+
+void KindChecker::checkReference(const ReferenceExpr &reference, Expr &expr) {
+  if (reference.parameter) {
+    expr.kind = reference.parameter->kind;
+    return;
+  }
+  const Definition &callee = *reference.definition;
+  expr.kind = callee.kind;
+  for (size_t i = 0; i < reference.bound.size(); ++i) {
+    const Parameter &parameter = *callee.parameters[i];
+    if (reference.bound[i] != parameter.defaultValue.get())
+      expectKind(*reference.bound[i], parameter.kind,
+                 fmt::format("for {}", describe(parameter)));
+  }
+}
+
+class GivenChecker {
+public:
+  explicit GivenChecker(Diagnostics &diagnostics) : diagnostics(diagnostics) {}
+  /// Reports every `given` in `expr`; `rule` says where it may stand.
+  void forbid(const Expr &expr, std::string_view rule);
+  /// Allows one `given` under `and`, `or` and `not`.
+  void checkMask(const Expr &expr);
+
+private:
+  Diagnostics &diagnostics;
+  const Expr *first = nullptr;
+};
+
+void GivenChecker::forbid(const Expr &expr, std::string_view rule) {
+  if (std::holds_alternative<GivenExpr>(expr.node))
+    diagnostics.error(expr.range, std::string(rule));
+  forEachChild(expr, [&](const Expr &child) { forbid(child, rule); });
+}
+
+static bool isConnective(const OperatorExpr *operation) {
+  return operation &&
+         (operation->op == Operator::And || operation->op == Operator::Or ||
+          operation->op == Operator::Not);
+}
+
+void GivenChecker::checkMask(const Expr &expr) {
+  if (std::holds_alternative<GivenExpr>(expr.node)) {
+    if (first)
+      diagnostics.error(expr.range, "expected at most one 'given' in a mask")
+          .note(first->range, "the first is here");
+    else
+      first = &expr;
+  } else if (isConnective(std::get_if<OperatorExpr>(&expr.node))) {
+    forEachChild(expr, [&](const Expr &child) { checkMask(child); });
+  } else {
+    forbid(expr, "'given' may only be combined by 'and', 'or' and 'not'");
+  }
+}
+
+} // namespace
+
+void checkKinds(Program &program, Diagnostics &diagnostics) {
+  KindChecker checker(diagnostics);
+  for (auto &definition : program.definitions) {
+    checker.checkParameters(definition->parameters);
+    checker.check(*definition->body);
+    checker.expectKind(
+        *definition->body, definition->kind,
+        fmt::format("as the value of {}", describe(*definition)));
+  }
+  for (auto &attention : program.attentions) {
+    checker.checkParameters(attention->parameters);
+    forEachClauseExpr(*attention, [&](Expr &expr) {
+      checker.check(expr);
+      bool isMask =
+          attention->mask && &expr == attention->mask->condition.get();
+      checker.expectKind(expr, isMask ? Kind::Bool : Kind::Int,
+                         isMask ? "as a mask" : "as a tile size");
+    });
+  }
+}
+
+void checkGiven(const Program &program, Diagnostics &diagnostics) {
+  constexpr std::string_view rule =
+      "'given' may only stand in the mask of an attention";
+  auto forbidInDefaults = [&](const Parameters &parameters) {
+    for (auto &parameter : parameters)
+      if (parameter->defaultValue)
+        GivenChecker(diagnostics).forbid(*parameter->defaultValue, rule);
+  };
+  for (auto &definition : program.definitions) {
+    forbidInDefaults(definition->parameters);
+    GivenChecker(diagnostics).forbid(*definition->body, rule);
+  }
+  for (auto &attention : program.attentions) {
+    forbidInDefaults(attention->parameters);
+    if (attention->mask)
+      GivenChecker(diagnostics).checkMask(*attention->mask->condition);
+  }
+}
+
+} // namespace weft

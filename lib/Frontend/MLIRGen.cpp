@@ -1,0 +1,255 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Generates the kernel function, its mask and its attention.
+
+#include "lib/Frontend/MLIRGen.h"
+
+#include "dialect/WeftDialect.h"
+#include "lib/Frontend/PredicateGen.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Verifier.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+using namespace mlir;
+
+namespace weft {
+namespace {
+
+class Generator {
+public:
+  Generator(MLIRContext &context, const StaticValues &values,
+            const GenerateOptions &options, Diagnostics &diagnostics)
+      : builder(&context), locate(&context, diagnostics.source()),
+        values(values), options(options), attention(*values.attention),
+        evaluator(diagnostics, values.keyGrid), frame(values.frame()),
+        queryGrid(gridAttr(values.queryGrid)),
+        keyGrid(gridAttr(values.keyGrid)),
+        maskType(MaskType::get(&context, queryGrid, keyGrid)) {}
+  OwningOpRef<ModuleOp> run();
+
+private:
+  // The function.
+  GridAttr gridAttr(const GridShape &grid);
+  OrderAttr orderAttr();
+  RankedTensorType tensorType(GridAttr grid);
+  Type elementType();
+  SmallVector<Type> argumentTypes();
+  void annotateParameters(func::FuncOp function);
+  void emitBody(func::FuncOp function);
+
+  // The mask.
+  Value emitMask(const Expr &expr);
+  Value emitPredicate(const Expr &expr);
+  Value emitConnective(const OperatorExpr &expr, Location loc);
+
+  OpBuilder builder;
+  Locator locate;
+  const StaticValues &values;
+  const GenerateOptions &options;
+  const Attention &attention;
+  StaticEvaluator evaluator;
+  Frame frame;
+  GridAttr queryGrid, keyGrid;
+  MaskType maskType;
+  EmittedParameters parameters;
+  Value blocks;
+};
+
+/// q, k and v.
+constexpr unsigned numTensors = 3;
+
+bool usesGiven(const Expr &expr) {
+  bool found = std::holds_alternative<GivenExpr>(expr.node);
+  forEachChild(expr,
+               [&](const Expr &child) { found = found || usesGiven(child); });
+  return found;
+}
+
+bool usesGiven(const Attention &attention) {
+  return attention.mask && usesGiven(*attention.mask->condition);
+}
+
+GridAttr Generator::gridAttr(const GridShape &grid) {
+  return GridAttr::get(builder.getContext(), grid.t, grid.h, grid.w, grid.text,
+                       grid.textFirst);
+}
+
+OrderAttr Generator::orderAttr() {
+  MLIRContext *context = builder.getContext();
+  if (!attention.order || !attention.order->isTiles)
+    return OrderAttr::getRaster(context);
+  if (!values.tile)
+    return OrderAttr::getChosenTiles(context);
+  auto [t, h, w] = *values.tile;
+  return OrderAttr::get(context, /*tiled=*/true, t, h, w);
+}
+
+Type Generator::elementType() {
+  switch (options.elementType) {
+  case ElementType::F32:
+    return builder.getF32Type();
+  case ElementType::BF16:
+    return builder.getBF16Type();
+  case ElementType::F16:
+    return builder.getF16Type();
+  }
+  llvm_unreachable("all element types are handled");
+}
+
+RankedTensorType Generator::tensorType(GridAttr grid) {
+  return RankedTensorType::get(
+      {ShapedType::kDynamic, options.heads, grid.getTokens(), options.headDim},
+      elementType());
+}
+
+SmallVector<Type> Generator::argumentTypes() {
+  SmallVector<Type> types = {tensorType(queryGrid), tensorType(keyGrid),
+                             tensorType(keyGrid)};
+  if (usesGiven(attention))
+    types.push_back(BlocksType::get(builder.getContext()));
+  for (auto &parameter : attention.parameters)
+    if (parameter->isDynamic)
+      types.push_back(parameter->kind == Kind::Int ? builder.getI32Type()
+                                                   : builder.getI1Type());
+  return types;
+}
+
+void Generator::annotateParameters(func::FuncOp function) {
+  unsigned argument = numTensors + usesGiven(attention);
+  for (auto &parameter : attention.parameters) {
+    MaybeStatic value = values.parameters[parameter->index];
+    if (!parameter->isDynamic) {
+      parameters.push_back({value, {}});
+      continue;
+    }
+    function.setArgAttr(argument, WeftDialect::kParameterNameAttrName,
+                        builder.getStringAttr(parameter->name.text));
+    if (value)
+      function.setArgAttr(argument, WeftDialect::kParameterDefaultAttrName,
+                          parameter->kind == Kind::Int
+                              ? Attribute(builder.getI32IntegerAttr(*value))
+                              : builder.getBoolAttr(*value));
+    parameters.push_back({std::nullopt, function.getArgument(argument++)});
+  }
+}
+
+OwningOpRef<ModuleOp> Generator::run() {
+  Location loc = locate(attention.range);
+  OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
+  builder.setInsertionPointToEnd(module->getBody());
+  auto lse = RankedTensorType::get(
+      {ShapedType::kDynamic, options.heads, queryGrid.getTokens()},
+      builder.getF32Type());
+  auto type =
+      builder.getFunctionType(argumentTypes(), {tensorType(queryGrid), lse});
+  auto function = func::FuncOp::create(builder, loc, attention.name.text, type);
+  function->setAttr(WeftDialect::kKernelAttrName, builder.getUnitAttr());
+  builder.setInsertionPointToStart(function.addEntryBlock());
+  annotateParameters(function);
+  emitBody(function);
+  if (failed(verify(*module)))
+    return nullptr;
+  return module;
+}
+
+void Generator::emitBody(func::FuncOp function) {
+  Location loc = locate(attention.range);
+  if (usesGiven(attention))
+    blocks = function.getArgument(numTensors);
+  Value mask;
+  if (attention.mask)
+    mask = emitMask(*attention.mask->condition);
+  double scale = options.scale.value_or(
+      1 / std::sqrt(static_cast<double>(options.headDim)));
+  auto op = AttentionOp::create(
+      builder, loc, function.getResultTypes(), function.getArgument(0),
+      function.getArgument(1), function.getArgument(2), mask, queryGrid,
+      keyGrid, orderAttr(), orderAttr(),
+      builder.getI64IntegerAttr(options.block), builder.getF64FloatAttr(scale));
+  func::ReturnOp::create(builder, loc, op.getResults());
+}
+
+Value Generator::emitMask(const Expr &expr) {
+  Location loc = locate(expr.range);
+  if (MaybeStatic value = evaluator.evaluate(expr, frame))
+    return ConstantMaskOp::create(builder, loc, maskType,
+                                  builder.getBoolAttr(*value));
+  if (std::holds_alternative<GivenExpr>(expr.node))
+    return GivenOp::create(builder, loc, maskType, blocks);
+  if (auto *operation = std::get_if<OperatorExpr>(&expr.node))
+    if (Value mask = emitConnective(*operation, loc))
+      return mask;
+  return emitPredicate(expr);
+}
+
+/// Null for operators that are not `and`, `or` or `not`.
+Value Generator::emitConnective(const OperatorExpr &expr, Location loc) {
+  if (expr.op == Operator::Not)
+    return MaskNotOp::create(builder, loc, emitMask(*expr.operands[0]));
+  if (expr.op != Operator::And && expr.op != Operator::Or)
+    return nullptr;
+  Value left = emitMask(*expr.operands[0]);
+  Value right = emitMask(*expr.operands[1]);
+  if (expr.op == Operator::And)
+    return MaskAndOp::create(builder, loc, left, right);
+  return MaskOrOp::create(builder, loc, left, right);
+}
+
+Value Generator::emitPredicate(const Expr &expr) {
+  Location loc = locate(expr.range);
+  auto predicate =
+      PredicateOp::create(builder, loc, maskType, /*given=*/Value());
+  Block &block = addCoordinateBlock(predicate.getBody(), /*given=*/false, loc);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToEnd(&block);
+  PredicateGen generator(builder, locate, block, values.keyGrid);
+  YieldOp::create(builder, loc, generator.emitValue(expr, parameters));
+  return predicate;
+}
+
+void checkTensors(const GenerateOptions &options, Diagnostics &diagnostics) {
+  constexpr int64_t maxHeads = 1 << 16;
+  if (options.heads < 1 || options.heads > maxHeads)
+    diagnostics.error(fmt::format("expected 1 to {} heads, but got {}",
+                                  maxHeads, options.heads));
+  if (options.headDim < 32 || options.headDim > 256 || options.headDim % 8 != 0)
+    diagnostics.error(fmt::format("expected a head dimension that is a "
+                                  "multiple of 8 from 32 to 256, but got {}",
+                                  options.headDim));
+  if (options.block < 32 || options.block > 256 || options.block % 32 != 0)
+    diagnostics.error(fmt::format(
+        "expected a block that is a multiple of 32 from 32 to 256, but got {}",
+        options.block));
+  if (options.scale &&
+      (!(*options.scale > 0) || !std::isfinite(*options.scale)))
+    diagnostics.error(fmt::format(
+        "expected a positive finite scale, but got {}", *options.scale));
+}
+
+} // namespace
+
+FailureOr<OwningOpRef<ModuleOp>> generateModule(MLIRContext &context,
+                                                const Program &program,
+                                                const GenerateOptions &options,
+                                                Diagnostics &diagnostics) {
+  checkTensors(options, diagnostics);
+  std::optional<StaticValues> values =
+      StaticValues::evaluate(program, options, diagnostics);
+  if (!values || diagnostics.hasErrors())
+    return failure();
+  context.loadDialect<WeftDialect, arith::ArithDialect, func::FuncDialect>();
+  OwningOpRef<ModuleOp> module =
+      Generator(context, *values, options, diagnostics).run();
+  if (!module)
+    return failure();
+  return module;
+}
+
+} // namespace weft

@@ -1,0 +1,131 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Evaluation of static expressions and tile sizes.
+
+#include "lib/Frontend/StaticEvaluator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace weft {
+
+int32_t extent(const GridShape &grid, Axis axis) {
+  switch (axis) {
+  case Axis::T:
+    return grid.t;
+  case Axis::H:
+    return grid.h;
+  case Axis::W:
+    return grid.w;
+  case Axis::Index:
+    return grid.tokens();
+  case Axis::Text:
+    return grid.text;
+  }
+  return 0;
+}
+
+MaybeStatic StaticEvaluator::evaluate(const Expr &expr, const Frame &frame) {
+  if (auto *literal = std::get_if<LiteralExpr>(&expr.node))
+    return literal->value;
+  if (auto *operation = std::get_if<OperatorExpr>(&expr.node))
+    return evaluateOperator(*operation, frame);
+  if (auto *reference = std::get_if<ReferenceExpr>(&expr.node))
+    return evaluateReference(*reference, frame);
+  if (auto *grid = std::get_if<GridExtentExpr>(&expr.node); grid && keyGrid)
+    return extent(*keyGrid, grid->axis);
+  return std::nullopt;
+}
+
+MaybeStatic StaticEvaluator::evaluateOperator(const OperatorExpr &expr,
+                                              const Frame &frame) {
+  MaybeStatic left = evaluate(*expr.operands[0], frame);
+  MaybeStatic right =
+      expr.operands.size() == 2 ? evaluate(*expr.operands[1], frame) : 0;
+  if (isDivision(expr.op) && right && *right <= 0) {
+    reportDivisor(*expr.operands[1], *right, frame);
+    return std::nullopt;
+  }
+  if (!left || !right)
+    return std::nullopt;
+  return apply(expr.op, *left, *right);
+}
+
+Frame StaticEvaluator::enter(const ReferenceExpr &call, const Frame &caller) {
+  Frame frame{{}, &call, &caller};
+  for (const Expr *argument : call.bound)
+    frame.parameters.push_back(evaluate(*argument, caller));
+  return frame;
+}
+
+MaybeStatic StaticEvaluator::evaluateReference(const ReferenceExpr &reference,
+                                               const Frame &frame) {
+  if (reference.parameter)
+    return frame.parameters[reference.parameter->index];
+  return evaluate(*reference.definition->body, enter(reference, frame));
+}
+
+void StaticEvaluator::reportDivisor(const Expr &divisor, int32_t value,
+                                    const Frame &frame) {
+  if (!reported.insert(&divisor).second)
+    return;
+  Diagnostic &error = diagnostics.error(
+      divisor.range,
+      fmt::format("expected a positive divisor, but got {}", value));
+  for (const Frame *inner = &frame; inner && inner->call; inner = inner->caller)
+    error.note(inner->call->name.range,
+               fmt::format("in this use of '{}'", inner->call->name.text));
+}
+
+std::array<int32_t, 3> nearestTile(const std::array<int32_t, 3> &sizes) {
+  std::array<int32_t, 3> best = {1, 1, 1};
+  auto product = [](const std::array<int32_t, 3> &tile) {
+    return int64_t(tile[0]) * tile[1] * tile[2];
+  };
+  auto limit = [](int32_t size, int64_t room) {
+    return static_cast<int32_t>(std::min<int64_t>(size, room));
+  };
+  for (int32_t w = limit(sizes[2], maxTileTokens); w >= 1; --w) {
+    for (int32_t h = limit(sizes[1], maxTileTokens / w); h >= 1; --h) {
+      std::array<int32_t, 3> tile = {
+          limit(sizes[0], maxTileTokens / (int64_t(w) * h)), h, w};
+      if (product(tile) > product(best))
+        best = tile;
+    }
+  }
+  return best;
+}
+
+std::optional<std::array<int32_t, 3>>
+StaticEvaluator::tileSizes(const OrderClause &order, const Frame &frame) {
+  std::array<int32_t, 3> sizes;
+  int64_t product = 1;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const Expr &expr = *(*order.sizes)[i];
+    MaybeStatic size = evaluate(expr, frame);
+    if (size && *size <= 0)
+      diagnostics.error(
+          expr.range,
+          fmt::format("expected a positive tile size, but got {}", *size));
+    if (!size || *size <= 0)
+      return std::nullopt;
+    sizes[i] = *size;
+    product = std::min(product, maxTileTokens + 1) * sizes[i];
+  }
+  if (product <= maxTileTokens)
+    return sizes;
+  std::array<int32_t, 3> nearest = nearestTile(sizes);
+  diagnostics.error(
+      order.range,
+      fmt::format(
+          "expected a tile of at most {} tokens, but got {}x{}x{}; the nearest "
+          "legal tile is {}x{}x{}",
+          maxTileTokens, sizes[0], sizes[1], sizes[2], nearest[0], nearest[1],
+          nearest[2]));
+  return std::nullopt;
+}
+
+} // namespace weft

@@ -1,0 +1,167 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Checks a compile request against a program.
+
+#include "lib/Frontend/StaticValues.h"
+
+#include "lib/Frontend/SemaPhases.h"
+#include "lib/Frontend/Suggest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace weft {
+namespace {
+
+/// Sequences have fewer tokens than this, so that every coordinate is below
+/// that of a text token.
+constexpr int64_t maxTokens = 1 << 20;
+
+class Instantiation {
+public:
+  Instantiation(const Program &program, const StaticRequest &request,
+                Diagnostics &diagnostics)
+      : program(program), request(request), diagnostics(diagnostics),
+        evaluator(diagnostics, request.keyGrid) {}
+  std::optional<StaticValues> run();
+
+private:
+  const Attention *findAttention();
+  void checkGrid(std::string_view which, const GridShape &grid);
+  void checkNames(const Attention &attention);
+  MaybeStatic valueOf(const Parameter &parameter, const Attention &attention);
+
+  const Program &program;
+  const StaticRequest &request;
+  Diagnostics &diagnostics;
+  StaticEvaluator evaluator;
+};
+
+const Attention *Instantiation::findAttention() {
+  std::vector<std::string_view> names;
+  for (auto &attention : program.attentions) {
+    if (attention->name.text == request.attention)
+      return attention.get();
+    names.push_back(attention->name.text);
+  }
+  if (names.empty())
+    diagnostics.error("expected an attention, but the file has none");
+  else if (!request.attention.empty())
+    diagnostics.error(fmt::format("unknown attention '{}': expected {}{}",
+                                  request.attention, quotedList(names),
+                                  didYouMean(request.attention, names)));
+  else if (names.size() > 1)
+    diagnostics.error(fmt::format(
+        "expected the name of an attention, because the file has several: {}",
+        quotedList(names, "and")));
+  else
+    return program.attentions.front().get();
+  return nullptr;
+}
+
+void Instantiation::checkGrid(std::string_view which, const GridShape &grid) {
+  auto inRange = [](int64_t extent, int64_t least) {
+    return extent >= least && extent < maxTokens;
+  };
+  bool extents = inRange(grid.t, 1) && inRange(grid.h, 1) &&
+                 inRange(grid.w, 1) && inRange(grid.text, 0);
+  // Three extents below 2^20 cannot overflow 64 bits.
+  if (!extents || grid.tokens() >= maxTokens)
+    diagnostics.error(fmt::format("expected a {} grid with extents of at least "
+                                  "1 and fewer than {} tokens, but got "
+                                  "{}x{}x{} and {} text tokens",
+                                  which, maxTokens, grid.t, grid.h, grid.w,
+                                  grid.text));
+}
+
+void Instantiation::checkNames(const Attention &attention) {
+  std::vector<std::string_view> names;
+  for (auto &parameter : attention.parameters)
+    names.push_back(parameter->name.text);
+  for (auto &[name, value] : request.values) {
+    if (std::ranges::find(names, name) != names.end())
+      continue;
+    std::string known = names.empty() ? "it has no parameters"
+                                      : "expected " + quotedList(names);
+    diagnostics.error(
+        attention.name.range,
+        fmt::format("unknown parameter '{}' of attention '{}': {}{}", name,
+                    attention.name.text, known, didYouMean(name, names)));
+  }
+}
+
+MaybeStatic Instantiation::valueOf(const Parameter &parameter,
+                                   const Attention &attention) {
+  auto given = request.values.find(parameter.name.text);
+  if (given != request.values.end()) {
+    if (given->second.kind != parameter.kind)
+      diagnostics.error(parameter.range,
+                        fmt::format("expected {} for {}, but got {}",
+                                    spelling(parameter.kind),
+                                    describe(parameter),
+                                    spelling(given->second.kind)));
+    return given->second.value;
+  }
+  if (parameter.defaultValue)
+    return evaluator.evaluate(*parameter.defaultValue, Frame());
+  if (!parameter.isDynamic)
+    diagnostics.error(parameter.range,
+                      fmt::format("missing value for {} of attention '{}'",
+                                  describe(parameter), attention.name.text));
+  return std::nullopt;
+}
+
+std::optional<StaticValues> Instantiation::run() {
+  const Attention *attention = findAttention();
+  checkGrid("query", request.queryGrid);
+  checkGrid("key", request.keyGrid);
+  if (!attention)
+    return std::nullopt;
+  StaticValues values{
+      attention, request.queryGrid, request.keyGrid, {}, std::nullopt};
+  checkNames(*attention);
+  for (auto &parameter : attention->parameters)
+    values.parameters.push_back(valueOf(*parameter, *attention));
+  if (diagnostics.hasErrors())
+    return std::nullopt;
+  if (attention->order && attention->order->sizes)
+    values.tile = evaluator.tileSizes(*attention->order, values.frame());
+  if (attention->mask)
+    evaluator.evaluate(*attention->mask->condition, values.frame());
+  if (diagnostics.hasErrors())
+    return std::nullopt;
+  return values;
+}
+
+} // namespace
+
+std::optional<StaticValue> StaticValue::parse(std::string_view text) {
+  if (text == "true" || text == "false")
+    return StaticValue{Kind::Bool, text == "true"};
+  StaticValue result;
+  auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), result.value);
+  if (error != std::errc() || end != text.data() + text.size())
+    return std::nullopt;
+  return result;
+}
+
+Frame StaticValues::frame() const {
+  Frame frame{parameters, nullptr, nullptr};
+  for (auto &parameter : attention->parameters)
+    if (parameter->isDynamic)
+      frame.parameters[parameter->index] = std::nullopt;
+  return frame;
+}
+
+std::optional<StaticValues> StaticValues::evaluate(const Program &program,
+                                                   const StaticRequest &request,
+                                                   Diagnostics &diagnostics) {
+  return Instantiation(program, request, diagnostics).run();
+}
+
+} // namespace weft

@@ -1,0 +1,67 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// StaticValues: one attention with values for its static parameters and grids,
+// ready to be turned into a kernel.
+
+#ifndef WEFT_LIB_FRONTEND_STATICVALUES_H
+#define WEFT_LIB_FRONTEND_STATICVALUES_H
+
+#include "lib/Frontend/AST.h"
+#include "lib/Frontend/Diagnostic.h"
+#include "lib/Frontend/StaticEvaluator.h"
+
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weft {
+
+/// The value of a parameter in a compile request; booleans are 0 and 1.
+struct StaticValue {
+  Kind kind = Kind::Int;
+  int32_t value = 0;
+
+  /// Reads "12", "-3", "true" or "false".
+  static std::optional<StaticValue> parse(std::string_view text);
+};
+
+/// What a compile request says about an attention.
+struct StaticRequest {
+  /// Name of the attention; may be empty if the file has exactly one.
+  std::string attention;
+  /// Values by parameter name; for a dynamic parameter the value replaces its
+  /// default.
+  std::map<std::string, StaticValue> values;
+  GridShape queryGrid;
+  GridShape keyGrid;
+};
+
+/// An attention that the request has made concrete. Refers to the program.
+struct StaticValues {
+  const Attention *attention = nullptr;
+  GridShape queryGrid;
+  GridShape keyGrid;
+  /// By index: the value of a static parameter, the default, if any, of a
+  /// dynamic one.
+  std::vector<MaybeStatic> parameters;
+  /// The sizes written in `order tiles(...)`.
+  std::optional<std::array<int32_t, 3>> tile;
+
+  /// The frame for evaluating the attention's clauses: dynamic parameters are
+  /// unknown.
+  Frame frame() const;
+  /// Checks `request` against a program without errors; nothing if an error was
+  /// reported.
+  static std::optional<StaticValues> evaluate(const Program &program,
+                                              const StaticRequest &request,
+                                              Diagnostics &diagnostics);
+};
+
+} // namespace weft
+
+#endif // WEFT_LIB_FRONTEND_STATICVALUES_H

@@ -1,0 +1,59 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The interpreter: evaluates programs and plans in double precision. It is the definition of the language.
+
+#ifndef WEFT_LIB_INTERPRETER_INTERPRETER_H
+#define WEFT_LIB_INTERPRETER_INTERPRETER_H
+
+#include "dialect/BlockPartition.h"
+#include "runtime/BlockLists.h"
+#include "runtime/Tensor.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/DenseMap.h"
+
+namespace weft {
+
+/// What a function is called with; each vector fills the function's arguments of that type in their order.
+struct InterpreterArgs {
+  /// [batch, heads, tokens, head dim], in any float type and with any strides: q, k and v.
+  std::vector<rt::Tensor> tensors;
+  /// Dynamic parameters. Parameters beyond the end take their defaults.
+  std::vector<int64_t> parameters;
+  std::vector<rt::GivenLists> given;
+  /// Positions on axis 2 of the results to evaluate; all if empty.
+  std::vector<int64_t> rows;
+};
+
+/// A contiguous row-major tensor.
+struct DoubleTensor {
+  std::vector<int64_t> shape;
+  std::vector<double> data;
+
+  /// Element [indices...], with all indices or with leading ones and zeros for the rest.
+  double at(llvm::ArrayRef<int64_t> indices) const;
+};
+
+/// A function's results. With sampled rows axis 2 holds these, in the order in which they were asked for.
+struct InterpreterResult {
+  DoubleTensor out;
+  /// Empty if the function returns one tensor only.
+  DoubleTensor lse;
+};
+
+/// Evaluates `func`, a function of one block on the program or plan level.
+mlir::FailureOr<InterpreterResult> interpret(mlir::func::FuncOp func, const InterpreterArgs &args);
+
+/// The integers that a region uses from above it. Constants need not be there.
+using CapturedIntegers = llvm::DenseMap<mlir::Value, int64_t>;
+
+/// Whether the predicate region `body` yields true for one pair. To ask for many pairs, prepare a Predicate once.
+mlir::FailureOr<bool> interpretPredicate(mlir::Region &body, int64_t head, const TokenCoordinates &query,
+                                         const TokenCoordinates &key, bool given = false,
+                                         const CapturedIntegers &captured = CapturedIntegers());
+
+} // namespace weft
+
+#endif // WEFT_LIB_INTERPRETER_INTERPRETER_H

@@ -1,0 +1,59 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The evaluation functions of ops, one per op and overloaded by its class.
+
+#ifndef WEFT_LIB_INTERPRETER_OPS_H
+#define WEFT_LIB_INTERPRETER_OPS_H
+
+#include "lib/Interpreter/Predicate.h"
+#include "lib/Interpreter/Value.h"
+
+namespace weft::interp {
+
+mlir::LogicalResult evaluate(AttentionOp op, Scope &scope);
+mlir::LogicalResult evaluate(BlockAttentionOp op, Scope &scope);
+mlir::LogicalResult evaluate(ConstantMaskOp op, Scope &scope);
+mlir::LogicalResult evaluate(GivenOp op, Scope &scope);
+mlir::LogicalResult evaluate(MaskAndOp op, Scope &scope);
+mlir::LogicalResult evaluate(MaskNotOp op, Scope &scope);
+mlir::LogicalResult evaluate(MaskOrOp op, Scope &scope);
+mlir::LogicalResult evaluate(PredicateOp op, Scope &scope);
+mlir::LogicalResult evaluate(ReorderOp op, Scope &scope);
+mlir::LogicalResult evaluate(RestoreOp op, Scope &scope);
+
+/// Evaluates an arith op on integers.
+mlir::LogicalResult evaluateScalar(mlir::Operation *op, Scope &scope);
+
+/// The mask of a predicate region over two grids, with the integers that the region uses from above it. `given` may be
+/// null.
+mlir::FailureOr<Mask> makePredicateMask(mlir::Region &body, GridAttr queryGrid, GridAttr keyGrid,
+                                        const rt::GivenLists *given, const Scope &scope);
+
+/// The positions in the key tensor of the keys that count for a position in the query tensor.
+using VisibleKeys = std::function<std::vector<int32_t>(int64_t head, int64_t query)>;
+
+struct AttentionResult {
+  Tensor out, lse;
+};
+
+/// Attention of every query over its visible keys.
+AttentionResult attend(const Tensor &query, const Tensor &key, const Tensor &value, double scale, VisibleKeys visible);
+
+/// A partition with the inverse of its table: where each token is.
+struct TokenBlocks {
+  TokenBlocks(GridAttr grid, OrderAttr order, int64_t block);
+
+  BlockPartition partition;
+  /// By sequence position: the token's block, and its position in block order.
+  std::vector<int32_t> blockOf, positionOf;
+};
+
+/// Checks that `lists` are lists for `heads` heads over these blocks.
+mlir::LogicalResult verifyGiven(mlir::Operation *op, const rt::GivenLists &lists, int64_t heads, int64_t queryBlocks,
+                                int64_t keyBlocks);
+
+} // namespace weft::interp
+
+#endif // WEFT_LIB_INTERPRETER_OPS_H

@@ -1,0 +1,37 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Row access to callers' tensors, and lookup in given block lists.
+
+#include "lib/Interpreter/Value.h"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+using namespace weft;
+using namespace weft::interp;
+
+int64_t Tensor::getWidth() const {
+  return std::accumulate(shape.begin() + 3, shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+Tensor interp::makeTensor(const rt::Tensor &view) {
+  assert(view.rank() == 4 && "expected [batch, heads, tokens, head dim]");
+  return Tensor(view.shape, [view](int64_t batch, int64_t head, int64_t token) {
+    const std::vector<int64_t> &strides = view.strides;
+    int64_t first = batch * strides[0] + head * strides[1] + token * strides[2];
+    Row row(view.shape[3]);
+    for (size_t c = 0; c < row.size(); ++c)
+      row[c] = rt::loadAsDouble(view.data, view.dtype, first + static_cast<int64_t>(c) * strides[3]);
+    return row;
+  });
+}
+
+bool interp::holds(const rt::GivenLists &lists, const Pair &pair) {
+  int64_t list = lists.lists == 1 ? 0 : pair.head;
+  const int64_t *bounds = &lists.offsets[list * (lists.queryBlocks + 1) + pair.queryBlock];
+  auto begin = lists.keyBlocks.begin();
+  return std::binary_search(begin + bounds[0], begin + bounds[1], pair.keyBlock);
+}

@@ -1,0 +1,299 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Range evaluation of leaves, and the formula above them.
+
+#include "passes/BlockClassifier.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/InferIntRangeInterface.h"
+#include "llvm/ADT/SetVector.h"
+
+#include <algorithm>
+#include <map>
+
+using namespace mlir;
+using namespace weft;
+
+namespace {
+
+/// The ranges of one block's (or many blocks') coordinates on one side, indexed as the region's arguments of that side.
+using SideRanges = std::array<Interval, 5>;
+
+SideRanges rangesOf(const BlockBox &box) {
+  int32_t text = box.text;
+  return {box.t, box.h, box.w, box.index, Interval{text, text}};
+}
+
+SideRanges hullOf(ArrayRef<SideRanges> ranges) {
+  SideRanges hull = ranges.front();
+  for (const SideRanges &range : ranges.drop_front())
+    for (auto [whole, part] : llvm::zip(hull, range))
+      whole = {std::min(whole.low, part.low), std::max(whole.high, part.high)};
+  return hull;
+}
+
+ConstantIntRanges toRange(Interval interval, unsigned width) {
+  if (width == 1) {
+    APInt low(1, interval.low & 1), high(1, interval.high & 1);
+    return ConstantIntRanges::fromUnsigned(low, high);
+  }
+  return ConstantIntRanges::fromSigned(APInt(width, interval.low, true), APInt(width, interval.high, true));
+}
+
+bool isBoolean(Value value) { return value.getType().isInteger(1); }
+
+bool isConnective(Operation *op) {
+  return op && isa<arith::AndIOp, arith::OrIOp, arith::XOrIOp>(op) && isBoolean(op->getResult(0));
+}
+
+/// Blocks of one side that look the same to a leaf: the class of each block, and each class's ranges.
+struct SideClasses {
+  std::vector<int32_t> classOf;
+  std::vector<SideRanges> ranges;
+
+  SideClasses(const BlockPartition &partition, unsigned usedArgs) {
+    std::map<std::array<int32_t, 10>, int32_t> known;
+    for (const BlockBox &box : partition.boxes) {
+      SideRanges all = rangesOf(box), used{};
+      std::array<int32_t, 10> key{};
+      for (unsigned i = 0; i < 5; ++i)
+        if (usedArgs >> i & 1) {
+          used[i] = all[i];
+          key[2 * i] = all[i].low, key[2 * i + 1] = all[i].high;
+        }
+      auto [entry, isNew] = known.try_emplace(key, ranges.size());
+      if (isNew)
+        ranges.push_back(used);
+      classOf.push_back(entry->second);
+    }
+  }
+};
+
+} // namespace
+
+/// A Boolean that is computed from coordinates by other ops than connectives.
+struct BlockClassifier::Leaf {
+  Value value;
+  /// The ops that compute it, in order.
+  SmallVector<Operation *> slice;
+  /// Bit sets over the five arguments of each side.
+  unsigned queryArgs = 0, keyArgs = 0;
+  SideClasses query, key;
+  /// [query class][key class]
+  std::vector<BlockClass> table;
+
+  /// Fills the rectangle of classes [q0, q1) x [k0, k1), splitting it while its hull is undecided.
+  template <typename Evaluate> void fill(int64_t q0, int64_t q1, int64_t k0, int64_t k1, const Evaluate &evaluate) {
+    auto slice = [](const SideClasses &side, int64_t begin, int64_t end) {
+      return hullOf(ArrayRef(side.ranges).slice(begin, end - begin));
+    };
+    BlockClass result = evaluate(slice(query, q0, q1), slice(key, k0, k1));
+    if (result != BlockClass::Partial || (q1 - q0 == 1 && k1 - k0 == 1)) {
+      for (int64_t q = q0; q < q1; ++q)
+        std::fill_n(table.begin() + q * key.ranges.size() + k0, k1 - k0, result);
+      return;
+    }
+    if (q1 - q0 >= k1 - k0) {
+      int64_t middle = (q0 + q1) / 2;
+      fill(q0, middle, k0, k1, evaluate), fill(middle, q1, k0, k1, evaluate);
+    } else {
+      int64_t middle = (k0 + k1) / 2;
+      fill(q0, q1, k0, middle, evaluate), fill(q0, q1, middle, k1, evaluate);
+    }
+  }
+};
+
+/// A connective, or a leaf if `leaf` is not negative.
+struct BlockClassifier::Node {
+  Operation *op = nullptr;
+  int leaf = -1, lhs = -1, rhs = -1;
+  /// Classes of the current row of key blocks.
+  std::vector<uint8_t> row;
+};
+
+BlockClassifier::~BlockClassifier() = default;
+
+BlockClassifier::BlockClassifier(Region &body, const BlockPartition &query, const BlockPartition &key,
+                                 Bindings bindings)
+    : body(body), query(query), key(key), bindings(std::move(bindings)) {
+  addNode(cast<YieldOp>(body.front().getTerminator()).getValue());
+  for (Node &node : nodes)
+    node.row.resize(key.numBlocks());
+}
+
+int BlockClassifier::addNode(Value value) {
+  if (auto known = nodeOf.find(value); known != nodeOf.end())
+    return known->second;
+  Operation *op = value.getDefiningOp();
+  Node node;
+  if (isConnective(op) && op->getParentRegion() == &body) {
+    node.op = op;
+    node.lhs = addNode(op->getOperand(0));
+    node.rhs = addNode(op->getOperand(1));
+  } else {
+    node.leaf = addLeaf(value);
+  }
+  nodes.push_back(std::move(node));
+  return nodeOf[value] = nodes.size() - 1;
+}
+
+int BlockClassifier::addLeaf(Value value) {
+  llvm::SetVector<Operation *> ops;
+  unsigned used = 0;
+  SmallVector<Value> worklist = {value};
+  while (!worklist.empty()) {
+    Value next = worklist.pop_back_val();
+    if (auto argument = dyn_cast<BlockArgument>(next); argument && argument.getOwner() == &body.front()) {
+      used |= 1u << argument.getArgNumber();
+      continue;
+    }
+    Operation *op = next.getDefiningOp();
+    if (op && op->getParentRegion() == &body && ops.insert(op))
+      llvm::append_range(worklist, op->getOperands());
+  }
+  SmallVector<Operation *> slice(ops.begin(), ops.end());
+  llvm::sort(slice, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+  headUsed |= used >> kHead & 1;
+  unsigned queryArgs = used >> kQueryT & 31, keyArgs = used >> kKeyT & 31;
+  leaves.push_back({value, slice, queryArgs, keyArgs, SideClasses(query, queryArgs), SideClasses(key, keyArgs), {}});
+  return leaves.size() - 1;
+}
+
+void BlockClassifier::prepareLeaf(Leaf &leaf, int64_t head, bool given) {
+  llvm::DenseMap<Value, ConstantIntRanges> ranges;
+  Block &block = body.front();
+  auto set = [&](Value value, const ConstantIntRanges &range) {
+    auto [entry, isNew] = ranges.try_emplace(value, range);
+    if (!isNew)
+      entry->second = range;
+  };
+  auto setInteger = [&](Value value, int64_t integer) {
+    set(value, ConstantIntRanges::constant(
+                   APInt(value.getType().getIntOrFloatBitWidth(), static_cast<uint64_t>(integer), true, true)));
+  };
+  for (auto [value, integer] : bindings)
+    setInteger(value, integer);
+  setInteger(block.getArgument(kHead), head);
+  if (block.getNumArguments() > kGiven)
+    setInteger(block.getArgument(kGiven), given);
+  auto rangeOf = [&](Value value) {
+    if (auto known = ranges.find(value); known != ranges.end())
+      return known->second;
+    APInt constant;
+    if (matchPattern(value, m_ConstantInt(&constant)))
+      return ConstantIntRanges::constant(constant);
+    return ConstantIntRanges::maxRange(value.getType().getIntOrFloatBitWidth());
+  };
+  auto evaluate = [&](const SideRanges &queryRanges, const SideRanges &keyRanges) {
+    for (unsigned i = 0; i < 5; ++i) {
+      unsigned width = i == 4 ? 1 : 32;
+      if (leaf.queryArgs >> i & 1)
+        set(block.getArgument(kQueryT + i), toRange(queryRanges[i], width));
+      if (leaf.keyArgs >> i & 1)
+        set(block.getArgument(kKeyT + i), toRange(keyRanges[i], width));
+    }
+    for (Operation *op : leaf.slice) {
+      auto inferrable = dyn_cast<InferIntRangeInterface>(op);
+      if (!inferrable) {
+        for (Value result : op->getResults())
+          set(result, ConstantIntRanges::maxRange(result.getType().getIntOrFloatBitWidth()));
+        continue;
+      }
+      SmallVector<ConstantIntRanges> operands;
+      for (Value operand : op->getOperands())
+        operands.push_back(rangeOf(operand));
+      inferrable.inferResultRanges(operands, [&](Value value, const ConstantIntRanges &range) { set(value, range); });
+    }
+    ConstantIntRanges result = rangeOf(leaf.value);
+    if (result.umin().isOne())
+      return BlockClass::Full;
+    return result.umax().isZero() ? BlockClass::Empty : BlockClass::Partial;
+  };
+  leaf.table.assign(leaf.query.ranges.size() * leaf.key.ranges.size(), BlockClass::Partial);
+  leaf.fill(0, leaf.query.ranges.size(), 0, leaf.key.ranges.size(), evaluate);
+}
+
+void BlockClassifier::evaluateRow(int64_t queryBlock) {
+  int64_t count = key.numBlocks();
+  for (Node &node : nodes) {
+    uint8_t *row = node.row.data();
+    if (node.leaf >= 0) {
+      const Leaf &leaf = leaves[node.leaf];
+      const BlockClass *table = leaf.table.data() + leaf.query.classOf[queryBlock] * leaf.key.ranges.size();
+      const int32_t *classOf = leaf.key.classOf.data();
+      for (int64_t i = 0; i < count; ++i)
+        row[i] = static_cast<uint8_t>(table[classOf[i]]);
+      continue;
+    }
+    const uint8_t *lhs = nodes[node.lhs].row.data(), *rhs = nodes[node.rhs].row.data();
+    if (isa<arith::AndIOp>(node.op))
+      for (int64_t i = 0; i < count; ++i)
+        row[i] = std::min(lhs[i], rhs[i]);
+    else if (isa<arith::OrIOp>(node.op))
+      for (int64_t i = 0; i < count; ++i)
+        row[i] = std::max(lhs[i], rhs[i]);
+    else // exclusive or: undecided if either is, else whether they differ
+      for (int64_t i = 0; i < count; ++i)
+        row[i] = ((lhs[i] | rhs[i]) & 1) ? 1 : lhs[i] ^ rhs[i];
+  }
+}
+
+std::vector<BlockClass> BlockClassifier::classify(int64_t head, bool given) {
+  for (Leaf &leaf : leaves)
+    prepareLeaf(leaf, head, given);
+  std::vector<BlockClass> classes(query.numBlocks() * key.numBlocks());
+  for (int64_t i = 0; i < query.numBlocks(); ++i) {
+    evaluateRow(i);
+    const auto &row = nodes.back().row;
+    for (int64_t j = 0; j < key.numBlocks(); ++j)
+      classes[i * key.numBlocks() + j] = static_cast<BlockClass>(row[j]);
+  }
+  return classes;
+}
+
+/// Appends one row of entries.
+static void appendRow(ClassifiedLists &lists, ArrayRef<BlockClass> row) {
+  for (auto [block, blockClass] : llvm::enumerate(row)) {
+    if (blockClass == BlockClass::Empty) {
+      ++lists.numEmpty;
+      continue;
+    }
+    bool partial = blockClass == BlockClass::Partial;
+    ++(partial ? lists.numPartial : lists.numFull);
+    lists.entries.push_back(static_cast<int32_t>(block) * 2 + partial);
+  }
+  lists.offsets.push_back(lists.entries.size());
+}
+
+ClassifiedLists BlockClassifier::buildLists(int64_t heads, bool given) {
+  ClassifiedLists result;
+  result.lists = headUsed ? heads : 1;
+  for (int64_t head = 0; head < result.lists; ++head) {
+    std::vector<BlockClass> classes = classify(head, given);
+    result.offsets.push_back(result.entries.size());
+    for (int64_t i = 0; i < query.numBlocks(); ++i)
+      appendRow(result, ArrayRef(classes).slice(i * key.numBlocks(), key.numBlocks()));
+  }
+  return result;
+}
+
+ClassifiedLists weft::buildUniformLists(int64_t queryBlocks, int64_t keyBlocks, BlockClass blockClass) {
+  ClassifiedLists result;
+  result.lists = 1;
+  result.offsets.push_back(0);
+  std::vector<BlockClass> row(keyBlocks, blockClass);
+  for (int64_t i = 0; i < queryBlocks; ++i)
+    appendRow(result, row);
+  return result;
+}
+
+bool weft::capturesParameters(Region &body) {
+  for (Operation &op : body.front())
+    for (Value operand : op.getOperands())
+      if (operand.getParentRegion() != &body && !matchPattern(operand, m_Constant()))
+        return true;
+  return false;
+}

@@ -1,0 +1,100 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Chooses the box of an open tiled order.
+
+#include "passes/ChooseTiles.h"
+
+#include "passes/Passes.h"
+
+#include "llvm/Support/MathExtras.h"
+
+#include <array>
+
+namespace weft {
+#define GEN_PASS_DEF_CHOOSETILESPASS
+#include "passes/Passes.h.inc"
+} // namespace weft
+
+using namespace mlir;
+using namespace weft;
+
+namespace {
+
+/// One axis cut by a side: `whole` pieces of `side` tokens and at most one of `rest`.
+struct Cut {
+  Cut(int64_t extent, int64_t side) : side(side), whole(extent / side), rest(extent % side) {}
+  int64_t side, whole, rest;
+  /// (length, how many) of the two kinds of pieces.
+  std::array<std::pair<int64_t, int64_t>, 2> pieces() const { return {{{side, whole}, {rest, rest ? 1 : 0}}}; }
+};
+
+/// What a box costs: computed tokens, and a share of a granule for each tile's fixed work.
+double costOf(GridAttr grid, int64_t t, int64_t h, int64_t w, int64_t granule) {
+  double cost = 0;
+  for (auto [dt, nt] : Cut(grid.getT(), t).pieces())
+    for (auto [dh, nh] : Cut(grid.getH(), h).pieces())
+      for (auto [dw, nw] : Cut(grid.getW(), w).pieces())
+        if (int64_t count = nt * nh * nw)
+          cost += count * (llvm::alignTo(dt * dh * dw, granule) + 0.25 * granule);
+  return cost;
+}
+
+struct Candidate {
+  int64_t t, h, w;
+  double cost;
+  int64_t sides() const { return t + h + w; }
+};
+
+} // namespace
+
+OrderAttr weft::chooseTiles(GridAttr grid, int64_t block, int64_t granule) {
+  SmallVector<Candidate> candidates;
+  for (int64_t t = 1; t <= std::min(grid.getT(), block); ++t)
+    for (int64_t h = 1; h <= std::min(grid.getH(), block / t); ++h)
+      for (int64_t w = 1; w <= std::min(grid.getW(), block / (t * h)); ++w)
+        candidates.push_back({t, h, w, costOf(grid, t, h, w, granule)});
+  double least = llvm::min_element(candidates, [](auto &a, auto &b) { return a.cost < b.cost; })->cost;
+  const Candidate *best = nullptr;
+  for (const Candidate &candidate : candidates) {
+    if (candidate.cost > 1.03 * least)
+      continue;
+    if (!best || std::pair(candidate.sides(), candidate.cost) < std::pair(best->sides(), best->cost))
+      best = &candidate;
+  }
+  return OrderAttr::get(grid.getContext(), true, best->t, best->h, best->w);
+}
+
+int64_t weft::countPaddedTokens(GridAttr grid, OrderAttr order, int64_t granule) {
+  int64_t padded = 0;
+  for (auto [dt, nt] : Cut(grid.getT(), order.getT()).pieces())
+    for (auto [dh, nh] : Cut(grid.getH(), order.getH()).pieces())
+      for (auto [dw, nw] : Cut(grid.getW(), order.getW()).pieces())
+        padded += nt * nh * nw * llvm::alignTo(dt * dh * dw, granule);
+  return padded - grid.getVideoTokens();
+}
+
+namespace {
+
+struct ChooseTiles final : weft::impl::ChooseTilesPassBase<ChooseTiles> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    getOperation().walk([&](AttentionOp op) {
+      if (op.getQueryOrder().isOpen())
+        op.setQueryOrderAttr(choose(op.getQueryGrid(), op.getBlock()));
+      if (op.getKeyOrder().isOpen())
+        op.setKeyOrderAttr(choose(op.getKeyGrid(), op.getBlock()));
+    });
+  }
+
+  OrderAttr choose(GridAttr grid, int64_t block) {
+    OrderAttr order = chooseTiles(grid, block, granule);
+    ++numChosen;
+    numPadding += countPaddedTokens(grid, order, granule);
+    return order;
+  }
+};
+
+} // namespace

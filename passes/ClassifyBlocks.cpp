@@ -1,0 +1,121 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Resolves masks into block lists.
+
+#include "passes/BlockClassifier.h"
+#include "passes/Passes.h"
+
+namespace weft {
+#define GEN_PASS_DEF_CLASSIFYBLOCKSPASS
+#include "passes/Passes.h.inc"
+} // namespace weft
+
+using namespace mlir;
+using namespace weft;
+
+static BlockListsAttr toAttribute(MLIRContext *context, const ClassifiedLists &lists) {
+  Type i32 = IntegerType::get(context, 32);
+  int64_t columns = lists.offsets.size() / lists.lists;
+  auto offsets = DenseIntElementsAttr::get(RankedTensorType::get({lists.lists, columns}, i32),
+                                           ArrayRef<int32_t>(lists.offsets));
+  auto entries = DenseIntElementsAttr::get(
+      RankedTensorType::get({static_cast<int64_t>(lists.entries.size())}, i32), ArrayRef<int32_t>(lists.entries));
+  return BlockListsAttr::get(context, offsets, entries);
+}
+
+namespace {
+
+struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    SmallVector<AttentionOp> ops;
+    getOperation().walk([&](AttentionOp op) { ops.push_back(op); });
+    for (AttentionOp op : ops)
+      if (failed(lower(op)))
+        return signalPassFailure();
+  }
+
+  /// The lists of one attention, and whether its region must stay.
+  struct Plan {
+    Value given;
+    Region *body = nullptr;
+    SmallVector<Attribute> lists;
+    bool isDynamic = false, hasPartial = false;
+  };
+
+  void addLists(Plan &plan, const ClassifiedLists &lists) {
+    numEmpty += lists.numEmpty, numFull += lists.numFull, numPartial += lists.numPartial;
+    plan.hasPartial |= lists.numPartial != 0;
+    plan.lists.push_back(toAttribute(&getContext(), lists));
+  }
+
+  LogicalResult makePlan(AttentionOp op, Plan &plan) {
+    BlockPartition query = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getBlock());
+    BlockPartition key = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
+    auto addUniform = [&](BlockClass blockClass) {
+      addLists(plan, buildUniformLists(query.numBlocks(), key.numBlocks(), blockClass));
+    };
+    Operation *mask = op.getMask() ? op.getMask().getDefiningOp() : nullptr;
+    if (!mask) {
+      addUniform(BlockClass::Full);
+    } else if (auto constant = dyn_cast<ConstantMaskOp>(mask)) {
+      addUniform(constant.getValue() ? BlockClass::Full : BlockClass::Empty);
+    } else if (auto givenMask = dyn_cast<GivenOp>(mask)) {
+      plan.given = givenMask.getBlocks();
+      addUniform(BlockClass::Empty), addUniform(BlockClass::Full);
+    } else if (auto predicate = dyn_cast<PredicateOp>(mask)) {
+      plan.given = predicate.getGiven();
+      plan.body = &predicate.getBody();
+      plan.isDynamic = capturesParameters(*plan.body);
+      if (plan.isDynamic)
+        return success();
+      BlockClassifier classifier(*plan.body, query, key);
+      int64_t heads = op.getQuery().getType().getDimSize(1);
+      addLists(plan, classifier.buildLists(heads, /*given=*/false));
+      if (plan.given)
+        addLists(plan, classifier.buildLists(heads, /*given=*/true));
+    } else {
+      return op.emitOpError("expected a mask of one predicate, as weft-simplify-masks leaves it, but got ")
+             << mask->getName();
+    }
+    return success();
+  }
+
+  LogicalResult lower(AttentionOp op) {
+    if (op.getQueryOrder().isOpen() || op.getKeyOrder().isOpen())
+      return op.emitOpError("expected orders with their tile sizes chosen, as weft-choose-tiles leaves them");
+    Plan plan;
+    if (failed(makePlan(op, plan)))
+      return failure();
+    OpBuilder builder(op);
+    Location loc = op.getLoc();
+    auto reorder = [&](Value value, GridAttr grid, OrderAttr order) -> Value {
+      return order.getTiled() ? ReorderOp::create(builder, loc, value, grid, order, op.getBlock()) : value;
+    };
+    auto restore = [&](Value value) -> Value {
+      OrderAttr order = op.getQueryOrder();
+      return order.getTiled() ? RestoreOp::create(builder, loc, value, op.getQueryGrid(), order, op.getBlock()) : value;
+    };
+    ArrayAttr lists = plan.isDynamic ? ArrayAttr() : builder.getArrayAttr(plan.lists);
+    auto blockAttention = BlockAttentionOp::create(
+        builder, loc, op.getOut().getType(), op.getLse().getType(),
+        reorder(op.getQuery(), op.getQueryGrid(), op.getQueryOrder()),
+        reorder(op.getKey(), op.getKeyGrid(), op.getKeyOrder()),
+        reorder(op.getValue(), op.getKeyGrid(), op.getKeyOrder()), plan.given, op.getQueryGrid(), op.getKeyGrid(),
+        op.getQueryOrder(), op.getKeyOrder(), op.getBlockAttr(), op.getScaleAttr(), lists, /*folded=*/UnitAttr());
+    if (plan.body && (plan.isDynamic || plan.hasPartial))
+      blockAttention.getBody().takeBody(*plan.body);
+    Value out = restore(blockAttention.getOut()), lse = restore(blockAttention.getLse());
+    Operation *mask = op.getMask() ? op.getMask().getDefiningOp() : nullptr;
+    op.replaceAllUsesWith(ValueRange{out, lse});
+    op.erase();
+    if (mask && mask->use_empty())
+      mask->erase();
+    return success();
+  }
+};
+
+} // namespace

@@ -1,0 +1,82 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Folds weft.reorder and weft.restore into block attention.
+
+#include "passes/Passes.h"
+
+namespace weft {
+#define GEN_PASS_DEF_FOLDORDERPASS
+#include "passes/Passes.h.inc"
+} // namespace weft
+
+using namespace mlir;
+using namespace weft;
+
+namespace {
+
+struct FoldOrder final : weft::impl::FoldOrderPassBase<FoldOrder> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    SmallVector<BlockAttentionOp> ops;
+    getOperation().walk([&](BlockAttentionOp op) { ops.push_back(op); });
+    for (BlockAttentionOp op : ops)
+      if (failed(fold(op)))
+        return signalPassFailure();
+  }
+
+  /// The operand in sequence order, or nothing if it is not a reordering that matches.
+  static Value unordered(Value value, GridAttr grid, OrderAttr order, int64_t block) {
+    if (!order.getTiled())
+      return value;
+    auto reorder = value.getDefiningOp<ReorderOp>();
+    bool matches = reorder && reorder.getGrid() == grid && reorder.getOrder() == order && static_cast<int64_t>(reorder.getBlock()) == block;
+    return matches ? reorder.getOperand() : Value();
+  }
+
+  LogicalResult fold(BlockAttentionOp op) {
+    if (op.getFolded())
+      return success();
+    int64_t block = op.getBlock();
+    SmallVector<Value> sources = {unordered(op.getQuery(), op.getQueryGrid(), op.getQueryOrder(), block),
+                                  unordered(op.getKey(), op.getKeyGrid(), op.getKeyOrder(), block),
+                                  unordered(op.getValue(), op.getKeyGrid(), op.getKeyOrder(), block)};
+    if (!llvm::all_of(sources, [](Value value) { return value != nullptr; }))
+      return op.emitOpError("expected operands from weft.reorder in the op's own order");
+    SmallVector<Operation *> reorders;
+    for (auto [index, source] : llvm::enumerate(sources)) {
+      Value old = op->getOperand(index);
+      op->setOperand(index, source);
+      if (old != source && old.use_empty())
+        reorders.push_back(old.getDefiningOp());
+    }
+    for (Value result : op->getResults())
+      if (failed(foldRestores(op, result)))
+        return failure();
+    for (Operation *reorder : reorders) {
+      reorder->erase();
+      ++numFolded;
+    }
+    op.setFolded(true);
+    return success();
+  }
+
+  LogicalResult foldRestores(BlockAttentionOp op, Value result) {
+    if (!op.getQueryOrder().getTiled())
+      return success();
+    for (Operation *user : llvm::make_early_inc_range(result.getUsers())) {
+      auto restore = dyn_cast<RestoreOp>(user);
+      if (!restore || restore.getGrid() != op.getQueryGrid() || restore.getOrder() != op.getQueryOrder() ||
+          restore.getBlock() != op.getBlock())
+        return op.emitOpError("expected results that only weft.restore in the op's own order uses");
+      restore.replaceAllUsesWith(result);
+      restore.erase();
+      ++numFolded;
+    }
+    return success();
+  }
+};
+
+} // namespace

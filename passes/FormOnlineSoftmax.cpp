@@ -1,0 +1,296 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Turns block attention into tile steps of the online softmax.
+//
+// For one query block, with m the running maxima, l the running sums and O the
+// unnormalised output, all per row, a visited key block does
+//
+//     S  = Q K^T                        weft.scores
+//     m' = max(m, rowmax S)
+//     P  = exp(scale (S - m'))          weft.softmax
+//     a  = exp(scale (m - m'))
+//     l  = a l + rowsum P
+//     O  = a O + P V                    weft.accumulate
+//
+// and at the end out = O / l, lse = scale m + log l (weft.store_tile). Whatever the
+// order of the blocks, m is the maximum of what was seen and every earlier term has
+// been scaled to it, so the result is the softmax over all visited keys.
+
+#include "passes/Passes.h"
+#include "passes/TileShapes.h"
+
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/Matchers.h"
+
+namespace weft {
+#define GEN_PASS_DEF_FORMONLINESOFTMAXPASS
+#include "passes/Passes.h.inc"
+} // namespace weft
+
+using namespace mlir;
+using namespace weft;
+
+namespace {
+
+/// Arguments of the attend function before the dynamic parameters; the runtime's AttendArgs has the same order.
+enum AttendArg : unsigned {
+  kQuery, kQueryStride, kOut, kOutStride, kLse, kLseStride, kWantLse, kQueryTable, kQueryFirst, kQueryCount,
+  kKeyTable, kKeyOffsets, kPackedKey, kPackedValue, kEntries, kBegin, kEnd, kHeadIndex, kScratch, kNumAttendArgs,
+};
+
+/// Arguments of the pack function; the runtime's PackArgs has the same order.
+enum PackArg : unsigned {
+  kPackKey, kPackKeyStride, kPackValue, kPackValueStride, kPackTable, kPackFirst, kPackCount, kPackedKeyTile,
+  kPackedValueTile, kNumPackArgs,
+};
+
+/// Builds the two functions of one kernel.
+class KernelFormer {
+public:
+  KernelFormer(func::FuncOp kernel, BlockAttentionOp op, bool pairs)
+      : kernel(kernel), op(op), shapes(op, pairs), b(op.getLoc(), op.getContext()),
+        source(MemRefType::get({}, op.getQuery().getType().getElementType())) {
+    b.setInsertionPoint(kernel);
+  }
+
+  void form() {
+    formPack();
+    formAttend();
+    describe();
+  }
+
+private:
+  Type index() { return b.getIndexType(); }
+  MemRefType table(GridAttr grid) { return MemRefType::get({4, grid.getTokens()}, b.getI32Type()); }
+  /// `count` tiles of one type behind one another.
+  static MemRefType stack(int64_t count, MemRefType tile) {
+    return MemRefType::get({count, tile.getDimSize(0), tile.getDimSize(1)}, tile.getElementType());
+  }
+  Value constant(int64_t value) { return arith::ConstantIndexOp::create(b, value); }
+
+  func::FuncOp addFunction(StringRef suffix, ArrayRef<Type> types) {
+    b.setInsertionPoint(kernel);
+    auto function = func::FuncOp::create(b, (kernel.getName() + suffix).str(), b.getFunctionType(types, {}));
+    for (auto [i, type] : llvm::enumerate(types))
+      if (isa<MemRefType>(type))
+        function.setArgAttr(i, "llvm.noalias", b.getUnitAttr());
+    b.setInsertionPointToStart(function.addEntryBlock());
+    return function;
+  }
+
+  void formPack() {
+    SmallVector<Type> types(kNumPackArgs, index());
+    types[kPackKey] = types[kPackValue] = source;
+    types[kPackTable] = table(op.getKeyGrid());
+    types[kPackedKeyTile] = shapes.key;
+    types[kPackedValueTile] = shapes.value;
+    auto args = addFunction(".pack", types).getArguments();
+    auto load = [&](PackArg from, PackArg stride, PackArg tile, Layout layout) {
+      LoadTileOp::create(b, args[from], args[stride], args[kPackTable], args[kPackFirst], args[kPackCount], args[tile],
+                         shapes.headDim, layout);
+    };
+    load(kPackKey, kPackKeyStride, kPackedKeyTile, shapes.pairs ? Layout::ColumnPairs : Layout::Columns);
+    load(kPackValue, kPackValueStride, kPackedValueTile, shapes.pairs ? Layout::RowPairs : Layout::Rows);
+    func::ReturnOp::create(b);
+  }
+
+  SmallVector<Type> attendTypes() {
+    SmallVector<Type> types(kNumAttendArgs, index());
+    types[kQuery] = types[kOut] = source;
+    types[kLse] = MemRefType::get({}, b.getF32Type());
+    types[kWantLse] = b.getI1Type();
+    types[kQueryTable] = table(op.getQueryGrid());
+    types[kKeyTable] = table(op.getKeyGrid());
+    types[kKeyOffsets] = MemRefType::get({shapes.keyBlocks + 1}, b.getI32Type());
+    types[kPackedKey] = stack(shapes.keyBlocks, shapes.key);
+    types[kPackedValue] = stack(shapes.keyBlocks, shapes.value);
+    types[kEntries] = MemRefType::get({std::max<int64_t>(1, shapes.queryBlocks * shapes.keyBlocks)}, b.getI32Type());
+    types[kHeadIndex] = b.getI32Type();
+    types[kScratch] = MemRefType::get({shapes.scratchBytes}, b.getI8Type());
+    for (BlockArgument parameter : parameters())
+      types.push_back(parameter.getType());
+    return types;
+  }
+
+  /// The kernel's dynamic parameters.
+  SmallVector<BlockArgument> parameters() {
+    SmallVector<BlockArgument> result;
+    for (BlockArgument argument : kernel.getArguments())
+      if (argument.getType().isInteger(32) || argument.getType().isInteger(1))
+        result.push_back(argument);
+    return result;
+  }
+
+  void formAttend() {
+    args = addFunction(".attend", attendTypes()).getArguments();
+    auto view = [&](MemRefType type, int64_t offset) -> Value {
+      return memref::ViewOp::create(b, type, args[kScratch], constant(offset), ValueRange{});
+    };
+    query = view(shapes.query, shapes.queryOffset);
+    scores = view(shapes.scores, shapes.scoresOffset);
+    weights = shapes.pairs ? view(shapes.weights, shapes.weightsOffset) : scores;
+    accumulator = view(shapes.accumulator, shapes.accumulatorOffset);
+    maximum = view(shapes.rowVector, shapes.maximumOffset);
+    sum = view(shapes.rowVector, shapes.sumOffset);
+    correction = view(shapes.rowVector, shapes.correctionOffset);
+
+    LoadTileOp::create(b, args[kQuery], args[kQueryStride], args[kQueryTable], args[kQueryFirst], args[kQueryCount],
+                       query, shapes.headDim, Layout::Rows);
+    InitTileOp::create(b, accumulator, maximum, sum, args[kQueryCount]);
+    auto loop = scf::ForOp::create(b, args[kBegin], args[kEnd], constant(1));
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(loop.getBody());
+      formStep(memref::LoadOp::create(b, args[kEntries], ValueRange{loop.getInductionVar()}));
+    }
+    StoreTileOp::create(b, accumulator, maximum, sum, args[kQueryTable], args[kQueryFirst], args[kQueryCount],
+                        args[kOut], args[kOutStride], args[kLse], args[kLseStride], args[kWantLse], op.getScaleAttr(),
+                        b.getI64IntegerAttr(shapes.headDim));
+    func::ReturnOp::create(b);
+  }
+
+  Value tileOf(Value stacked, Value block, MemRefType tile) {
+    SmallVector<OpFoldResult> offsets = {block, b.getIndexAttr(0), b.getIndexAttr(0)};
+    SmallVector<OpFoldResult> strides(3, b.getIndexAttr(1));
+    SmallVector<OpFoldResult> sizes = {b.getIndexAttr(1), b.getIndexAttr(tile.getDimSize(0)),
+                                       b.getIndexAttr(tile.getDimSize(1))};
+    auto type = memref::SubViewOp::inferRankReducedResultType(tile.getShape(), cast<MemRefType>(stacked.getType()),
+                                                              offsets, sizes, strides);
+    return memref::SubViewOp::create(b, cast<MemRefType>(type), stacked, offsets, sizes, strides);
+  }
+
+  Value bit(Value entry, int32_t mask) {
+    Value masked = arith::AndIOp::create(b, entry, arith::ConstantIntOp::create(b, mask, 32));
+    return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, masked, arith::ConstantIntOp::create(b, 0, 32));
+  }
+
+  /// One visited key block. An entry is `key block * 4 + given * 2 + partial`.
+  void formStep(Value entry) {
+    Value shifted = arith::ShRUIOp::create(b, entry, arith::ConstantIntOp::create(b, 2, 32));
+    Value block = arith::IndexCastOp::create(b, index(), shifted);
+    auto offset = [&](Value at) -> Value {
+      return arith::IndexCastOp::create(b, index(), memref::LoadOp::create(b, args[kKeyOffsets], ValueRange{at}));
+    };
+    Value first = offset(block);
+    Value columns = arith::SubIOp::create(b, offset(arith::AddIOp::create(b, block, constant(1))), first);
+    ScoresOp::create(b, query, tileOf(args[kPackedKey], block, shapes.key), scores, args[kQueryCount], columns);
+    if (op.getBody().empty()) {
+      formSoftmax(columns, {}, {}, {});
+    } else {
+      scf::IfOp::create(
+          b, bit(entry, 1), [&](OpBuilder &, Location) { formMaskedBranch(entry, columns, first); },
+          [&](OpBuilder &builder, Location loc) {
+            formSoftmax(columns, {}, {}, {});
+            scf::YieldOp::create(b);
+          });
+    }
+    AccumulateOp::create(b, weights, tileOf(args[kPackedValue], block, shapes.value), correction, accumulator,
+                         args[kQueryCount], columns);
+  }
+
+  void formMaskedBranch(Value entry, Value columns, Value first) {
+    formSoftmax(columns, first, args[kHeadIndex], bit(entry, 2));
+    scf::YieldOp::create(b);
+  }
+
+  void formSoftmax(Value columns, Value first, Value head, Value given) {
+    bool masked = first != nullptr;
+    auto softmax = SoftmaxOp::create(b, scores, maximum, sum, correction, weights, args[kQueryCount], columns,
+                                     masked ? args[kQueryTable] : Value(), masked ? args[kQueryFirst] : Value(),
+                                     masked ? args[kKeyTable] : Value(), first, head, given, op.getScaleAttr());
+    if (masked)
+      clonePredicate(softmax.getBody());
+  }
+
+  /// Copies the predicate; parameters become the new function's arguments, constants from above are copied too.
+  void clonePredicate(Region &target) {
+    IRMapping mapping;
+    for (auto [i, parameter] : llvm::enumerate(parameters()))
+      mapping.map(parameter, args[kNumAttendArgs + i]);
+    OpBuilder::InsertionGuard guard(b);
+    Block &block = addCoordinateBlock(target, /*given=*/true, op.getLoc());
+    b.setInsertionPointToStart(&block);
+    Block &body = op.getBody().front();
+    mapping.map(body.getArguments(), block.getArguments().take_front(body.getNumArguments()));
+    for (Operation &inner : body) {
+      for (Value operand : inner.getOperands())
+        if (Operation *outside = operand.getDefiningOp(); outside && !mapping.contains(operand) &&
+                                                          matchPattern(operand, m_Constant()))
+          b.clone(*outside, mapping);
+      b.clone(inner, mapping);
+    }
+  }
+
+  /// Leaves what the runtime must know as the module's `weft.image`.
+  void describe() {
+    SmallVector<NamedAttribute> image;
+    auto add = [&](StringRef name, Attribute value) { image.push_back(b.getNamedAttr(name, value)); };
+    add("name", b.getStringAttr(kernel.getName()));
+    add("heads", b.getI64IntegerAttr(op.getQuery().getType().getDimSize(1)));
+    add("head_dim", b.getI64IntegerAttr(shapes.headDim));
+    add("dtype", TypeAttr::get(source.getElementType()));
+    add("query_grid", op.getQueryGrid());
+    add("key_grid", op.getKeyGrid());
+    add("query_order", op.getQueryOrder());
+    add("key_order", op.getKeyOrder());
+    add("block", b.getI64IntegerAttr(op.getBlock()));
+    auto bytes = [](MemRefType type) { return type.getNumElements() * type.getElementTypeBitWidth() / 8; };
+    add("key_tile_bytes", b.getI64IntegerAttr(bytes(shapes.key)));
+    add("value_tile_bytes", b.getI64IntegerAttr(bytes(shapes.value)));
+    add("scratch_bytes", b.getI64IntegerAttr(shapes.scratchBytes));
+    add("given", b.getBoolAttr(op.getGiven() != nullptr));
+    SmallVector<Attribute> descriptions;
+    for (BlockArgument parameter : parameters())
+      descriptions.push_back(describe(parameter));
+    add("parameters", b.getArrayAttr(descriptions));
+    if (op.getLists())
+      add("lists", *op.getLists());
+    kernel->getParentOfType<ModuleOp>()->setAttr("weft.image", b.getDictionaryAttr(image));
+  }
+
+  DictionaryAttr describe(BlockArgument parameter) {
+    SmallVector<NamedAttribute> attributes = {b.getNamedAttr("type", TypeAttr::get(parameter.getType()))};
+    for (StringRef name : {WeftDialect::kParameterNameAttrName, WeftDialect::kParameterDefaultAttrName})
+      if (Attribute value = kernel.getArgAttr(parameter.getArgNumber(), name))
+        attributes.push_back(b.getNamedAttr(name, value));
+    return b.getDictionaryAttr(attributes);
+  }
+
+  func::FuncOp kernel;
+  BlockAttentionOp op;
+  TileShapes shapes;
+  ImplicitLocOpBuilder b;
+  MemRefType source;
+  MutableArrayRef<BlockArgument> args;
+  Value query, scores, weights, accumulator, maximum, sum, correction;
+};
+
+struct FormOnlineSoftmax final : weft::impl::FormOnlineSoftmaxPassBase<FormOnlineSoftmax> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    SmallVector<BlockAttentionOp> ops;
+    getOperation().walk([&](BlockAttentionOp op) { ops.push_back(op); });
+    if (ops.size() != 1) {
+      getOperation().emitError("expected a module with one weft.block_attention, but got ") << ops.size();
+      return signalPassFailure();
+    }
+    BlockAttentionOp op = ops.front();
+    auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
+    if (!kernel || !op.getFolded() || !llvm::equal(op->getResults(), op->getBlock()->getTerminator()->getOperands())) {
+      op.emitOpError("expected a folded op whose results its function returns");
+      return signalPassFailure();
+    }
+    bool usePairs = pairs && op.getQuery().getType().getElementType().isBF16();
+    KernelFormer(kernel, op, usePairs).form();
+    ++numKernels;
+    if (!op.getBody().empty())
+      ++numMasked;
+    kernel.erase();
+  }
+};
+
+} // namespace

@@ -1,0 +1,50 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Computes the extents of tiles and packed operands.
+
+#include "passes/TileShapes.h"
+
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace weft;
+
+TileShapes::TileShapes(BlockAttentionOp op, bool pairs) : pairs(pairs) {
+  BlockPartition queryParts = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getBlock());
+  BlockPartition keyParts = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
+  queryBlocks = queryParts.numBlocks();
+  keyBlocks = keyParts.numBlocks();
+  rows = llvm::alignTo(queryParts.maxTokens(), kTileGranule);
+  columns = llvm::alignTo(keyParts.maxTokens(), kTileGranule);
+  headDim = op.getQuery().getType().getDimSize(3);
+  valueDim = llvm::alignTo(headDim, kTileGranule / 2);
+
+  Type f32 = Float32Type::get(op.getContext());
+  elementType = pairs ? Type(BFloat16Type::get(op.getContext())) : f32;
+  auto tile = [](int64_t m, int64_t n, Type type) { return MemRefType::get({m, n}, type); };
+  query = tile(rows, headDim, elementType);
+  key = pairs ? tile(headDim / 2, 2 * columns, elementType) : tile(headDim, columns, elementType);
+  value = pairs ? tile(columns / 2, 2 * valueDim, elementType) : tile(columns, valueDim, elementType);
+  scores = tile(rows, columns, f32);
+  weights = tile(rows, columns, elementType);
+  accumulator = tile(rows, valueDim, f32);
+  rowVector = MemRefType::get({rows}, f32);
+
+  int64_t bytes = 0;
+  auto place = [&](MemRefType type) {
+    int64_t offset = bytes;
+    bytes += llvm::alignTo(type.getNumElements() * type.getElementTypeBitWidth() / 8, 64);
+    return offset;
+  };
+  queryOffset = place(query);
+  scoresOffset = place(scores);
+  // In f32 the weights take the scores' place.
+  weightsOffset = pairs ? place(weights) : scoresOffset;
+  accumulatorOffset = place(accumulator);
+  maximumOffset = place(rowVector);
+  sumOffset = place(rowVector);
+  correctionOffset = place(rowVector);
+  scratchBytes = bytes;
+}

@@ -1,0 +1,40 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Shapes of a kernel's tiles and packed operands, shared by the pass that forms them and the runtime image.
+
+#ifndef WEFT_PASSES_TILESHAPES_H
+#define WEFT_PASSES_TILESHAPES_H
+
+#include "dialect/BlockPartition.h"
+#include "dialect/WeftDialect.h"
+
+namespace weft {
+
+/// Blocks are rounded up to this many tokens, head dims of values to half of it.
+constexpr int64_t kTileGranule = 32;
+
+/// Extents of the buffers of one kernel, in elements.
+struct TileShapes {
+  TileShapes(BlockAttentionOp op, bool pairs);
+
+  bool pairs;
+  int64_t headDim;
+  /// The head dim of values and of the accumulator, rounded up.
+  int64_t valueDim;
+  /// The largest query and key block, rounded up.
+  int64_t rows, columns;
+  int64_t queryBlocks, keyBlocks;
+
+  mlir::Type elementType;
+  mlir::MemRefType query, key, value, scores, weights, accumulator, rowVector;
+
+  /// Byte offsets of the scratch buffers, and their sum.
+  int64_t queryOffset, scoresOffset, weightsOffset, accumulatorOffset, maximumOffset, sumOffset, correctionOffset,
+      scratchBytes;
+};
+
+} // namespace weft
+
+#endif // WEFT_PASSES_TILESHAPES_H

@@ -1,0 +1,314 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Checks a call, then packs keys and values and runs the query blocks, longest lists first.
+
+#include "runtime/Kernel.h"
+
+#include "runtime/Threads.h"
+#include "runtime/Workspace.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+using namespace weft::rt;
+
+Kernel::Kernel(KernelImage image) : parts(std::move(image)) {
+  if (parts.planner)
+    return;
+  staticLists = std::make_shared<const std::vector<BlockLists>>(parts.lists);
+  if (!parts.hasGiven)
+    onlyLists = std::shared_ptr<const BlockLists>(staticLists, &staticLists->front());
+}
+
+namespace {
+
+/// The bytes from the first to the last element.
+struct Extent {
+  const std::byte *begin, *end;
+  explicit Extent(const Tensor &tensor) {
+    int64_t low = 0, high = 0;
+    for (int64_t i = 0; i < tensor.rank(); ++i) {
+      int64_t reach = (tensor.shape[i] - 1) * tensor.strides[i];
+      (reach < 0 ? low : high) += reach;
+    }
+    int64_t size = sizeOf(tensor.dtype);
+    begin = static_cast<const std::byte *>(tensor.data) + low * size;
+    end = static_cast<const std::byte *>(tensor.data) + (high + 1) * size;
+  }
+  bool overlaps(const Extent &other) const { return begin < other.end && other.begin < end; }
+};
+
+/// Rules that every operand follows.
+Status checkTensor(const char *name, const Tensor &tensor, DType dtype, const std::vector<int64_t> &shape) {
+  if (tensor.dtype != dtype)
+    return Status::error(
+        fmt::format("{}: expected dtype {}, but got {}", name, weft::rt::name(dtype), weft::rt::name(tensor.dtype)));
+  if (tensor.shape.size() != shape.size() || tensor.strides.size() != tensor.shape.size())
+    return Status::error(fmt::format("{}: expected rank {} with as many strides, but got shape [{}] and strides [{}]",
+                                     name, shape.size(), fmt::join(tensor.shape, ", "),
+                                     fmt::join(tensor.strides, ", ")));
+  if (tensor.shape != shape)
+    return Status::error(fmt::format("{}: expected shape [{}], but got [{}]", name, fmt::join(shape, ", "),
+                                     fmt::join(tensor.shape, ", ")));
+  if (!tensor.data)
+    return Status::error(fmt::format("{}: expected memory, but got a null pointer", name));
+  if (reinterpret_cast<uintptr_t>(tensor.data) % sizeOf(dtype) != 0)
+    return Status::error(
+        fmt::format("{}: expected an address aligned to {} bytes, but got {}", name, sizeOf(dtype), tensor.data));
+  return Status::ok();
+}
+
+Status checkContiguousRows(const char *name, const Tensor &tensor) {
+  if (tensor.strides.back() != 1)
+    return Status::error(fmt::format("{}: expected a contiguous last axis (stride 1), but got strides [{}]", name,
+                                     fmt::join(tensor.strides, ", ")));
+  return Status::ok();
+}
+
+/// Two elements of a result must not share memory: sorted by stride, each axis must step over the ones before it.
+Status checkDistinctElements(const char *name, const Tensor &tensor) {
+  std::vector<std::pair<int64_t, int64_t>> axes;
+  for (int64_t i = 0; i < tensor.rank(); ++i)
+    if (tensor.shape[i] > 1)
+      axes.emplace_back(std::abs(tensor.strides[i]), tensor.shape[i]);
+  std::sort(axes.begin(), axes.end());
+  int64_t reach = 0;
+  for (auto [stride, extent] : axes) {
+    if (stride <= reach)
+      return Status::error(fmt::format("{}: expected strides that keep elements apart, but got [{}] for shape [{}]",
+                                       name, fmt::join(tensor.strides, ", "), fmt::join(tensor.shape, ", ")));
+    reach += stride * (extent - 1);
+  }
+  return Status::ok();
+}
+
+const std::byte *at(const Tensor &tensor, int64_t batch, int64_t head) {
+  int64_t offset = batch * tensor.strides[0] + head * tensor.strides[1];
+  return static_cast<const std::byte *>(tensor.data) + offset * static_cast<int64_t>(sizeOf(tensor.dtype));
+}
+
+} // namespace
+
+Status Kernel::check(const RunArgs &args) const {
+  if (args.query.shape.empty() || args.query.shape[0] < 1)
+    return Status::error(fmt::format("query: expected [batch, {}, {}, {}] with batch at least 1, but got [{}]",
+                                     parts.heads, parts.query.tokens, parts.headDim,
+                                     fmt::join(args.query.shape, ", ")));
+  int64_t batch = args.query.shape[0];
+  std::vector<int64_t> queryShape = {batch, parts.heads, parts.query.tokens, parts.headDim};
+  std::vector<int64_t> keyShape = {batch, parts.heads, parts.key.tokens, parts.headDim};
+  struct Operand {
+    const char *name;
+    const Tensor &tensor;
+    const std::vector<int64_t> &shape;
+  } operands[] = {{"query", args.query, queryShape},
+                  {"key", args.key, keyShape},
+                  {"value", args.value, keyShape},
+                  {"out", args.out, queryShape}};
+  for (const Operand &operand : operands) {
+    if (Status status = checkTensor(operand.name, operand.tensor, parts.dtype, operand.shape); !status)
+      return status;
+    if (Status status = checkContiguousRows(operand.name, operand.tensor); !status)
+      return status;
+  }
+  if (Status status = checkDistinctElements("out", args.out); !status)
+    return status;
+  if (args.lse) {
+    queryShape.pop_back();
+    if (Status status = checkTensor("lse", *args.lse, DType::F32, queryShape); !status)
+      return status;
+    if (Status status = checkDistinctElements("lse", *args.lse); !status)
+      return status;
+  }
+  for (const Operand &operand : operands) {
+    bool isOut = &operand.tensor == &args.out;
+    if (!isOut && Extent(args.out).overlaps(Extent(operand.tensor)))
+      return Status::error(fmt::format("out: expected memory apart from {}", operand.name));
+    if (args.lse && Extent(*args.lse).overlaps(Extent(operand.tensor)))
+      return Status::error(fmt::format("lse: expected memory apart from {}", operand.name));
+  }
+  if (parts.hasGiven && !args.given)
+    return Status::error("given: expected block lists, since the mask uses them, but got none");
+  if (!parts.hasGiven && args.given)
+    return Status::error("given: expected no block lists, since the mask does not use them");
+  if (args.threads < 0)
+    return Status::error(fmt::format("threads: expected 0 or more, but got {}", args.threads));
+  return args.given ? args.given->validate(parts.heads, parts.query.count(), parts.key.count()) : Status::ok();
+}
+
+Result<std::vector<int64_t>> Kernel::bindParameters(const std::vector<int64_t> &values) const {
+  if (values.size() > parts.parameters.size())
+    return Status::error(fmt::format("parameters: expected at most {} values, but got {}", parts.parameters.size(),
+                                     values.size()));
+  std::vector<int64_t> bound = values;
+  for (size_t i = 0; i < parts.parameters.size(); ++i) {
+    const Parameter &parameter = parts.parameters[i];
+    if (i >= values.size()) {
+      if (!parameter.defaultValue)
+        return Status::error(fmt::format("parameters: expected a value for '{}', which has no default", parameter.name));
+      bound.push_back(*parameter.defaultValue);
+    }
+    int64_t low = parameter.isBool ? 0 : INT32_MIN, high = parameter.isBool ? 1 : INT32_MAX;
+    if (bound[i] < low || bound[i] > high)
+      return Status::error(fmt::format("parameters: expected '{}' between {} and {}, but got {}", parameter.name, low,
+                                       high, bound[i]));
+  }
+  return bound;
+}
+
+Result<std::shared_ptr<const std::vector<BlockLists>>>
+Kernel::planLists(const std::vector<int64_t> &parameters) const {
+  if (!parts.planner)
+    return staticLists;
+  std::lock_guard lock(plannedMutex);
+  auto known = std::find_if(planned.begin(), planned.end(),
+                            [&](const Planned &entry) { return entry.parameters == parameters; });
+  if (known != planned.end()) {
+    planned.splice(planned.begin(), planned, known);
+    return planned.front().lists;
+  }
+  Result<std::vector<BlockLists>> made = parts.planner(parameters);
+  if (!made)
+    return made.status();
+  planned.push_front({parameters, std::make_shared<const std::vector<BlockLists>>(std::move(*made))});
+  if (planned.size() > kMaxPlanned)
+    planned.pop_back();
+  return planned.front().lists;
+}
+
+Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &args) const {
+  if (onlyLists)
+    return onlyLists;
+  Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
+  if (!parameters)
+    return parameters.status();
+  auto lists = planLists(*parameters);
+  if (!lists)
+    return lists.status();
+  if (!parts.hasGiven)
+    return std::shared_ptr<const BlockLists>(*lists, &(*lists)->front());
+  if (!args.given)
+    return Status::error("given: expected block lists, since the mask uses them, but got none");
+  return std::make_shared<const BlockLists>(BlockLists::merge(*args.given, (**lists)[0], (**lists)[1]));
+}
+
+int64_t Kernel::headsInFlight(int64_t pairs) const {
+  constexpr int64_t budget = int64_t(256) << 20;
+  int64_t perHead = parts.key.count() * (parts.keyTileBytes + parts.valueTileBytes);
+  return std::clamp<int64_t>(budget / std::max<int64_t>(perHead, 1), 1, pairs);
+}
+
+int64_t Kernel::workspaceBytes(int64_t batch, int threads) const {
+  int64_t perHead = parts.key.count() * (parts.keyTileBytes + parts.valueTileBytes);
+  return headsInFlight(batch * parts.heads) * perHead + threads * parts.scratchBytes;
+}
+
+/// One call in progress.
+struct Kernel::Call {
+  const KernelImage &parts;
+  const RunArgs &args;
+  const BlockLists &lists;
+  AttendArgs common;
+  int threads;
+  std::byte *packed, *scratch;
+
+  int64_t keyBytes() const { return parts.key.count() * parts.keyTileBytes; }
+  int64_t valueBytes() const { return parts.key.count() * parts.valueTileBytes; }
+  std::byte *packedKey(int64_t slot) const { return packed + slot * (keyBytes() + valueBytes()); }
+  std::byte *packedValue(int64_t slot) const { return packedKey(slot) + keyBytes(); }
+
+  /// Packs the visited key blocks of `count` heads from `pair` = batch * heads + head.
+  void pack(int64_t pair, int64_t count) const {
+    int64_t blocks = parts.key.count();
+    forEachItem(count * blocks, threads, [&](int64_t item, int) {
+      int64_t slot = item / blocks, block = item % blocks;
+      int64_t batch = (pair + slot) / parts.heads, head = (pair + slot) % parts.heads;
+      if (!lists.visited[lists.setOf(head) * blocks + block])
+        return;
+      int64_t first = parts.key.offsets[block];
+      PackArgs pack{at(args.key, batch, head),
+                    args.key.strides[2],
+                    at(args.value, batch, head),
+                    args.value.strides[2],
+                    parts.key.table.data(),
+                    first,
+                    parts.key.offsets[block + 1] - first,
+                    packedKey(slot) + block * parts.keyTileBytes,
+                    packedValue(slot) + block * parts.valueTileBytes};
+      parts.pack(&pack);
+    });
+  }
+
+  void attend(int64_t pair, int64_t count) const {
+    int64_t blocks = parts.query.count();
+    forEachItem(count * blocks, threads, [&](int64_t item, int worker) {
+      int64_t slot = item / blocks;
+      int64_t batch = (pair + slot) / parts.heads, head = (pair + slot) % parts.heads;
+      int64_t set = lists.setOf(head);
+      int64_t block = lists.schedule[set * blocks + item % blocks];
+      attendBlock(batch, head, slot, set, block, worker);
+    });
+  }
+
+  void attendBlock(int64_t batch, int64_t head, int64_t slot, int64_t set, int64_t block, int worker) const {
+    AttendArgs attend = common;
+    attend.query = at(args.query, batch, head);
+    attend.out = const_cast<std::byte *>(at(args.out, batch, head));
+    if (args.lse)
+      attend.lse = reinterpret_cast<float *>(const_cast<std::byte *>(at(*args.lse, batch, head)));
+    attend.queryFirst = parts.query.offsets[block];
+    attend.queryCount = parts.query.offsets[block + 1] - attend.queryFirst;
+    attend.packedKey = packedKey(slot);
+    attend.packedValue = packedValue(slot);
+    attend.entries = lists.entries.data() + lists.starts[set];
+    const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1) + block;
+    attend.begin = offsets[0];
+    attend.end = offsets[1];
+    attend.head = head;
+    attend.scratch = scratch + worker * parts.scratchBytes;
+    parts.attend(&attend);
+  }
+};
+
+Status Kernel::run(const RunArgs &args) const {
+  if (Status status = check(args); !status)
+    return status;
+  Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
+  if (!parameters)
+    return parameters.status();
+  auto lists = resolveLists(args);
+  if (!lists)
+    return lists.status();
+
+  int threads = args.threads ? args.threads : defaultThreads();
+  int64_t pairs = args.query.shape[0] * parts.heads, inFlight = headsInFlight(pairs);
+  int64_t bytes = workspaceBytes(args.query.shape[0], threads);
+  Workspace workspace(bytes);
+  if (!workspace.data())
+    return Status::error(fmt::format("workspace: expected {} bytes of memory, but there are not so many", bytes));
+
+  AttendArgs common{};
+  common.queryStride = args.query.strides[2];
+  common.outStride = args.out.strides[2];
+  common.lseStride = args.lse ? args.lse->strides[2] : 0;
+  common.wantLse = args.lse.has_value();
+  common.queryTable = parts.query.table.data();
+  common.keyTable = parts.key.table.data();
+  common.keyOffsets = parts.key.offsets.data();
+  std::copy(parameters->begin(), parameters->end(), common.parameters);
+
+  std::byte *scratch = workspace.data() + inFlight * parts.key.count() * (parts.keyTileBytes + parts.valueTileBytes);
+  Call call{parts, args, **lists, common, threads, workspace.data(), scratch};
+  for (int64_t pair = 0; pair < pairs; pair += inFlight) {
+    int64_t count = std::min(inFlight, pairs - pair);
+    call.pack(pair, count);
+    call.attend(pair, count);
+  }
+  return Status::ok();
+}

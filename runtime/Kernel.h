@@ -1,0 +1,148 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// A compiled kernel: what it expects, and how it is run.
+
+#ifndef WEFT_RUNTIME_KERNEL_H
+#define WEFT_RUNTIME_KERNEL_H
+
+#include "runtime/BlockLists.h"
+#include "runtime/Status.h"
+#include "runtime/Tensor.h"
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace weft::rt {
+
+/// Operand of the generated pack function: 8-byte slots.
+struct PackArgs {
+  const void *key;
+  int64_t keyStride;
+  const void *value;
+  int64_t valueStride;
+  const int32_t *table;
+  int64_t first, count;
+  void *packedKey, *packedValue;
+};
+
+/// Operand of the generated attend function: 8-byte slots, the dynamic parameters last.
+struct AttendArgs {
+  const void *query;
+  int64_t queryStride;
+  void *out;
+  int64_t outStride;
+  float *lse;
+  int64_t lseStride, wantLse;
+  const int32_t *queryTable;
+  int64_t queryFirst, queryCount;
+  const int32_t *keyTable, *keyOffsets;
+  const void *packedKey, *packedValue;
+  const int32_t *entries;
+  int64_t begin, end, head;
+  void *scratch;
+  static constexpr int kMaxParameters = 16;
+  int64_t parameters[kMaxParameters];
+};
+
+/// A partition of the query or key tokens.
+struct TokenBlocks {
+  int64_t tokens = 0;
+  /// Block i holds positions offsets[i] .. offsets[i + 1] - 1 of the table.
+  std::vector<int32_t> offsets;
+  /// Four rows `index, t, h, w` of `tokens` numbers each in block order, and 64 more: kernels read whole vectors.
+  std::vector<int32_t> table;
+  static constexpr int64_t kTablePadding = 64;
+
+  int64_t count() const { return static_cast<int64_t>(offsets.size()) - 1; }
+};
+
+/// A dynamic parameter of a kernel.
+struct Parameter {
+  std::string name;
+  bool isBool = false;
+  std::optional<int64_t> defaultValue;
+};
+
+/// Makes the block lists for values of the dynamic parameters: one, or those for blocks outside and inside given lists.
+using ListPlanner = std::function<Result<std::vector<BlockLists>>(const std::vector<int64_t> &parameters)>;
+
+/// Everything a kernel is.
+struct KernelImage {
+  std::string name;
+  int64_t heads = 0, headDim = 0;
+  DType dtype = DType::F32;
+  TokenBlocks query, key;
+  int64_t keyTileBytes = 0, valueTileBytes = 0, scratchBytes = 0;
+  bool hasGiven = false;
+  std::vector<Parameter> parameters;
+  /// As ListPlanner makes them; empty if the parameters decide.
+  std::vector<BlockLists> lists;
+  ListPlanner planner;
+  void (*pack)(const PackArgs *) = nullptr;
+  void (*attend)(const AttendArgs *) = nullptr;
+  /// Keeps the code alive.
+  std::shared_ptr<void> code;
+};
+
+/// One call. Tensors are [batch, heads, tokens, head dim] with any strides but a contiguous last axis.
+struct RunArgs {
+  Tensor query, key, value, out;
+  /// f32 [batch, heads, tokens], if wanted.
+  std::optional<Tensor> lse;
+  /// Values of the dynamic parameters in the kernel's order; those beyond the end take their defaults.
+  std::vector<int64_t> parameters;
+  /// Needed if and only if the mask uses `given`.
+  const GivenLists *given = nullptr;
+  /// 0: the default number of threads.
+  int threads = 0;
+};
+
+/// A kernel that is ready to run. Thread-safe: any number of threads may call one kernel.
+class Kernel {
+public:
+  explicit Kernel(KernelImage image);
+
+  const KernelImage &image() const { return parts; }
+
+  /// Checks every argument, then computes; on error nothing was written.
+  Status run(const RunArgs &args) const;
+
+  /// The lists that a call with these arguments visits.
+  Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
+
+  /// Working memory of a call: packed keys and values of the heads in flight, and one scratch buffer per thread.
+  int64_t workspaceBytes(int64_t batch, int threads) const;
+
+private:
+  struct Call;
+
+  Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
+  Result<std::shared_ptr<const std::vector<BlockLists>>> planLists(const std::vector<int64_t> &parameters) const;
+  Status check(const RunArgs &args) const;
+  int64_t headsInFlight(int64_t pairs) const;
+
+  KernelImage parts;
+  std::shared_ptr<const std::vector<BlockLists>> staticLists;
+  std::shared_ptr<const BlockLists> onlyLists;
+
+  /// Lists of recent parameter values, latest first.
+  struct Planned {
+    std::vector<int64_t> parameters;
+    std::shared_ptr<const std::vector<BlockLists>> lists;
+  };
+  static constexpr size_t kMaxPlanned = 64;
+  mutable std::mutex plannedMutex;
+  mutable std::list<Planned> planned;
+};
+
+} // namespace weft::rt
+
+#endif // WEFT_RUNTIME_KERNEL_H

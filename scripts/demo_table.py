@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+# Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Shows what `weft-run --json` measured: one table, and a picture of each attention's block map.
+
+    demo_table.py DIR
+
+Reads every DIR/<name>.json (an object with name, density, error_dense, error_interpreter, time_ms, dense_time_ms,
+speedup, compile_ms; a number may be null where it was not measured) and, where there is one, DIR/<name>.map.npy (uint8
+[lists, query blocks, key blocks]: 0 empty, 1 partial, 2 full). Writes DIR/results.json, a list of these objects ordered
+by density, and DIR/<name>.png for each map.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+NUMBERS = ("density", "error_dense", "error_interpreter", "time_ms", "dense_time_ms", "speedup", "compile_ms")
+RESULTS = "results.json"
+COLOURS = {"empty": (238, 238, 238), "partial": (243, 156, 64), "full": (38, 84, 140)}
+INK, PAPER = (30, 30, 30), (255, 255, 255)
+MIN_BLOCK_PIXELS, MAP_PIXELS, MARGIN, LINE = 3, 480, 16, 22
+
+
+def fail(message):
+    sys.exit(f"demo_table.py: error: {message}")
+
+
+def read_result(path):
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        fail(f"{path}: cannot read JSON: {error}")
+    if not isinstance(result, dict) or not isinstance(result.get("name"), str):
+        fail(f"{path}: expected an object with the string 'name'")
+    for key in NUMBERS:
+        value = result.get(key)
+        if key not in result or isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+            fail(f"{path}: expected '{key}' to be a number or null, but got {value!r}")
+    return result
+
+
+def read_results(folder):
+    paths = [path for path in sorted(folder.glob("*.json")) if path.name != RESULTS]
+    if not paths:
+        fail(f"{folder}: expected files that weft-run --json wrote, but there are none")
+    return sorted(map(read_result, paths), key=lambda result: (result["density"] is None, result["density"] or 0))
+
+
+def cell(value, form):
+    return "-" if value is None else format(value, form)
+
+
+def table(results):
+    """The aligned table: words to the left, numbers to the right."""
+    rows = [("attention", "density", "error to dense", "time (ms)", "speed-up over Weft's dense")]
+    for result in results:
+        rows.append(
+            (
+                result["name"],
+                cell(result["density"], ".1%"),
+                cell(result["error_dense"], ".2e"),
+                cell(result["time_ms"], ".1f"),
+                cell(result["speedup"], ".2f") + ("x" if result["speedup"] is not None else ""),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    rows.insert(1, tuple("-" * width for width in widths))
+    lines = []
+    for row in rows:
+        numbers = (text.rjust(width) for text, width in zip(row[1:], widths[1:]))
+        lines.append("  ".join([row[0].ljust(widths[0]), *numbers]))
+    return "\n".join(lines)
+
+
+def read_map(path):
+    try:
+        blocks = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        fail(f"{path}: cannot read the block map: {error}")
+    if not isinstance(blocks, np.ndarray) or blocks.dtype != np.uint8 or blocks.ndim != 3 or 0 in blocks.shape:
+        fail(f"{path}: expected a non-empty uint8 array of 3 axes")
+    if blocks.max() >= len(COLOURS):
+        fail(f"{path}: expected block kinds 0 to {len(COLOURS) - 1}, but got {blocks.max()}")
+    return blocks
+
+
+def map_image(blocks):
+    """One list [query blocks, key blocks] as a picture, each block a square."""
+    scale = max(MIN_BLOCK_PIXELS, MAP_PIXELS // max(blocks.shape))
+    pixels = np.array(list(COLOURS.values()), np.uint8)[blocks]
+    return Image.fromarray(pixels.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+def draw_legend(draw, font, place, blocks):
+    """The three colours, each with the share of blocks that have it."""
+    x, y = place
+    for kind, (word, colour) in enumerate(COLOURS.items()):
+        draw.rectangle((x, y + 2, x + 13, y + 15), fill=colour, outline=INK)
+        text = f"{word} {np.mean(blocks == kind):.1%}"
+        draw.text((x + 20, y), text, fill=INK, font=font)
+        x += 20 + round(draw.textlength(text, font=font)) + 20
+    return x
+
+
+def picture(name, blocks):
+    """The maps of all lists side by side under a title and a legend; queries go down, keys to the right."""
+    font = ImageFont.load_default(size=14)
+    maps = [map_image(block_list) for block_list in blocks]
+    title = f"{name}: {blocks.shape[1]} query blocks (down) x {blocks.shape[2]} key blocks (right)"
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    words = max(measure.textlength(title, font=font), draw_legend(measure, font, (0, 0), blocks))
+    top = MARGIN + 3 * LINE
+    width = max(MARGIN + sum(one.width + MARGIN for one in maps), round(words) + 2 * MARGIN)
+    image = Image.new("RGB", (width, top + maps[0].height + MARGIN), PAPER)
+    draw = ImageDraw.Draw(image)
+    draw.text((MARGIN, MARGIN), title, fill=INK, font=font)
+    draw_legend(draw, font, (MARGIN, MARGIN + LINE), blocks)
+    x = MARGIN
+    for index, one in enumerate(maps):
+        if len(maps) > 1:
+            draw.text((x, MARGIN + 2 * LINE), f"list {index}", fill=INK, font=font)
+        draw.rectangle((x - 1, top - 1, x + one.width, top + one.height), outline=INK)
+        image.paste(one, (x, top))
+        x += one.width + MARGIN
+    return image
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Prints the table and draws the block maps of weft-run's results.")
+    parser.add_argument("folder", type=pathlib.Path, help="the folder with the .json and .map.npy files")
+    folder = parser.parse_args().folder
+    if not folder.is_dir():
+        fail(f"expected a folder, but got {folder}")
+
+    results = read_results(folder)
+    print(table(results))
+    (folder / RESULTS).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    for path in sorted(folder.glob("*.map.npy")):
+        name = path.name.removesuffix(".map.npy")
+        picture(name, read_map(path)).save(folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+// RUN: weft-opt %s -canonicalize | FileCheck %s
+
+#g = #weft.grid<3x4x5>
+!mask = !weft.mask<query = #g, key = #g>
+!tokens = tensor<?x2x60x32xf32>
+
+// CHECK-LABEL: func.func @and_same
+// CHECK-SAME: (%[[A:.*]]: !weft.mask
+func.func @and_same(%a: !mask) -> !mask {
+  // CHECK-NEXT: return %[[A]]
+  %m = weft.mask_and %a, %a : !mask
+  return %m : !mask
+}
+
+// CHECK-LABEL: func.func @and_all
+// CHECK-SAME: (%[[A:.*]]: !weft.mask
+func.func @and_all(%a: !mask) -> (!mask, !mask) {
+  // CHECK-NEXT: return %[[A]], %[[A]]
+  %all = weft.constant_mask true : !mask
+  %m = weft.mask_and %a, %all : !mask
+  %n = weft.mask_and %all, %a : !mask
+  return %m, %n : !mask, !mask
+}
+
+// CHECK-LABEL: func.func @and_none
+func.func @and_none(%a: !mask) -> (!mask, !mask) {
+  // CHECK-NEXT: %[[NONE:.*]] = weft.constant_mask false
+  // CHECK-NEXT: return %[[NONE]], %[[NONE]]
+  %none = weft.constant_mask false : !mask
+  %m = weft.mask_and %a, %none : !mask
+  %n = weft.mask_and %none, %a : !mask
+  return %m, %n : !mask, !mask
+}
+
+// CHECK-LABEL: func.func @or_same
+// CHECK-SAME: (%[[A:.*]]: !weft.mask
+func.func @or_same(%a: !mask) -> !mask {
+  // CHECK-NEXT: return %[[A]]
+  %m = weft.mask_or %a, %a : !mask
+  return %m : !mask
+}
+
+// CHECK-LABEL: func.func @or_all
+func.func @or_all(%a: !mask) -> (!mask, !mask) {
+  // CHECK-NEXT: %[[ALL:.*]] = weft.constant_mask true
+  // CHECK-NEXT: return %[[ALL]], %[[ALL]]
+  %all = weft.constant_mask true : !mask
+  %m = weft.mask_or %a, %all : !mask
+  %n = weft.mask_or %all, %a : !mask
+  return %m, %n : !mask, !mask
+}
+
+// CHECK-LABEL: func.func @or_none
+// CHECK-SAME: (%[[A:.*]]: !weft.mask
+func.func @or_none(%a: !mask) -> (!mask, !mask) {
+  // CHECK-NEXT: return %[[A]], %[[A]]
+  %none = weft.constant_mask false : !mask
+  %m = weft.mask_or %a, %none : !mask
+  %n = weft.mask_or %none, %a : !mask
+  return %m, %n : !mask, !mask
+}
+
+// CHECK-LABEL: func.func @not_not
+// CHECK-SAME: (%[[A:.*]]: !weft.mask
+func.func @not_not(%a: !mask) -> !mask {
+  // CHECK-NEXT: return %[[A]]
+  %m = weft.mask_not %a : !mask
+  %n = weft.mask_not %m : !mask
+  return %n : !mask
+}
+
+// CHECK-LABEL: func.func @not_constant
+func.func @not_constant() -> (!mask, !mask) {
+  // CHECK-DAG: %[[ALL:.*]] = weft.constant_mask true
+  // CHECK-DAG: %[[NONE:.*]] = weft.constant_mask false
+  // CHECK: return %[[NONE]], %[[ALL]]
+  %all = weft.constant_mask true : !mask
+  %none = weft.constant_mask false : !mask
+  %m = weft.mask_not %all : !mask
+  %n = weft.mask_not %none : !mask
+  return %m, %n : !mask, !mask
+}
+
+// CHECK-LABEL: func.func @predicate_all
+func.func @predicate_all() -> !mask {
+  // CHECK-NEXT: %[[ALL:.*]] = weft.constant_mask true
+  // CHECK-NEXT: return %[[ALL]]
+  %m = weft.predicate : !mask {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %same = arith.cmpi sle, %qt, %qt : i32
+    weft.yield %same : i1
+  }
+  return %m : !mask
+}
+
+// CHECK-LABEL: func.func @predicate_none
+func.func @predicate_none() -> !mask {
+  // CHECK-NEXT: %[[NONE:.*]] = weft.constant_mask false
+  // CHECK-NEXT: return %[[NONE]]
+  %false = arith.constant false
+  %m = weft.predicate : !mask {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    weft.yield %false : i1
+  }
+  return %m : !mask
+}
+
+// CHECK-LABEL: func.func @predicate_is_given
+// CHECK-SAME: (%[[BLOCKS:.*]]: !weft.blocks)
+func.func @predicate_is_given(%blocks: !weft.blocks) -> !mask {
+  // CHECK-NEXT: %[[M:.*]] = weft.given %[[BLOCKS]]
+  // CHECK-NEXT: return %[[M]]
+  %m = weft.predicate given(%blocks) : !mask {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1, %given: i1):
+    weft.yield %given : i1
+  }
+  return %m : !mask
+}
+
+// A parameter decides: the predicate stays.
+// CHECK-LABEL: func.func @predicate_parameter
+func.func @predicate_parameter(%b: i1) -> !mask {
+  // CHECK-NEXT: weft.predicate
+  %m = weft.predicate : !mask {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    weft.yield %b : i1
+  }
+  return %m : !mask
+}
+
+// CHECK-LABEL: func.func @reorder_restore
+// CHECK-SAME: (%[[X:.*]]: tensor
+func.func @reorder_restore(%x: !tokens) -> (!tokens, !tokens) {
+  // CHECK-NEXT: return %[[X]], %[[X]]
+  %a = weft.restore %x {grid = #g, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : !tokens
+  %b = weft.reorder %a {grid = #g, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : !tokens
+  %c = weft.reorder %x {grid = #g, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : !tokens
+  %d = weft.restore %c {grid = #g, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : !tokens
+  return %b, %d : !tokens, !tokens
+}
+
+// CHECK-LABEL: func.func @raster_moves_nothing
+// CHECK-SAME: (%[[X:.*]]: tensor
+func.func @raster_moves_nothing(%x: !tokens) -> (!tokens, !tokens) {
+  // CHECK-NEXT: return %[[X]], %[[X]]
+  %a = weft.restore %x {grid = #g, order = #weft.order<raster>, block = 32 : i64} : !tokens
+  %b = weft.reorder %x {grid = #g, order = #weft.order<raster>, block = 32 : i64} : !tokens
+  return %a, %b : !tokens, !tokens
+}
+
+// Another tile is another order: nothing cancels.
+// CHECK-LABEL: func.func @reorder_restore_other_tile
+func.func @reorder_restore_other_tile(%x: !tokens) -> !tokens {
+  // CHECK-NEXT: weft.restore
+  // CHECK-NEXT: weft.reorder
+  %a = weft.restore %x {grid = #g, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : !tokens
+  %b = weft.reorder %a {grid = #g, order = #weft.order<tiles = 2x2x1>, block = 32 : i64} : !tokens
+  return %b : !tokens
+}

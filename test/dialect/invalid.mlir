@@ -1,0 +1,495 @@
+// RUN: weft-opt %s -split-input-file -verify-diagnostics
+
+// One case per constraint of an attribute or op, named after it.
+
+// expected-error@+1 {{expected a grid of at least 1x1x1 tokens, but got 3x0x5}}
+func.func private @grid_c1() attributes {a = #weft.grid<3x0x5>}
+
+// -----
+
+// expected-error@+1 {{expected at least 0 text tokens, but got -1}}
+func.func private @grid_c2() attributes {a = #weft.grid<3x4x5, text = -1>}
+
+// -----
+
+// expected-error@+1 {{expected fewer than 1048576 tokens, but got 1024x1024x1 and 0 of text}}
+func.func private @grid_c3() attributes {a = #weft.grid<1024x1024x1>}
+
+// -----
+
+// expected-error@+1 {{expected fewer than 1048576 tokens, but got 1x1x1 and 1048575 of text}}
+func.func private @grid_c3_text() attributes {a = #weft.grid<1x1x1, text = 1048575>}
+
+// -----
+
+// expected-error@+1 {{expected three sizes TxHxW, but got 2}}
+func.func private @grid_sizes() attributes {a = #weft.grid<3x4>}
+
+// -----
+
+// expected-error@+1 {{expected tile sizes of at least 1 with a product of at most 256, but got 8x8x8}}
+func.func private @order_c1() attributes {a = #weft.order<tiles = 8x8x8>}
+
+// -----
+
+// expected-error@+1 {{expected tile sizes of at least 1}}
+func.func private @order_c1_zero() attributes {a = #weft.order<tiles = 0x0x0>}
+
+// -----
+
+// expected-error@+1 {{expected tile sizes of at least 1 with a product of at most 256, but got 1x1x0}}
+func.func private @order_c1_zero_width() attributes {a = #weft.order<tiles = 1x1x0>}
+
+// -----
+
+// expected-error@+1 {{expected raster or tiles, but got tile}}
+func.func private @order_kind() attributes {a = #weft.order<tile>}
+
+// -----
+
+// expected-error@+1 {{expected offsets of rank 2 and entries of rank 1 in i32}}
+func.func private @block_lists_c1() attributes {a = #weft.block_lists<offsets = dense<[0, 1]> : tensor<2xi32>, entries = dense<0> : tensor<1xi32>>}
+
+// -----
+
+// expected-error@+1 {{expected offsets of rank 2 and entries of rank 1 in i32}}
+func.func private @block_lists_c1_type() attributes {a = #weft.block_lists<offsets = dense<[[0, 1]]> : tensor<1x2xi64>, entries = dense<0> : tensor<1xi32>>}
+
+// -----
+
+// expected-error@+1 {{expected offsets from 0 to the number of entries 1}}
+func.func private @block_lists_c2_start() attributes {a = #weft.block_lists<offsets = dense<[[1, 1]]> : tensor<1x2xi32>, entries = dense<0> : tensor<1xi32>>}
+
+// -----
+
+// expected-error@+1 {{expected offsets that never fall, but got 1 after 2}}
+func.func private @block_lists_c2_fall() attributes {a = #weft.block_lists<offsets = dense<[[0, 2, 1]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>}
+
+// -----
+
+// expected-error@+1 {{expected offsets from 0 to the number of entries 2}}
+func.func private @block_lists_c2_end() attributes {a = #weft.block_lists<offsets = dense<[[0, 1]]> : tensor<1x2xi32>, entries = dense<[0, 2]> : tensor<2xi32>>}
+
+// -----
+
+// expected-error@+1 {{expected ascending key blocks in row 0}}
+func.func private @block_lists_c3() attributes {a = #weft.block_lists<offsets = dense<[[0, 2]]> : tensor<1x2xi32>, entries = dense<[2, 3]> : tensor<2xi32>>}
+
+// -----
+
+func.func @predicate_c1() {
+  // expected-error@+1 {{expected a region with arguments}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32):
+    %t = arith.constant true
+    weft.yield %t : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c1_given(%b: !weft.blocks) {
+  // expected-error@+1 {{expected a region with arguments}}
+  %m = weft.predicate given(%b) : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c1_extra() {
+  // expected-error@+1 {{expected a region with arguments}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1, %given: i1):
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c2() {
+  // expected-error@+1 {{expected a region that ends with weft.yield}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    func.return
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c2_type() {
+  // expected-note@+2 {{prior use here}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    // expected-error@+1 {{use of value '%qt' expects different type than prior uses: 'i1' vs 'i32'}}
+    weft.yield %qt : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c3_effect(%buffer: memref<i32>) {
+  // expected-error@+1 {{expected ops without effects on i1 and i32 scalars, but got memref.load}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = memref.load %buffer[] : memref<i32>
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c3_type() {
+  // expected-error@+1 {{expected ops without effects on i1 and i32 scalars, but got arith.extsi}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = arith.extsi %qt : i32 to i64
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c3_capture(%wide: i64) {
+  // expected-error@+1 {{expected ops without effects on i1 and i32 scalars, but got arith.trunci}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = arith.trunci %wide : i64 to i1
+    weft.yield %x : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c3_region(%c: i1) {
+  // expected-error@+1 {{expected ops without effects on i1 and i32 scalars, but got weft.predicate}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %n = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+    ^bb0(%nhead: i32, %nqt: i32, %nqh: i32, %nqw: i32, %nqi: i32, %nqx: i1, %nkt: i32, %nkh: i32, %nkw: i32, %nki: i32, %nkx: i1):
+      weft.yield %nqx : i1
+    }
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @yield_parent(%b: i1) {
+  // expected-error@+1 {{expects parent op to be one of}}
+  weft.yield %b : i1
+}
+
+// -----
+
+func.func @attention_c1_rank(%q: tensor<2x60x32xf32>, %k: tensor<2x60x32xf32>) {
+  // expected-error@+1 {{expected q and k as [batch, heads, tokens, head dim] with equal element type, batch, heads and head dim}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<2x60x32xf32>, tensor<2x60x32xf32> -> tensor<2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c1_type(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xbf16>) {
+  // expected-error@+1 {{expected q and k as [batch, heads, tokens, head dim] with equal element type}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xbf16> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c1_heads(%q: tensor<?x2x60x32xf32>, %k: tensor<?x1x60x32xf32>) {
+  // expected-error@+1 {{expected q and k as [batch, heads, tokens, head dim] with equal element type}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x1x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c1_head_dim(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x64xf32>) {
+  // expected-error@+1 {{expected q and k as [batch, heads, tokens, head dim] with equal element type}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x64xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c1_batch(%q: tensor<?x2x60x32xf32>, %k: tensor<3x2x60x32xf32>) {
+  // expected-error@+1 {{expected q and k as [batch, heads, tokens, head dim] with equal element type}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<3x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c1_static(%q: tensor<?x?x60x32xf32>, %k: tensor<?x?x60x32xf32>) {
+  // expected-error@+1 {{expected static heads, tokens and head dim}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x?x60x32xf32>, tensor<?x?x60x32xf32> -> tensor<?x?x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c2_small(%q: tensor<?x2x60x24xf32>, %k: tensor<?x2x60x24xf32>) {
+  // expected-error@+1 {{expected a head dim that is a multiple of 8 from 32 to 256, but got 24}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x24xf32>, tensor<?x2x60x24xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c2_odd(%q: tensor<?x2x60x36xf32>, %k: tensor<?x2x60x36xf32>) {
+  // expected-error@+1 {{expected a head dim that is a multiple of 8 from 32 to 256, but got 36}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x36xf32>, tensor<?x2x60x36xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c2_large(%q: tensor<?x2x60x264xf32>, %k: tensor<?x2x60x264xf32>) {
+  // expected-error@+1 {{expected a head dim that is a multiple of 8 from 32 to 256, but got 264}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x264xf32>, tensor<?x2x60x264xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c3_query(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected 64 query tokens as in}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5, text = 4>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c3_key(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected 64 key tokens as in}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5, text = 4>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c4_zero(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected a positive, finite scale, but got 0}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 0.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c4_nan(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected a positive, finite scale, but got}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 0x7FF8000000000000 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c4_infinite(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected a positive, finite scale, but got}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 0x7FF0000000000000 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c5(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected a block that is a multiple of 32 from 32 to 256, but got 48}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, block = 48, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c5_large(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected a block that is a multiple of 32 from 32 to 256, but got 288}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, block = 288, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c6(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected lse as [batch, heads, tokens] of q}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x59xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c7(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>, %m: !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<5x4x3>>) {
+  // expected-error@+1 {{expected a mask of type}}
+  %o, %lse = weft.attention %q, %k, %k mask(%m : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<5x4x3>>) {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @reorder_c1_rank(%x: tensor<2x60xf32>) {
+  // expected-error@+1 {{expected 60 tokens on axis 2, but got}}
+  %y = weft.reorder %x {grid = #weft.grid<3x4x5>, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : tensor<2x60xf32>
+  return
+}
+
+// -----
+
+func.func @reorder_c1_tokens(%x: tensor<1x2x61xf32>) {
+  // expected-error@+1 {{expected 60 tokens on axis 2, but got}}
+  %y = weft.reorder %x {grid = #weft.grid<3x4x5>, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : tensor<1x2x61xf32>
+  return
+}
+
+// -----
+
+func.func @reorder_c2(%x: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected an order with its tile sizes chosen}}
+  %y = weft.reorder %x {grid = #weft.grid<3x4x5>, order = #weft.order<tiles>, block = 32 : i64} : tensor<?x2x60x32xf32>
+  return
+}
+
+// -----
+
+func.func @restore_c1_rank(%x: tensor<2x60xf32>) {
+  // expected-error@+1 {{expected 60 tokens on axis 2, but got}}
+  %y = weft.restore %x {grid = #weft.grid<3x4x5>, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : tensor<2x60xf32>
+  return
+}
+
+// -----
+
+func.func @restore_c1_tokens(%x: tensor<1x2x61xf32>) {
+  // expected-error@+1 {{expected 60 tokens on axis 2, but got}}
+  %y = weft.restore %x {grid = #weft.grid<3x4x5>, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : tensor<1x2x61xf32>
+  return
+}
+
+// -----
+
+func.func @restore_c2(%x: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected an order with its tile sizes chosen}}
+  %y = weft.restore %x {grid = #weft.grid<3x4x5>, order = #weft.order<tiles>, block = 32 : i64} : tensor<?x2x60x32xf32>
+  return
+}
+
+// -----
+
+func.func @block_attention_c1(%q: tensor<?x2x64x32xf32>) {
+  // expected-error@+1 {{expected a block that is a multiple of 32 from 32 to 256, but got 48}}
+  %o, %lse = weft.block_attention %q, %q, %q {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 48 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<0> : tensor<2xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  }
+  return
+}
+
+// -----
+
+func.func @block_attention_c2_query(%q: tensor<?x2x64x32xf32>) {
+  // expected-error@+1 {{expected orders with their tile sizes chosen}}
+  %o, %lse = weft.block_attention %q, %q, %q {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<tiles>, key_order = #weft.order<raster>, block = 32 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<0> : tensor<2xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  }
+  return
+}
+
+// -----
+
+func.func @block_attention_c2_key(%q: tensor<?x2x64x32xf32>) {
+  // expected-error@+1 {{expected orders with their tile sizes chosen}}
+  %o, %lse = weft.block_attention %q, %q, %q {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<tiles>, block = 32 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<0> : tensor<2xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  }
+  return
+}
+
+// -----
+
+func.func @block_attention_c3_rows(%q: tensor<?x2x64x32xf32>) {
+  // expected-error@+1 {{expected offsets for 2 query blocks and 1 or 2 list sets}}
+  %o, %lse = weft.block_attention %q, %q, %q {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 32 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 1]]> : tensor<1x2xi32>, entries = dense<[0]> : tensor<1xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  }
+  return
+}
+
+// -----
+
+func.func @block_attention_c3_heads(%q: tensor<?x2x64x32xf32>) {
+  // expected-error@+1 {{expected offsets for 2 query blocks and 1 or 2 list sets}}
+  %o, %lse = weft.block_attention %q, %q, %q {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 32 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 0, 0], [0, 0, 0], [0, 1, 1]]> : tensor<3x3xi32>, entries = dense<[0]> : tensor<1xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  }
+  return
+}
+
+// -----
+
+func.func @block_attention_c3_keys(%q: tensor<?x2x64x32xf32>) {
+  // expected-error@+1 {{expected key blocks below 2, but got 2}}
+  %o, %lse = weft.block_attention %q, %q, %q {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 32 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 1, 1]]> : tensor<1x3xi32>, entries = dense<[4]> : tensor<1xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  }
+  return
+}
+
+// -----
+
+func.func @block_attention_c3_given(%q: tensor<?x2x64x32xf32>, %b: !weft.blocks) {
+  // expected-error@+1 {{expected 2 list sets, but got 1}}
+  %o, %lse = weft.block_attention %q, %q, %q given %b {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 32 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 0]> : tensor<2xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  }
+  return
+}
+
+// -----
+
+func.func @block_attention_c3_two(%q: tensor<?x2x64x32xf32>) {
+  // expected-error@+1 {{expected 1 list sets, but got 2}}
+  %o, %lse = weft.block_attention %q, %q, %q {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 32 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 0]> : tensor<2xi32>>, #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 0]> : tensor<2xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  }
+  return
+}
+
+// -----
+
+func.func @block_attention_c4_partial(%q: tensor<?x2x64x32xf32>) {
+  // expected-error@+1 {{expected a predicate region, since a block may be partial}}
+  %o, %lse = weft.block_attention %q, %q, %q {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 32 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 1, 1]]> : tensor<1x3xi32>, entries = dense<[1]> : tensor<1xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  }
+  return
+}
+
+// -----
+
+func.func @block_attention_c4_open(%q: tensor<?x2x64x32xf32>) {
+  // expected-error@+1 {{expected a predicate region, since a block may be partial}}
+  %o, %lse = weft.block_attention %q, %q, %q {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 32 : i64, scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  }
+  return
+}
+
+// -----
+
+func.func @block_attention_c4_region(%q: tensor<?x2x64x32xf32>) {
+  // expected-error@+1 {{expected a region with arguments}}
+  %o, %lse = weft.block_attention %q, %q, %q {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 32 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<0> : tensor<2xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  ^bb0(%x: i1):
+    weft.yield %x : i1
+  }
+  return
+}

@@ -1,0 +1,155 @@
+// RUN: weft-opt %s | weft-opt | FileCheck %s
+// RUN: weft-opt %s --mlir-print-op-generic | weft-opt | FileCheck %s
+// RUN: weft-opt %s --emit-bytecode | weft-opt | FileCheck %s
+
+// CHECK-DAG: #[[LISTS:.*]] = #weft.block_lists<offsets = dense<{{\[\[}}0, 1, 3]]> : tensor<1x3xi32>, entries = dense<[0, 1, 2]> : tensor<3xi32>>
+// CHECK-DAG: #[[GRID:.*]] = #weft.grid<3x4x5>
+// CHECK-DAG: #[[AFTER:.*]] = #weft.grid<3x4x5, text = 4>
+// CHECK-DAG: #[[BEFORE:.*]] = #weft.grid<13x30x45, text = 226 before>
+// CHECK-DAG: #[[RASTER:.*]] = #weft.order<raster>
+// CHECK-DAG: #[[OPEN:.*]] = #weft.order<tiles>
+// CHECK-DAG: #[[TILES:.*]] = #weft.order<tiles = 2x8x8>
+
+#g = #weft.grid<3x4x5>
+#text_after = #weft.grid<3x4x5, text = 4>
+#text_before = #weft.grid<13x30x45, text = 226 before>
+!mask = !weft.mask<query = #g, key = #g>
+
+// CHECK-LABEL: func.func private @attributes
+// CHECK-SAME: a_raster = #[[RASTER]], b_open = #[[OPEN]], c_tiles = #[[TILES]], d_grid = #[[GRID]], e_grid = #[[AFTER]], f_grid = #[[BEFORE]], g_lists = #[[LISTS]]
+func.func private @attributes() attributes {
+  a_raster = #weft.order<raster>, b_open = #weft.order<tiles>, c_tiles = #weft.order<tiles = 2x8x8>, d_grid = #g, e_grid = #text_after,
+  f_grid = #text_before, g_lists = #weft.block_lists<offsets = dense<[[0, 1, 3]]> : tensor<1x3xi32>, entries = dense<[0, 1, 2]> : tensor<3xi32>>}
+
+// CHECK-LABEL: func.func private @types
+// CHECK-SAME: (!weft.mask<query = #[[GRID]], key = #[[GRID]]>, !weft.blocks)
+func.func private @types(!mask, !weft.blocks)
+
+// CHECK-LABEL: func.func @predicate
+func.func @predicate(%radius: i32) -> !mask {
+  // CHECK: weft.predicate : {{.*}}<query = #[[GRID]], key = #[[GRID]]> {
+  // CHECK-NEXT: ^bb0({{.*}}: i32, {{.*}}: i1):
+  %m = weft.predicate : !mask {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %d = arith.subi %qt, %kt : i32
+    %near = arith.cmpi sle, %d, %radius : i32
+  // CHECK: weft.yield %{{.*}} : i1
+    weft.yield %near : i1
+  }
+  return %m : !mask
+}
+
+// CHECK-LABEL: func.func @predicate_given
+func.func @predicate_given(%blocks: !weft.blocks) -> !mask {
+  // CHECK: weft.predicate given(%{{.*}}) : 
+  %m = weft.predicate given(%blocks) : !mask {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1, %given: i1):
+    %b = arith.ori %qx, %given : i1
+    weft.yield %b : i1
+  }
+  return %m : !mask
+}
+
+// CHECK-LABEL: func.func @masks
+func.func @masks(%blocks: !weft.blocks) -> !mask {
+  // CHECK: weft.constant_mask true : 
+  %all = weft.constant_mask true : !mask
+  // CHECK: weft.constant_mask false : 
+  %none = weft.constant_mask false : !mask
+  // CHECK: weft.given %{{.*}} : 
+  %given = weft.given %blocks : !mask
+  // CHECK: weft.mask_and %{{.*}}, %{{.*}} : 
+  %and = weft.mask_and %given, %all : !mask
+  // CHECK: weft.mask_or %{{.*}}, %{{.*}} : 
+  %or = weft.mask_or %and, %none : !mask
+  // CHECK: weft.mask_not %{{.*}} : 
+  %not = weft.mask_not %or : !mask
+  return %not : !mask
+}
+
+// CHECK-LABEL: func.func @attention
+func.func @attention(%q: tensor<?x2x64x32xbf16>, %k: tensor<?x2x60x32xbf16>) -> (tensor<?x2x64x32xbf16>, tensor<?x2x64xf32>) attributes {weft.kernel} {
+  // CHECK: %{{.*}}, %{{.*}} = weft.attention %{{.*}}, %{{.*}}, %{{.*}} {key_grid = #{{.*}}, query_grid = #{{.*}}, scale = 1.250000e-01 : f64} : tensor<?x2x64x32xbf16>, tensor<?x2x60x32xbf16> -> tensor<?x2x64xf32>
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #text_after, key_grid = #g, scale = 1.250000e-01 : f64}
+    : tensor<?x2x64x32xbf16>, tensor<?x2x60x32xbf16> -> tensor<?x2x64xf32>
+  return %o, %lse : tensor<?x2x64x32xbf16>, tensor<?x2x64xf32>
+}
+
+// CHECK-LABEL: func.func @attention_mask
+func.func @attention_mask(%q: tensor<?x2x60x32xf16>, %m: !mask) -> tensor<?x2x60xf32> {
+  // CHECK: weft.attention {{.*}} mask(%{{.*}} : !weft.mask<query = #{{.*}}, key = #{{.*}}>) {block = 64 : i64, {{.*}}key_order = #{{.*}}, {{.*}}query_order = #{{.*}}}
+  %o, %lse = weft.attention %q, %q, %q mask(%m : !mask)
+    {query_grid = #g, key_grid = #g, query_order = #weft.order<tiles>, key_order = #weft.order<tiles = 1x2x3>, block = 64, scale = 1.250000e-01 : f64}
+    : tensor<?x2x60x32xf16>, tensor<?x2x60x32xf16> -> tensor<?x2x60xf32>
+  return %lse : tensor<?x2x60xf32>
+}
+
+// CHECK-LABEL: func.func @orders
+func.func @orders(%q: tensor<?x2x60x32xf32>, %lse: tensor<?x2x60xf32>) -> (tensor<?x2x60x32xf32>, tensor<?x2x60xf32>) {
+  // CHECK: weft.reorder %{{.*}} {block = 32 : i64, grid = #{{.*}}, order = #{{.*}}} : tensor<?x2x60x32xf32>
+  %a = weft.reorder %q {grid = #g, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : tensor<?x2x60x32xf32>
+  // CHECK: weft.restore %{{.*}} {block = 32 : i64, grid = #{{.*}}, order = #{{.*}}} : tensor<?x2x60xf32>
+  %b = weft.restore %lse {grid = #g, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : tensor<?x2x60xf32>
+  return %a, %b : tensor<?x2x60x32xf32>, tensor<?x2x60xf32>
+}
+
+// CHECK-LABEL: func.func @block_attention
+func.func @block_attention(%q: tensor<?x1x64x32xf32>) -> tensor<?x1x64xf32> {
+  // CHECK: weft.block_attention %{{.*}}, %{{.*}}, %{{.*}} {{{.*}}lists = [#{{.*}}]{{.*}}} : tensor<?x1x64x32xf32>, tensor<?x1x64x32xf32> -> tensor<?x1x64xf32> {
+  // CHECK-NEXT: }
+  %o, %lse = weft.block_attention %q, %q, %q {
+    query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 32 : i64,
+    lists = [#weft.block_lists<offsets = dense<[[0, 1, 3]]> : tensor<1x3xi32>, entries = dense<[0, 0, 2]> : tensor<3xi32>>],
+    scale = 1.250000e-01 : f64} : tensor<?x1x64x32xf32>, tensor<?x1x64x32xf32> -> tensor<?x1x64xf32> {
+  }
+  return %lse : tensor<?x1x64xf32>
+}
+
+// CHECK-LABEL: func.func @block_attention_given
+func.func @block_attention_given(%q: tensor<?x1x64x32xf32>, %blocks: !weft.blocks) -> tensor<?x1x64xf32> {
+  // CHECK: weft.block_attention %{{.*}}, %{{.*}}, %{{.*}} given %{{.*}} {{{.*}}folded{{.*}}}
+  // CHECK-NEXT: ^bb0(
+  %o, %lse = weft.block_attention %q, %q, %q given %blocks {
+    query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<tiles = 1x4x8>, key_order = #weft.order<raster>, block = 32 : i64, folded,
+    scale = 1.250000e-01 : f64} : tensor<?x1x64x32xf32>, tensor<?x1x64x32xf32> -> tensor<?x1x64xf32> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1, %given: i1):
+    weft.yield %given : i1
+  }
+  return %lse : tensor<?x1x64xf32>
+}
+
+// CHECK-LABEL: func.func @tiles
+func.func @tiles(%source: memref<f32>, %table: memref<4x512xi32>, %lse: memref<f32>, %tile: memref<128x64xf32>, %keys: memref<64x128xf32>,
+                 %s: memref<128x128xf32>, %m: memref<128xf32>, %l: memref<128xf32>, %c: memref<128xf32>, %i: index, %head: i32, %want: i1) {
+  // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}rows{{.*}}} : memref<f32>, memref<4x512xi32>,
+  weft.load_tile %source stride %i tokens %table first %i count %i into %tile {d = 64 : i64, layout = #weft<layout rows>} : memref<f32>, memref<4x512xi32>, memref<128x64xf32>
+  // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}columns{{.*}}} : memref<f32>, memref<4x512xi32>,
+  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft<layout columns>} : memref<f32>, memref<4x512xi32>, memref<64x128xf32>
+  // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}row_pairs{{.*}}} : memref<f32>, memref<4x512xi32>,
+  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft<layout row_pairs>} : memref<f32>, memref<4x512xi32>, memref<64x128xf32>
+  // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}column_pairs{{.*}}} : memref<f32>, memref<4x512xi32>,
+  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft<layout column_pairs>} : memref<f32>, memref<4x512xi32>, memref<64x128xf32>
+  // CHECK: weft.init_tile %{{.*}}, %{{.*}}, %{{.*}} rows %{{.*}} : memref<128x64xf32>, memref<128xf32>
+  weft.init_tile %tile, %m, %l rows %i : memref<128x64xf32>, memref<128xf32>
+  // CHECK: weft.scores %{{.*}}, %{{.*}} into %{{.*}} rows %{{.*}} columns %{{.*}} :
+  weft.scores %tile, %keys into %s rows %i columns %i : memref<128x64xf32>, memref<64x128xf32>, memref<128x128xf32>
+  // CHECK: weft.softmax {{.*}} rows %{{.*}} columns %{{.*}} scale 1.250000e-01 : memref<128x128xf32>, memref<128xf32>, memref<128x128xf32> {
+  // CHECK-NEXT: }
+  weft.softmax %s, %m, %l, %c into %s rows %i columns %i scale 1.250000e-01 : memref<128x128xf32>, memref<128xf32>, memref<128x128xf32> {
+  }
+  // CHECK: weft.softmax {{.*}} scale 1.250000e-01 tokens %[[TABLE:.*]][%{{.*}}], %[[TABLE]][%{{.*}}] head %{{.*}} given %{{.*}} :
+  // CHECK-NEXT: ^bb0(
+  weft.softmax %s, %m, %l, %c into %s rows %i columns %i scale 1.250000e-01 tokens %table[%i], %table[%i] head %head given %want
+      : memref<128x128xf32>, memref<128xf32>, memref<128x128xf32>, memref<4x512xi32>, memref<4x512xi32> {
+  ^bb0(%hd: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1, %given: i1):
+    weft.yield %given : i1
+  }
+  // CHECK: weft.accumulate %{{.*}}, %{{.*}}, %{{.*}} into %{{.*}} rows %{{.*}} columns %{{.*}} :
+  weft.accumulate %s, %tile, %c into %tile rows %i columns %i : memref<128x128xf32>, memref<128x64xf32>, memref<128xf32>, memref<128x64xf32>
+  // CHECK: weft.store_tile {{.*}} tokens {{.*}} first {{.*}} count {{.*}} to {{.*}} stride {{.*}} lse {{.*}} stride {{.*}} if {{.*}} scale 1.250000e-01 {d = 64 : i64}
+  weft.store_tile %tile, %m, %l tokens %table first %i count %i to %source stride %i lse %lse stride %i if %want scale 1.250000e-01 {d = 64 : i64}
+      : memref<128x64xf32>, memref<128xf32>, memref<4x512xi32>, memref<f32>
+  return
+}

@@ -1,0 +1,49 @@
+# Configuration of the lit tests: which files are tests, which tools they run, what the machine has.
+
+import ctypes.util
+import os
+import platform
+
+import lit.formats
+from lit.llvm import llvm_config
+from lit.llvm.subst import ToolSubst
+
+config.name = "Weft"
+config.test_format = lit.formats.ShTest(not llvm_config.use_lit_shell)
+config.suffixes = [".mlir", ".test", ".weft"]
+config.excludes = ["Inputs", "unit"]
+config.test_source_root = os.path.dirname(__file__)
+config.test_exec_root = config.weft_test_dir
+
+llvm_config.with_system_environment(["HOME", "TMPDIR", "XDG_CACHE_HOME"])
+llvm_config.add_tool_substitutions(
+    [
+        ToolSubst("weft-lsp-server", unresolved="ignore"),
+        ToolSubst("weft-opt", unresolved="fatal"),
+        ToolSubst("weft-run", unresolved="ignore"),
+        ToolSubst("weftc", unresolved="ignore"),
+    ],
+    [config.weft_tools_dir],
+)
+llvm_config.add_tool_substitutions(["FileCheck", "not", "split-file"], [config.llvm_tools_dir])
+
+config.substitutions.append(("%python", '"%s"' % config.python_executable))
+config.substitutions.append(("%weft_root", config.weft_root))
+
+
+def cpu_features():
+    """Names as in /proc/cpuinfo: avx2, avx512f, avx512_bf16, amx_bf16, ..."""
+    try:
+        with open("/proc/cpuinfo") as info:
+            lines = [line for line in info if line.startswith(("flags", "Features"))]
+    except OSError:
+        return []
+    return lines[0].split(":")[1].split() if lines else []
+
+
+config.available_features.add(platform.machine())
+for feature in cpu_features():
+    if feature.startswith(("amx", "avx", "sve")):
+        config.available_features.add(feature)
+if ctypes.util.find_library("cuda"):
+    config.available_features.add("cuda")

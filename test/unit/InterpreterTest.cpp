@@ -1,0 +1,587 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Tests of the interpreter against direct computation.
+
+#include "lib/Interpreter/Interpreter.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Parser/Parser.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <random>
+
+using namespace mlir;
+using namespace weft;
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr const char *regionArguments =
+    "^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, "
+    "%kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):\n";
+constexpr const char *regionArgumentsGiven =
+    "^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, "
+    "%kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1, %given: i1):\n";
+/// abs(q.t - k.t) <= radius or q.text or k.text
+constexpr const char *nearOrText = "%zero = arith.constant 0 : i32\n"
+                                   "%d = arith.subi %qt, %kt : i32\n"
+                                   "%n = arith.subi %zero, %d : i32\n"
+                                   "%a = arith.maxsi %d, %n : i32\n"
+                                   "%near = arith.cmpi sle, %a, %radius : i32\n"
+                                   "%text = arith.ori %qx, %kx : i1\n"
+                                   "%b = arith.ori %near, %text : i1\n";
+
+/// Contiguous random floats [batch, heads, tokens, width].
+struct Data {
+  Data(std::array<int64_t, 4> shape, unsigned seed) : shape(shape), values(shape[0] * shape[1] * shape[2] * shape[3]) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> distribution;
+    for (float &value : values)
+      value = distribution(generator);
+  }
+  float &at(int64_t b, int64_t h, int64_t i, int64_t c) {
+    return values[((b * shape[1] + h) * shape[2] + i) * shape[3] + c];
+  }
+  rt::Tensor view() {
+    return rt::Tensor::contiguous(values.data(), rt::DType::F32, {shape.begin(), shape.end()});
+  }
+
+  std::array<int64_t, 4> shape;
+  std::vector<float> values;
+};
+
+using Visible = std::function<bool(int64_t head, int32_t query, int32_t key)>;
+
+/// Attention by its formulas, without any shift: only for scores of moderate size.
+struct Direct {
+  Direct(Data &q, Data &k, Data &v, double scale, const Visible &visible) {
+    for (int64_t b = 0; b < q.shape[0]; ++b)
+      for (int64_t h = 0; h < q.shape[1]; ++h)
+        for (int64_t i = 0; i < q.shape[2]; ++i)
+          addRow(q, k, v, scale, visible, b, h, i);
+  }
+
+  void addRow(Data &q, Data &k, Data &v, double scale, const Visible &visible, int64_t b, int64_t h, int64_t i) {
+    double sum = 0;
+    std::vector<double> row(q.shape[3]);
+    for (int64_t j = 0; j < k.shape[2]; ++j) {
+      if (!visible(h, i, j))
+        continue;
+      double score = 0;
+      for (int64_t c = 0; c < q.shape[3]; ++c)
+        score += double(q.at(b, h, i, c)) * k.at(b, h, j, c);
+      double weight = std::exp(scale * score);
+      sum += weight;
+      for (int64_t c = 0; c < q.shape[3]; ++c)
+        row[c] += weight * v.at(b, h, j, c);
+    }
+    for (double value : row)
+      out.push_back(sum == 0 ? 0 : value / sum);
+    lse.push_back(std::log(sum));
+  }
+
+  std::vector<double> out, lse;
+};
+
+void expectNear(const std::vector<double> &actual, const std::vector<double> &expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < actual.size(); ++i)
+    if (actual[i] != expected[i]) {
+      ASSERT_NEAR(actual[i], expected[i], 1e-12) << "element " << i;
+    }
+}
+
+class InterpreterTest : public ::testing::Test {
+protected:
+  InterpreterTest() { context.loadDialect<WeftDialect, arith::ArithDialect, func::FuncDialect>(); }
+
+  func::FuncOp parse(const std::string &source) {
+    module = parseSourceString<ModuleOp>(source, ParserConfig(&context));
+    if (!module)
+      llvm::report_fatal_error("the test's source does not parse");
+    return *module->getOps<func::FuncOp>().begin();
+  }
+
+  /// A predicate with the body `source`, which may use the i32 %radius from above and yields %b.
+  PredicateOp parsePredicate(const std::string &source, const std::string &grid = "1x1x1") {
+    std::string mask = "!weft.mask<query = #weft.grid<" + grid + ">, key = #weft.grid<" + grid + ">>";
+    func::FuncOp func = parse("func.func @f(%radius: i32) { %m = weft.predicate : " + mask + " {\n" + regionArguments +
+                              source + "\nweft.yield %b : i1 }\n return }");
+    return *func.getOps<PredicateOp>().begin();
+  }
+
+  bool holds(const std::string &source, TokenCoordinates query = {}, TokenCoordinates key = {}) {
+    FailureOr<bool> result = interpretPredicate(parsePredicate(source).getBody(), 0, query, key);
+    EXPECT_TRUE(succeeded(result));
+    return succeeded(result) && *result;
+  }
+
+  /// `%q, %k, %v, %radius -> out, lse` over one grid of `tokens` tokens, two heads and head dim 32.
+  static std::string attentionSource(const std::string &grid, int64_t tokens, const std::string &mask,
+                                     const std::string &attributes = "") {
+    std::string type = "tensor<?x2x" + std::to_string(tokens) + "x32xf32>";
+    std::string lse = "tensor<?x2x" + std::to_string(tokens) + "xf32>";
+    std::string maskType = "!weft.mask<query = #g, key = #g>";
+    return "#g = #weft.grid<" + grid + ">\nfunc.func @f(%q: " + type + ", %k: " + type + ", %v: " + type +
+           ", %radius: i32 {weft.name = \"radius\", weft.default = 1 : i32}) -> (" + type + ", " + lse + ") {\n" +
+           (mask.empty() ? "" : "%m = " + mask) + "%o, %l = weft.attention %q, %k, %v " +
+           (mask.empty() ? "" : "mask(%m : " + maskType + ") ") + "{query_grid = #g, key_grid = #g, " + attributes +
+           "scale = 0.25 : f64} : " + type + ", " + type + " -> " + lse + "\nreturn %o, %l : " + type + ", " + lse +
+           "\n}";
+  }
+
+  static std::string predicateSource(const std::string &body) {
+    return "weft.predicate : !weft.mask<query = #g, key = #g> {\n" + std::string(regionArguments) + body +
+           "weft.yield %b : i1 }\n";
+  }
+
+  static InterpreterArgs arguments(Data &q, Data &k, Data &v) {
+    InterpreterArgs args;
+    args.tensors = {q.view(), k.view(), v.view()};
+    return args;
+  }
+
+  InterpreterResult run(func::FuncOp func, const InterpreterArgs &args) {
+    FailureOr<InterpreterResult> result = interpret(func, args);
+    EXPECT_TRUE(succeeded(result));
+    return succeeded(result) ? *result : InterpreterResult();
+  }
+
+  /// The error that `call` reports.
+  std::string errorOf(llvm::function_ref<LogicalResult()> call) {
+    std::string message;
+    ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) { message = diagnostic.str(); });
+    EXPECT_TRUE(failed(call()));
+    return message;
+  }
+
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module;
+};
+
+TEST_F(InterpreterTest, DenseAttention) {
+  Data q({2, 2, 30, 32}, 1), k({2, 2, 30, 32}, 2), v({2, 2, 30, 32}, 3);
+  InterpreterResult result = run(parse(attentionSource("2x3x5", 30, "")), arguments(q, k, v));
+  Direct direct(q, k, v, 0.25, [](auto...) { return true; });
+  EXPECT_EQ(result.out.shape, (std::vector<int64_t>{2, 2, 30, 32}));
+  EXPECT_EQ(result.lse.shape, (std::vector<int64_t>{2, 2, 30}));
+  expectNear(result.out.data, direct.out);
+  expectNear(result.lse.data, direct.lse);
+}
+
+TEST_F(InterpreterTest, MaskedAttentionWithText) {
+  Data q({1, 2, 33, 32}, 1), k({1, 2, 33, 32}, 2), v({1, 2, 33, 32}, 3);
+  func::FuncOp func = parse(attentionSource("5x2x3, text = 3 before", 33, predicateSource(nearOrText)));
+  auto isNear = [](int32_t radius) {
+    return [radius](int64_t, int32_t i, int32_t j) {
+      bool text = i < 3 || j < 3;
+      return text || std::abs((i - 3) / 6 - (j - 3) / 6) <= radius;
+    };
+  };
+  InterpreterArgs args = arguments(q, k, v);
+  expectNear(run(func, args).out.data, Direct(q, k, v, 0.25, isNear(1)).out);
+  args.parameters = {2};
+  InterpreterResult result = run(func, args);
+  expectNear(result.out.data, Direct(q, k, v, 0.25, isNear(2)).out);
+  expectNear(result.lse.data, Direct(q, k, v, 0.25, isNear(2)).lse);
+}
+
+TEST_F(InterpreterTest, HeadsMayDiffer) {
+  Data q({1, 2, 30, 32}, 1), k({1, 2, 30, 32}, 2), v({1, 2, 30, 32}, 3);
+  std::string body = "%i = arith.addi %head, %ki : i32\n%b = arith.cmpi sge, %i, %qi : i32\n";
+  InterpreterResult result = run(parse(attentionSource("2x3x5", 30, predicateSource(body))), arguments(q, k, v));
+  Direct direct(q, k, v, 0.25, [](int64_t head, int32_t i, int32_t j) { return head + j >= i; });
+  expectNear(result.out.data, direct.out);
+}
+
+TEST_F(InterpreterTest, MaskAlgebra) {
+  Data q({1, 2, 30, 32}, 1), k({1, 2, 30, 32}, 2), v({1, 2, 30, 32}, 3);
+  std::string type = " : !weft.mask<query = #g, key = #g>\n";
+  std::string causal = predicateSource("%b = arith.cmpi sge, %qi, %ki : i32\n");
+  std::string sameFrame = predicateSource("%b = arith.cmpi eq, %qt, %kt : i32\n");
+  std::string mask = causal + "%frame = " + sameFrame + "%not = weft.mask_not %frame" + type +
+                     "%none = weft.constant_mask false" + type + "%or = weft.mask_or %none, %m" + type +
+                     "%and = weft.mask_and %or, %not" + type;
+  std::string source = attentionSource("2x3x5", 30, mask);
+  source.replace(source.find("mask(%m"), 7, "mask(%and");
+  InterpreterResult result = run(parse(source), arguments(q, k, v));
+  Direct direct(q, k, v, 0.25, [](int64_t, int32_t i, int32_t j) { return i >= j && i / 15 != j / 15; });
+  expectNear(result.out.data, direct.out);
+  expectNear(result.lse.data, direct.lse);
+}
+
+TEST_F(InterpreterTest, QueryWithoutKeys) {
+  Data q({1, 2, 30, 32}, 1), k({1, 2, 30, 32}, 2), v({1, 2, 30, 32}, 3);
+  k.at(0, 0, 3, 0) = NAN;
+  std::string mask = "weft.constant_mask false : !weft.mask<query = #g, key = #g>\n";
+  InterpreterResult result = run(parse(attentionSource("2x3x5", 30, mask)), arguments(q, k, v));
+  EXPECT_EQ(result.out.data, std::vector<double>(1 * 2 * 30 * 32, 0.0));
+  EXPECT_EQ(result.lse.data, std::vector<double>(1 * 2 * 30, -infinity));
+}
+
+TEST_F(InterpreterTest, NaNReachesThoseWhoSeeIt) {
+  Data q({1, 2, 30, 32}, 1), k({1, 2, 30, 32}, 2), v({1, 2, 30, 32}, 3);
+  k.at(0, 1, 20, 5) = NAN;
+  v.at(0, 0, 25, 7) = NAN;
+  std::string causal = predicateSource("%b = arith.cmpi sge, %qi, %ki : i32\n");
+  InterpreterResult result = run(parse(attentionSource("2x3x5", 30, causal)), arguments(q, k, v));
+  for (int64_t i = 0; i < 30; ++i) {
+    EXPECT_EQ(std::isnan(result.lse.at({0, 1, i})), i >= 20);
+    EXPECT_EQ(std::isnan(result.out.at({0, 1, i, 0})), i >= 20);
+    EXPECT_FALSE(std::isnan(result.lse.at({0, 0, i})));
+    EXPECT_FALSE(std::isnan(result.out.at({0, 0, i, 6})));
+    EXPECT_EQ(std::isnan(result.out.at({0, 0, i, 7})), i >= 25);
+  }
+}
+
+TEST_F(InterpreterTest, InfiniteScores) {
+  Data q({1, 2, 30, 32}, 1), k({1, 2, 30, 32}, 2), v({1, 2, 30, 32}, 3);
+  q.at(0, 0, 4, 0) = 1;
+  q.at(0, 0, 5, 0) = -1;
+  k.at(0, 0, 9, 0) = INFINITY;
+  InterpreterResult result = run(parse(attentionSource("2x3x5", 30, "")), arguments(q, k, v));
+  EXPECT_EQ(result.lse.at({0, 0, 4}), infinity);
+  EXPECT_TRUE(std::isnan(result.out.at({0, 0, 4, 0})));
+  EXPECT_TRUE(std::isfinite(result.lse.at({0, 0, 5})));
+  EXPECT_TRUE(std::isfinite(result.out.at({0, 0, 5, 0})));
+}
+
+TEST_F(InterpreterTest, LargeScoresDoNotOverflow) {
+  Data q({1, 2, 30, 32}, 1), k({1, 2, 30, 32}, 2), v({1, 2, 30, 32}, 3);
+  for (float &value : q.values)
+    value *= 1e4f;
+  InterpreterResult result = run(parse(attentionSource("2x3x5", 30, "")), arguments(q, k, v));
+  for (double value : result.out.data)
+    EXPECT_TRUE(std::isfinite(value));
+}
+
+TEST_F(InterpreterTest, SampledRowsAreRowsOfTheWhole) {
+  Data q({2, 2, 33, 32}, 1), k({2, 2, 33, 32}, 2), v({2, 2, 33, 32}, 3);
+  func::FuncOp func = parse(attentionSource("5x2x3, text = 3", 33, predicateSource(nearOrText)));
+  InterpreterArgs args = arguments(q, k, v);
+  InterpreterResult whole = run(func, args);
+  args.rows = {32, 0, 17, 17};
+  InterpreterResult sampled = run(func, args);
+  EXPECT_EQ(sampled.out.shape, (std::vector<int64_t>{2, 2, 4, 32}));
+  EXPECT_EQ(sampled.lse.shape, (std::vector<int64_t>{2, 2, 4}));
+  for (int64_t b : {0, 1})
+    for (int64_t h : {0, 1})
+      for (int64_t r = 0; r < 4; ++r) {
+        EXPECT_EQ(sampled.lse.at({b, h, r}), whole.lse.at({b, h, args.rows[r]}));
+        for (int64_t c = 0; c < 32; ++c)
+          EXPECT_EQ(sampled.out.at({b, h, r, c}), whole.out.at({b, h, args.rows[r], c}));
+      }
+}
+
+TEST_F(InterpreterTest, AnyStridesAndTypes) {
+  Data q({1, 2, 30, 32}, 1), k({1, 2, 30, 32}, 2), v({1, 2, 30, 32}, 3);
+  func::FuncOp func = parse(attentionSource("2x3x5", 30, ""));
+  // The keys as bf16 in [batch, tokens, heads, head dim]; their values are rounded in place first.
+  std::vector<uint16_t> bits(k.values.size());
+  for (int64_t h = 0; h < 2; ++h)
+    for (int64_t i = 0; i < 30; ++i)
+      for (int64_t c = 0; c < 32; ++c) {
+        uint16_t &rounded = bits[(i * 2 + h) * 32 + c];
+        rounded = rt::doubleToBf16(k.at(0, h, i, c));
+        k.at(0, h, i, c) = rt::bf16ToDouble(rounded);
+      }
+  InterpreterArgs args = arguments(q, k, v);
+  InterpreterResult expected = run(func, args);
+  args.tensors[1] = rt::Tensor::contiguous(bits.data(), rt::DType::BF16, {1, 30, 2, 32}).permuted({0, 2, 1, 3});
+  EXPECT_EQ(run(func, args).out.data, expected.out.data);
+}
+
+TEST_F(InterpreterTest, TextIsFarFromVideoAndNearText) {
+  GridAttr grid = GridAttr::get(&context, 2, 3, 4, 5, /*textFirst=*/false);
+  TokenCoordinates video = getCoordinates(grid, 23), text = getCoordinates(grid, 24), other = getCoordinates(grid, 28);
+  std::string far = "%d = arith.subi %qt, %kt : i32\n%c = arith.constant 1000000 : i32\n"
+                    "%b = arith.cmpi sgt, %d, %c : i32\n";
+  EXPECT_TRUE(holds(far, text, video));
+  EXPECT_FALSE(holds(far, text, other));
+  EXPECT_TRUE(holds("%b = arith.cmpi eq, %qw, %kw : i32\n", text, other));
+  EXPECT_TRUE(holds("%b = arith.andi %qx, %kx : i1\n", text, other));
+  EXPECT_FALSE(holds("%b = arith.ori %qx, %kx : i1\n", video, video));
+}
+
+TEST_F(InterpreterTest, IntegersWrap) {
+  TokenCoordinates largest{std::numeric_limits<int32_t>::max(), 0, 0, 0, false};
+  TokenCoordinates least{std::numeric_limits<int32_t>::min(), 0, 0, 0, false};
+  EXPECT_TRUE(holds("%one = arith.constant 1 : i32\n%s = arith.addi %qt, %one : i32\n"
+                    "%b = arith.cmpi eq, %s, %kt : i32\n",
+                    largest, least));
+  EXPECT_TRUE(holds("%p = arith.muli %qt, %qt : i32\n%one = arith.constant 1 : i32\n"
+                    "%b = arith.cmpi eq, %p, %one : i32\n",
+                    largest));
+  // abs(-2^31) is -2^31.
+  EXPECT_TRUE(holds("%zero = arith.constant 0 : i32\n%n = arith.subi %zero, %qt : i32\n"
+                    "%a = arith.maxsi %qt, %n : i32\n%b = arith.cmpi slt, %a, %zero : i32\n",
+                    least));
+  EXPECT_TRUE(holds("%b = arith.cmpi ugt, %qt, %kt : i32\n", least, largest));
+}
+
+TEST_F(InterpreterTest, DivisionRoundsDownAndModIsNotNegative) {
+  for (int32_t divisor : {1, 3, 7})
+    for (int32_t a = -15; a <= 15; ++a) {
+      int32_t quotient = static_cast<int32_t>(std::floor(double(a) / divisor));
+      std::string constant = "%c = arith.constant " + std::to_string(divisor) + " : i32\n";
+      EXPECT_TRUE(holds(constant + "%x = arith.floordivsi %qt, %c : i32\n%b = arith.cmpi eq, %x, %kt : i32\n",
+                        {a, 0, 0, 0, false}, {quotient, 0, 0, 0, false}))
+          << a << " / " << divisor;
+      EXPECT_TRUE(holds(constant + "%r = arith.remsi %qt, %c : i32\n%s = arith.addi %r, %c : i32\n"
+                                   "%x = arith.remsi %s, %c : i32\n%b = arith.cmpi eq, %x, %kt : i32\n",
+                        {a, 0, 0, 0, false}, {a - quotient * divisor, 0, 0, 0, false}))
+          << a << " mod " << divisor;
+    }
+}
+
+TEST_F(InterpreterTest, Booleans) {
+  TokenCoordinates text{0, 0, 0, 0, true}, video{};
+  std::string negated = "%true = arith.constant true\n%b = arith.xori %qx, %true : i1\n";
+  EXPECT_FALSE(holds(negated, text));
+  EXPECT_TRUE(holds(negated, video));
+  EXPECT_TRUE(holds("%b = arith.cmpi ne, %qx, %kx : i1\n", text, video));
+  std::string isOne = "%one = arith.constant 1 : i32\n%b = arith.cmpi eq, %x, %one : i32\n";
+  EXPECT_TRUE(holds("%x = arith.extui %qx : i1 to i32\n" + isOne, text));
+  EXPECT_FALSE(holds("%x = arith.extsi %qx : i1 to i32\n" + isOne, text));
+  EXPECT_TRUE(holds("%b = arith.trunci %qt : i32 to i1\n", {3, 0, 0, 0, false}));
+  EXPECT_FALSE(holds("%b = arith.trunci %qt : i32 to i1\n", {2, 0, 0, 0, false}));
+  EXPECT_TRUE(holds("%b = arith.select %qx, %qx, %kx : i1\n", text, video));
+}
+
+TEST_F(InterpreterTest, PredicateUsesIntegersFromAbove) {
+  PredicateOp predicate = parsePredicate("%two = arith.constant 2 : i32\n%limit = arith.muli %radius, %two : i32\n"
+                                         "%b = arith.cmpi sle, %qt, %limit : i32\n");
+  CapturedIntegers captured;
+  captured[predicate->getParentOfType<func::FuncOp>().getArgument(0)] = 3;
+  EXPECT_TRUE(*interpretPredicate(predicate.getBody(), 0, {6, 0, 0, 0, false}, {}, false, captured));
+  EXPECT_FALSE(*interpretPredicate(predicate.getBody(), 0, {7, 0, 0, 0, false}, {}, false, captured));
+}
+
+TEST_F(InterpreterTest, ErrorsNameTheRule) {
+  PredicateOp captures = parsePredicate("%b = arith.cmpi sle, %qt, %radius : i32\n");
+  EXPECT_EQ(errorOf([&] { return interpretPredicate(captures.getBody(), 0, {}, {}); }),
+            "expected a value for an integer that a predicate uses");
+  PredicateOp divides = parsePredicate("%x = arith.divsi %qt, %kt : i32\n%b = arith.cmpi sle, %qt, %x : i32\n");
+  EXPECT_EQ(errorOf([&] { return interpretPredicate(divides.getBody(), 0, {}, {}); }),
+            "'arith.divsi' op expected a divisor other than 0 that is the same for every pair");
+  PredicateOp unknown = parsePredicate("%x = arith.shli %qt, %kt : i32\n%b = arith.cmpi sle, %qt, %x : i32\n");
+  EXPECT_EQ(errorOf([&] { return interpretPredicate(unknown.getBody(), 0, {}, {}); }),
+            "'arith.shli' op expected an op that the interpreter knows");
+
+  Data q({1, 2, 30, 32}, 1), k({1, 2, 29, 32}, 2);
+  func::FuncOp func = parse(attentionSource("2x3x5", 30, ""));
+  EXPECT_EQ(errorOf([&] { return interpret(func, arguments(q, k, k)); }),
+            "expected 'tensor<?x2x30x32xf32>' for argument 1, but got f32[1, 2, 29, 32]");
+  InterpreterArgs rows = arguments(q, q, q);
+  rows.rows = {30};
+  EXPECT_EQ(errorOf([&] { return interpret(func, rows); }), "expected rows from 0 to 29, but got 30");
+}
+
+/// Plans over a grid that no tile divides, with text tokens.
+class PlanTest : public InterpreterTest {
+protected:
+  static constexpr int64_t tokens = 4 * 5 * 7 + 6;
+  static constexpr const char *gridText = "4x5x7, text = 6 before";
+
+  GridAttr grid() { return GridAttr::get(&context, 4, 5, 7, 6, /*textFirst=*/true); }
+  OrderAttr raster() { return OrderAttr::getRaster(&context); }
+  OrderAttr tiles() { return OrderAttr::get(&context, true, 2, 2, 4); }
+
+  static std::string text(Attribute attribute) {
+    std::string result;
+    llvm::raw_string_ostream(result) << attribute;
+    return result;
+  }
+
+  /// The same attention as a plan: reordered unless `folded`, block attention without lists, restored unless `folded`.
+  std::string planSource(const std::string &body, OrderAttr order, bool folded, bool given) {
+    std::string type = "tensor<?x2x146x32xf32>", lse = "tensor<?x2x146xf32>";
+    std::string how = " {grid = #g, order = " + text(order) + ", block = 32 : i64} : ";
+    std::string source = "#g = #weft.grid<" + std::string(gridText) + ">\nfunc.func @f(%q0: " + type + ", %k0: " +
+                         type + ", %v0: " + type + ", %radius: i32" + (given ? ", %blocks: !weft.blocks" : "") +
+                         ") -> (" + type + ", " + lse + ") {\n";
+    std::string in = folded ? "0" : "";
+    if (!folded)
+      for (std::string name : {"q", "k", "v"})
+        source += "%" + name + " = weft.reorder %" + name + "0" + how + type + "\n";
+    source += "%o, %l = weft.block_attention %q" + in + ", %k" + in + ", %v" + in + (given ? " given %blocks" : "") +
+              " {query_grid = #g, key_grid = #g, query_order = " + text(order) + ", key_order = " + text(order) +
+              ", block = 32 : i64, " + (folded ? "folded, " : "") + "scale = 0.25 : f64} : " + type + ", " + type +
+              " -> " + lse + " {\n" + (given ? regionArgumentsGiven : regionArguments) + body +
+              "weft.yield %b : i1 }\n";
+    if (folded)
+      return source + "return %o, %l : " + type + ", " + lse + "\n}";
+    return source + "%or = weft.restore %o" + how + type + "\n%lr = weft.restore %l" + how + lse +
+           "\nreturn %or, %lr : " + type + ", " + lse + "\n}";
+  }
+
+  /// One list set for all heads: blocks are empty, full or partial as every pair of their tokens says.
+  BlockListsAttr classify(BlockAttentionOp op, OrderAttr order, const CapturedIntegers &captured, bool given) {
+    BlockPartition partition = partitionTokens(grid(), order, 32);
+    SmallVector<int32_t> offsets = {0}, entries;
+    for (int64_t i = 0; i < partition.numBlocks(); ++i) {
+      for (int64_t j = 0; j < partition.numBlocks(); ++j) {
+        auto [some, all] = countPairs(op, partition, i, j, captured, given);
+        if (some)
+          entries.push_back(j * 2 + !all);
+      }
+      offsets.push_back(entries.size());
+    }
+    Type i32 = IntegerType::get(&context, 32);
+    auto constant = [&](ArrayRef<int64_t> shape, ArrayRef<int32_t> values) {
+      return cast<DenseIntElementsAttr>(DenseElementsAttr::get(RankedTensorType::get(shape, i32), values));
+    };
+    return BlockListsAttr::get(&context, constant({1, static_cast<int64_t>(offsets.size())}, offsets),
+                               constant({static_cast<int64_t>(entries.size())}, entries));
+  }
+
+  std::pair<bool, bool> countPairs(BlockAttentionOp op, const BlockPartition &partition, int64_t i, int64_t j,
+                                   const CapturedIntegers &captured, bool given) {
+    bool some = false, all = true;
+    for (int32_t p = partition.offsets[i]; p < partition.offsets[i + 1]; ++p)
+      for (int32_t r = partition.offsets[j]; r < partition.offsets[j + 1]; ++r) {
+        bool held = *interpretPredicate(op.getBody(), 0, getCoordinates(grid(), partition.tokens[p]),
+                                        getCoordinates(grid(), partition.tokens[r]), given, captured);
+        some |= held;
+        all &= held;
+      }
+    return {some, all};
+  }
+
+  /// Two list sets, one per head, that hold a block of every three or every two.
+  rt::GivenLists givenLists(OrderAttr order) {
+    int64_t blocks = countBlocks(grid(), order, 32);
+    rt::GivenLists lists{2, blocks, {}, {}};
+    for (int64_t head : {0, 1})
+      for (int64_t i = 0; i <= blocks; ++i) {
+        lists.offsets.push_back(lists.keyBlocks.size());
+        for (int64_t j = 0; i < blocks && j < blocks; ++j)
+          if ((i + j) % (3 - head) == 0)
+            lists.keyBlocks.push_back(j);
+      }
+    return lists;
+  }
+
+  Data q{{1, 2, tokens, 32}, 1}, k{{1, 2, tokens, 32}, 2}, v{{1, 2, tokens, 32}, 3};
+};
+
+TEST_F(PlanTest, RestoreInvertsReorder) {
+  std::string type = "tensor<?x2x146x32xf32>";
+  std::string how = " {grid = #g, order = #weft.order<tiles = 2x2x4>, block = 32 : i64} : " + type + "\n";
+  std::string head =
+      "#g = #weft.grid<" + std::string(gridText) + ">\nfunc.func @f(%x: " + type + ") -> " + type + " {\n";
+  auto evaluate = [&](const std::string &body) {
+    InterpreterArgs args;
+    args.tensors = {q.view()};
+    return run(parse(head + body + "return %y : " + type + "\n}"), args).out;
+  };
+  std::vector<double> original(q.values.begin(), q.values.end());
+  EXPECT_EQ(evaluate("%a = weft.reorder %x" + how + "%y = weft.restore %a" + how).data, original);
+  EXPECT_EQ(evaluate("%a = weft.restore %x" + how + "%y = weft.reorder %a" + how).data, original);
+
+  DoubleTensor reordered = evaluate("%y = weft.reorder %x" + how);
+  BlockPartition partition = partitionTokens(grid(), tiles(), 32);
+  for (int64_t p = 0; p < tokens; ++p)
+    EXPECT_EQ(reordered.at({0, 1, p, 9}), q.at(0, 1, partition.tokens[p], 9));
+}
+
+TEST_F(PlanTest, BlockAttentionIsAttention) {
+  func::FuncOp program = parse(attentionSource(gridText, tokens, predicateSource(nearOrText)));
+  InterpreterResult expected = run(program, arguments(q, k, v));
+  for (OrderAttr order : {raster(), tiles()})
+    for (bool folded : {false, true})
+      for (bool lists : {false, true}) {
+        SCOPED_TRACE(text(order) + (folded ? " folded" : "") + (lists ? " lists" : ""));
+        func::FuncOp plan = parse(planSource(nearOrText, order, folded, /*given=*/false));
+        BlockAttentionOp op = *plan.getOps<BlockAttentionOp>().begin();
+        CapturedIntegers captured;
+        captured[plan.getArgument(3)] = 1;
+        if (lists)
+          op.setListsAttr(ArrayAttr::get(&context, {classify(op, order, captured, false)}));
+        ASSERT_TRUE(succeeded(op.verify()));
+        InterpreterArgs args = arguments(q, k, v);
+        args.parameters = {1};
+        InterpreterResult result = run(plan, args);
+        expectNear(result.out.data, expected.out.data);
+        expectNear(result.lse.data, expected.lse.data);
+      }
+}
+
+TEST_F(PlanTest, BlockAttentionWithGivenLists) {
+  std::string body = std::string(nearOrText);
+  body.replace(body.find("%b ="), 4, "%p =");
+  body += "%g = arith.andi %p, %given : i1\n%b = arith.ori %g, %text : i1\n";
+  for (OrderAttr order : {raster(), tiles()})
+    for (bool lists : {false, true}) {
+      SCOPED_TRACE(text(order) + (lists ? " lists" : ""));
+      rt::GivenLists given = givenLists(order);
+      BlockPartition partition = partitionTokens(grid(), order, 32);
+      std::vector<int64_t> blockOf(tokens);
+      for (int64_t i = 0; i < partition.numBlocks(); ++i)
+        for (int32_t p = partition.offsets[i]; p < partition.offsets[i + 1]; ++p)
+          blockOf[partition.tokens[p]] = i;
+      Direct direct(q, k, v, 0.25, [&](int64_t head, int32_t i, int32_t j) {
+        bool isText = i < 6 || j < 6;
+        bool near = std::abs((i - 6) / 35 - (j - 6) / 35) <= 1;
+        return isText || (near && (blockOf[i] + blockOf[j]) % (3 - head) == 0);
+      });
+
+      func::FuncOp plan = parse(planSource(body, order, /*folded=*/false, /*given=*/true));
+      BlockAttentionOp op = *plan.getOps<BlockAttentionOp>().begin();
+      CapturedIntegers captured;
+      captured[plan.getArgument(3)] = 1;
+      if (lists)
+        op.setListsAttr(ArrayAttr::get(
+            &context, {classify(op, order, captured, false), classify(op, order, captured, true)}));
+      ASSERT_TRUE(succeeded(op.verify()));
+      InterpreterArgs args = arguments(q, k, v);
+      args.parameters = {1};
+      args.given = {given};
+      InterpreterResult result = run(plan, args);
+      expectNear(result.out.data, direct.out);
+      expectNear(result.lse.data, direct.lse);
+    }
+}
+
+TEST_F(PlanTest, GivenMaskOfAttention) {
+  std::string source = attentionSource(gridText, tokens, "weft.given %blocks : !weft.mask<query = #g, key = #g>\n",
+                                       "block = 32, query_order = #weft.order<tiles = 2x2x4>, "
+                                       "key_order = #weft.order<raster>, ");
+  source.replace(source.find("%radius: i32"), 12, "%blocks: !weft.blocks, %radius: i32");
+  int64_t queryBlocks = countBlocks(grid(), tiles(), 32);
+  // Every query sees the text, which is key block 0.
+  rt::GivenLists given{1, queryBlocks, {0}, std::vector<int32_t>(queryBlocks, 0)};
+  for (int64_t i = 0; i < queryBlocks; ++i)
+    given.offsets.push_back(i + 1);
+  InterpreterArgs args = arguments(q, k, v);
+  args.given = {given};
+  Direct direct(q, k, v, 0.25, [](int64_t, int32_t, int32_t key) { return key < 6; });
+  expectNear(run(parse(source), args).out.data, direct.out);
+
+  args.given[0].keyBlocks[1] = 6;
+  func::FuncOp func = parse(source);
+  EXPECT_EQ(errorOf([&] { return interpret(func, args); }),
+            "'weft.attention' op given lists: expected key blocks from 0 to 5 in row 1, but got 6");
+}
+
+TEST_F(PlanTest, SampledRowsOfAPlanAreSequencePositions) {
+  func::FuncOp plan = parse(planSource(nearOrText, tiles(), /*folded=*/false, /*given=*/false));
+  InterpreterArgs args = arguments(q, k, v);
+  args.parameters = {1};
+  InterpreterResult whole = run(plan, args);
+  args.rows = {145, 3, 77};
+  InterpreterResult sampled = run(plan, args);
+  for (int64_t r = 0; r < 3; ++r) {
+    EXPECT_EQ(sampled.lse.at({0, 1, r}), whole.lse.at({0, 1, args.rows[r]}));
+    EXPECT_EQ(sampled.out.at({0, 1, r, 31}), whole.out.at({0, 1, args.rows[r], 31}));
+  }
+}
+
+} // namespace

@@ -1,0 +1,125 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Reading, converting and making inputs.
+
+#include "tools/weft-run/Inputs.h"
+
+#include <fmt/format.h>
+
+#include <random>
+
+using namespace weft;
+
+namespace {
+
+/// Calls `body(index, offset)` for every element in row-major order, `offset` counting elements from `data`.
+template <typename Body> void forEachElement(const rt::Tensor &tensor, Body body) {
+  std::vector<int64_t> at(tensor.rank(), 0);
+  int64_t offset = 0;
+  for (int64_t index = 0, count = tensor.numElements(); index < count; ++index) {
+    body(index, offset);
+    for (int64_t axis = tensor.rank() - 1; axis >= 0; --axis) {
+      offset += tensor.strides[axis];
+      if (++at[axis] < tensor.shape[axis])
+        break;
+      offset -= tensor.strides[axis] * at[axis];
+      at[axis] = 0;
+    }
+  }
+}
+
+rt::Result<OwnedTensor> convert(const rt::Tensor &source, rt::DType dtype) {
+  auto result = OwnedTensor::allocate(dtype, source.shape);
+  if (!result)
+    return result;
+  forEachElement(source, [&](int64_t index, int64_t offset) {
+    rt::storeFromDouble(result->view.data, dtype, index, rt::loadAsDouble(source.data, source.dtype, offset));
+  });
+  return result;
+}
+
+rt::Result<OwnedTensor> pick(const TensorMap &file, const std::string &path, const char *shortName,
+                             const char *longName, bool bshd, const ExpectedShape &shape, int64_t tokens) {
+  auto found = file.tensors.find(shortName);
+  if (found == file.tensors.end())
+    found = file.tensors.find(longName);
+  if (found == file.tensors.end())
+    return rt::Status::error(fmt::format("{}: expected a tensor named '{}' or '{}'", path, shortName, longName));
+  rt::Tensor view = found->second.view;
+  bool isFloat = view.dtype == rt::DType::F32 || view.dtype == rt::DType::BF16 || view.dtype == rt::DType::F16 ||
+                 view.dtype == rt::DType::F64;
+  if (!isFloat)
+    return rt::Status::error(fmt::format("{}: expected '{}' in a float type, but got {}", path, shortName,
+                                         view.describe()));
+  if (view.rank() != 4)
+    return rt::Status::error(fmt::format("{}: expected '{}' of rank 4, but got {}", path, shortName, view.describe()));
+  if (bshd)
+    view = view.permuted({0, 2, 1, 3});
+  if (view.shape[1] != shape.heads || view.shape[2] != tokens || view.shape[3] != shape.headDim || view.shape[0] < 1)
+    return rt::Status::error(
+        fmt::format("{}: expected '{}' as [batch, {} heads, {} tokens, {} channels] for this grid, but got {}", path,
+                    shortName, shape.heads, tokens, shape.headDim, view.describe()));
+  return convert(view, shape.dtype);
+}
+
+} // namespace
+
+rt::Result<Inputs> weft::readInputs(const std::string &path, bool bshd, const ExpectedShape &shape) {
+  auto file = readTensorFile(path);
+  if (!file)
+    return file.status();
+  auto query = pick(*file, path, "q", "query", bshd, shape, shape.queryTokens);
+  auto key = query ? pick(*file, path, "k", "key", bshd, shape, shape.keyTokens) : query;
+  auto value = key ? pick(*file, path, "v", "value", bshd, shape, shape.keyTokens) : key;
+  if (!value)
+    return value.status();
+  if (query->view.shape[0] != key->view.shape[0] || key->view.shape[0] != value->view.shape[0])
+    return rt::Status::error(fmt::format("{}: expected one batch for q, k and v, but got {}, {} and {}", path,
+                                         query->view.shape[0], key->view.shape[0], value->view.shape[0]));
+  return Inputs{*query, *key, *value};
+}
+
+rt::Result<Inputs> weft::randomInputs(uint64_t seed, int64_t batch, const ExpectedShape &shape) {
+  std::mt19937_64 generator(seed);
+  std::normal_distribution<double> normal;
+  auto make = [&](int64_t tokens) {
+    auto tensor = OwnedTensor::allocate(shape.dtype, {batch, shape.heads, tokens, shape.headDim});
+    if (tensor)
+      for (int64_t i = 0, count = tensor->view.numElements(); i < count; ++i)
+        rt::storeFromDouble(tensor->view.data, shape.dtype, i, normal(generator));
+    return tensor;
+  };
+  auto query = make(shape.queryTokens), key = make(shape.keyTokens), value = make(shape.keyTokens);
+  for (auto *tensor : {&query, &key, &value})
+    if (!*tensor)
+      return tensor->status();
+  return Inputs{*query, *key, *value};
+}
+
+rt::Result<rt::GivenLists> weft::readGiven(const std::string &path) {
+  auto file = readTensorFile(path);
+  if (!file)
+    return file.status();
+  if (file->tensors.size() != 1)
+    return rt::Status::error(fmt::format("{}: expected one tensor, but got {}", path, file->tensors.size()));
+  const rt::Tensor &map = file->tensors.begin()->second.view;
+  if (map.rank() != 3 || (map.dtype != rt::DType::U8 && map.dtype != rt::DType::Bool))
+    return rt::Status::error(
+        fmt::format("{}: expected u8 or bool [sets, query blocks, key blocks], but got {}", path, map.describe()));
+  rt::GivenLists lists;
+  lists.lists = map.shape[0];
+  lists.queryBlocks = map.shape[1];
+  const auto *bytes = static_cast<const uint8_t *>(map.data);
+  for (int64_t set = 0; set < map.shape[0]; ++set) {
+    lists.offsets.push_back(lists.keyBlocks.size());
+    for (int64_t i = 0; i < map.shape[1]; ++i) {
+      for (int64_t j = 0; j < map.shape[2]; ++j)
+        if (bytes[set * map.strides[0] + i * map.strides[1] + j * map.strides[2]])
+          lists.keyBlocks.push_back(j);
+      lists.offsets.push_back(lists.keyBlocks.size());
+    }
+  }
+  return lists;
+}

@@ -1,0 +1,154 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Running, timing and comparing.
+
+#include "tools/weft-run/Measure.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+using namespace weft;
+using Clock = std::chrono::steady_clock;
+
+static double millisecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+rt::Result<CompiledKernel> weft::compileTimed(const CompileRequest &request) {
+  auto start = Clock::now();
+  KernelResult kernel = compileKernel(request);
+  if (!kernel)
+    return kernel.status();
+  return CompiledKernel{*kernel, millisecondsSince(start)};
+}
+
+rt::Result<Run> weft::runKernel(const rt::Kernel &kernel, const Inputs &inputs, const rt::GivenLists *given,
+                                int repeat) {
+  std::vector<int64_t> shape = inputs.query.view.shape;
+  auto out = OwnedTensor::allocate(inputs.query.view.dtype, shape);
+  shape.pop_back();
+  auto lse = OwnedTensor::allocate(rt::DType::F32, shape);
+  if (!out || !lse)
+    return out ? lse.status() : out.status();
+  rt::RunArgs args;
+  args.query = inputs.query.view, args.key = inputs.key.view, args.value = inputs.value.view;
+  args.out = out->view, args.lse = lse->view, args.given = given;
+  std::vector<double> times;
+  for (int i = 0; i <= repeat; ++i) {
+    auto start = Clock::now();
+    if (rt::Status status = kernel.run(args); !status)
+      return status;
+    times.push_back(millisecondsSince(start));
+  }
+  if (times.size() > 1)
+    times.erase(times.begin()); // the warm-up
+  std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
+  return Run{*out, *lse, times[times.size() / 2]};
+}
+
+rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request, const Inputs &inputs,
+                                                   const rt::GivenLists *given, const std::vector<int64_t> &rows) {
+  auto context = createContext();
+  auto module = buildProgram(*context, request);
+  if (!module)
+    return module.status();
+  // A given list counts in the partition of the chosen tiles, so the interpreter runs the plan where there is one.
+  if (given)
+    if (rt::Status status = lowerToPlan(**module); !status)
+      return status;
+  InterpreterArgs args;
+  args.tensors = {inputs.query.view, inputs.key.view, inputs.value.view};
+  if (given)
+    args.given.push_back(*given);
+  args.rows = rows;
+  auto function = *(*module)->getOps<mlir::func::FuncOp>().begin();
+  mlir::FailureOr<InterpreterResult> result = interpret(function, args);
+  if (mlir::failed(result))
+    return rt::Status::error("expected a program that the interpreter can run");
+  return std::move(*result);
+}
+
+std::vector<int64_t> weft::sampleRows(int64_t tokens, int64_t count) {
+  std::vector<int64_t> rows;
+  count = std::clamp<int64_t>(count, 1, tokens);
+  for (int64_t i = 0; i < count; ++i)
+    rows.push_back(count == 1 ? 0 : i * (tokens - 1) / (count - 1));
+  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+  return rows;
+}
+
+namespace {
+
+/// Sums of squares of the difference and of the reference. Equal non-finite values differ by nothing.
+struct ErrorSum {
+  double difference = 0, reference = 0;
+  void add(double value, double expected) {
+    bool same = value == expected || (std::isnan(value) && std::isnan(expected));
+    double delta = same ? 0 : value - expected;
+    difference += delta * delta;
+    if (std::isfinite(expected))
+      reference += expected * expected;
+  }
+  double relative() const {
+    if (difference == 0)
+      return 0;
+    return reference == 0 ? std::numeric_limits<double>::infinity() : std::sqrt(difference / reference);
+  }
+};
+
+} // namespace
+
+double weft::relativeError(const rt::Tensor &a, const DoubleTensor &reference, const std::vector<int64_t> &rows) {
+  ErrorSum sum;
+  size_t next = 0;
+  for (int64_t b = 0; b < a.shape[0]; ++b)
+    for (int64_t h = 0; h < a.shape[1]; ++h)
+      for (int64_t row : rows)
+        for (int64_t c = 0; c < a.shape[3]; ++c) {
+          int64_t offset = b * a.strides[0] + h * a.strides[1] + row * a.strides[2] + c * a.strides[3];
+          sum.add(rt::loadAsDouble(a.data, a.dtype, offset), reference.data[next++]);
+        }
+  return sum.relative();
+}
+
+double weft::relativeError(const rt::Tensor &a, const rt::Tensor &reference) {
+  ErrorSum sum;
+  for (int64_t i = 0, count = a.numElements(); i < count; ++i)
+    sum.add(rt::loadAsDouble(a.data, a.dtype, i), rt::loadAsDouble(reference.data, reference.dtype, i));
+  return sum.relative();
+}
+
+double weft::visitedDensity(const rt::Kernel &kernel, const rt::BlockLists &lists) {
+  const rt::TokenBlocks &query = kernel.image().query, &key = kernel.image().key;
+  double visited = 0;
+  for (int64_t set = 0; set < lists.lists; ++set)
+    for (int64_t i = 0; i < lists.queryBlocks; ++i) {
+      const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1) + i;
+      double rows = query.offsets[i + 1] - query.offsets[i];
+      for (int32_t e = offsets[0]; e < offsets[1]; ++e) {
+        int32_t block = lists.entries[lists.starts[set] + e] >> 2;
+        visited += rows * (key.offsets[block + 1] - key.offsets[block]);
+      }
+    }
+  return visited / (static_cast<double>(lists.lists) * query.tokens * key.tokens);
+}
+
+rt::Result<OwnedTensor> weft::blockMap(const rt::BlockLists &lists) {
+  auto map = OwnedTensor::allocate(rt::DType::U8, {lists.lists, lists.queryBlocks, lists.keyBlocks});
+  if (!map)
+    return map;
+  auto *bytes = static_cast<uint8_t *>(map->view.data);
+  for (int64_t set = 0; set < lists.lists; ++set)
+    for (int64_t i = 0; i < lists.queryBlocks; ++i) {
+      const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1) + i;
+      for (int32_t e = offsets[0]; e < offsets[1]; ++e) {
+        int32_t entry = lists.entries[lists.starts[set] + e];
+        bytes[(set * lists.queryBlocks + i) * lists.keyBlocks + (entry >> 2)] =
+            entry & rt::BlockLists::kPartial ? 1 : 2;
+      }
+    }
+  return map;
+}

@@ -1,0 +1,55 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Times and errors of a run.
+
+#ifndef WEFT_TOOLS_WEFT_RUN_MEASURE_H
+#define WEFT_TOOLS_WEFT_RUN_MEASURE_H
+
+#include "lib/Compiler/Compiler.h"
+#include "lib/Interpreter/Interpreter.h"
+#include "lib/TensorFile/TensorFile.h"
+#include "tools/weft-run/Inputs.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace weft {
+
+/// A compiled request, and how long that took.
+struct CompiledKernel {
+  std::shared_ptr<const rt::Kernel> kernel;
+  double milliseconds = 0;
+};
+rt::Result<CompiledKernel> compileTimed(const CompileRequest &request);
+
+/// Outputs of a kernel, and the median time of its calls.
+struct Run {
+  OwnedTensor out, lse;
+  double milliseconds = 0;
+};
+
+/// Calls a kernel once to warm up and `repeat` times for the median.
+rt::Result<Run> runKernel(const rt::Kernel &kernel, const Inputs &inputs, const rt::GivenLists *given, int repeat);
+
+/// The interpreter's result for a request on these inputs; all rows if `rows` is empty.
+rt::Result<InterpreterResult> runInterpreter(const CompileRequest &request, const Inputs &inputs,
+                                             const rt::GivenLists *given, const std::vector<int64_t> &rows);
+
+/// `count` distinct positions below `tokens`, the first and the last among them, in ascending order.
+std::vector<int64_t> sampleRows(int64_t tokens, int64_t count);
+
+/// |a - reference| / |reference| in the Euclidean norm, over sampled rows of `a`.
+double relativeError(const rt::Tensor &a, const DoubleTensor &reference, const std::vector<int64_t> &rows);
+/// The same for two tensors of one shape.
+double relativeError(const rt::Tensor &a, const rt::Tensor &reference);
+
+/// Visited pairs of tokens over all pairs, whole blocks counted as visited.
+double visitedDensity(const rt::Kernel &kernel, const rt::BlockLists &lists);
+
+/// uint8 [sets, query blocks, key blocks]: 0 empty, 1 partial, 2 full.
+rt::Result<OwnedTensor> blockMap(const rt::BlockLists &lists);
+
+} // namespace weft
+
+#endif // WEFT_TOOLS_WEFT_RUN_MEASURE_H

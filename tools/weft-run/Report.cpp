@@ -1,0 +1,81 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Printing reports.
+
+#include "tools/weft-run/Report.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <fstream>
+
+using namespace weft;
+
+std::string weft::toText(const Report &report) {
+  std::string text = fmt::format("{} on {} ({}{})\n", report.name, report.backend, report.dtype,
+                                 report.target.empty() ? "" : ", " + report.target);
+  auto line = [&](const char *label, const std::optional<double> &value, auto format) {
+    if (value)
+      text += fmt::format("  {:<24}{}\n", label, format(*value));
+  };
+  auto percent = [](double value) { return fmt::format("{:.2f} %", 100 * value); };
+  auto time = [](double value) { return fmt::format("{:.3f} ms", value); };
+  auto error = [](double value) { return fmt::format("{:.2e}", value); };
+  if (report.queryBlocks)
+    text += fmt::format("  {:<24}{} x {}\n", "blocks", report.queryBlocks, report.keyBlocks);
+  line("density", report.density, percent);
+  line("error to interpreter", report.interpreterError, error);
+  line("lse error", report.lseError, error);
+  line("error to dense", report.denseError, error);
+  line("compile time", report.compileMilliseconds, time);
+  line("run time", report.milliseconds, time);
+  line("dense run time", report.denseMilliseconds, time);
+  line("speed-up over dense", report.speedup, [](double value) { return fmt::format("{:.2f}x", value); });
+  return text;
+}
+
+std::string weft::toJSON(const Report &report) {
+  auto number = [](const std::optional<double> &value) -> nlohmann::ordered_json {
+    return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+  };
+  nlohmann::ordered_json json;
+  json["name"] = report.name;
+  json["backend"] = report.backend;
+  json["dtype"] = report.dtype;
+  json["target"] = report.target;
+  json["query_blocks"] = report.queryBlocks;
+  json["key_blocks"] = report.keyBlocks;
+  json["density"] = number(report.density);
+  json["error_interpreter"] = number(report.interpreterError);
+  json["error_lse"] = number(report.lseError);
+  json["error_dense"] = number(report.denseError);
+  json["compile_ms"] = number(report.compileMilliseconds);
+  json["time_ms"] = number(report.milliseconds);
+  json["dense_time_ms"] = number(report.denseMilliseconds);
+  json["speedup"] = number(report.speedup);
+  return json.dump(2) + "\n";
+}
+
+rt::Status weft::writeText(const std::string &path, const std::string &text) {
+  if (path == "-") {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    return rt::Status::ok();
+  }
+  std::string temporary = path + ".tmp";
+  {
+    std::ofstream file(temporary, std::ios::binary);
+    file << text;
+    if (!file.flush()) {
+      std::remove(temporary.c_str());
+      return rt::Status::error(fmt::format("{}: expected a file that can be written", path));
+    }
+  }
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) {
+    std::remove(temporary.c_str());
+    return rt::Status::error(fmt::format("{}: expected a file that can be replaced", path));
+  }
+  return rt::Status::ok();
+}

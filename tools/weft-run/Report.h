@@ -1,0 +1,34 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What weft-run prints.
+
+#ifndef WEFT_TOOLS_WEFT_RUN_REPORT_H
+#define WEFT_TOOLS_WEFT_RUN_REPORT_H
+
+#include "runtime/Status.h"
+
+#include <optional>
+#include <string>
+
+namespace weft {
+
+/// Figures of one run; those not asked for stay empty.
+struct Report {
+  std::string name, backend, dtype, target, order;
+  int64_t queryBlocks = 0, keyBlocks = 0;
+  std::optional<double> density, compileMilliseconds, milliseconds;
+  std::optional<double> interpreterError, lseError, denseError, denseMilliseconds, speedup;
+};
+
+/// Aligned lines for a person.
+std::string toText(const Report &report);
+/// One JSON object; figures not asked for are null.
+std::string toJSON(const Report &report);
+/// Writes a text file so that it appears whole or not at all; "-" is standard output.
+rt::Status writeText(const std::string &path, const std::string &text);
+
+} // namespace weft
+
+#endif // WEFT_TOOLS_WEFT_RUN_REPORT_H
