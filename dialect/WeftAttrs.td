@@ -109,7 +109,7 @@ def Weft_Layout : I32EnumAttr<"Layout", "how a tile of rows lies in its buffer",
   let genSpecializedAttr = 0;
 }
 def Weft_LayoutAttr : EnumAttr<Weft_Dialect, Weft_Layout, "layout"> {
-  let assemblyFormat = "$value";
+  let assemblyFormat = "`<` $value `>`";
 }
 
 #endif // WEFT_DIALECT_WEFTATTRS_TD

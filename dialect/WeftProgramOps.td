@@ -37,7 +37,7 @@ def Weft_PredicateOp : Weft_Op<"predicate", [Pure, RecursiveMemoryEffects, Singl
   let arguments = (ins Optional<Weft_BlocksType>:$given);
   let results = (outs Weft_MaskType:$mask);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "(`given` `(` $given^ `)`)? attr-dict `:` type($mask) $body";
+  let assemblyFormat = "(`given` `(` $given^ `)`)? attr-dict `:` qualified(type($mask)) $body";
   let hasVerifier = 1;
   let hasCanonicalizeMethod = 1;
   let hasFolder = 0;
@@ -67,7 +67,7 @@ def Weft_ConstantMaskOp : Weft_Op<"constant_mask", [Pure, ConstantLike]> {
   }];
   let arguments = (ins BoolAttr:$value);
   let results = (outs Weft_MaskType:$mask);
-  let assemblyFormat = "$value attr-dict `:` type($mask)";
+  let assemblyFormat = "$value attr-dict `:` qualified(type($mask))";
   let hasFolder = 1;
 }
 
@@ -80,7 +80,7 @@ def Weft_GivenOp : Weft_Op<"given", [Pure]> {
   }];
   let arguments = (ins Weft_BlocksType:$blocks);
   let results = (outs Weft_MaskType:$mask);
-  let assemblyFormat = "$blocks attr-dict `:` type($mask)";
+  let assemblyFormat = "$blocks attr-dict `:` qualified(type($mask))";
 }
 
 class Weft_BinaryMaskOp<string mnemonic, string what>
@@ -88,7 +88,7 @@ class Weft_BinaryMaskOp<string mnemonic, string what>
   let summary = what;
   let arguments = (ins Weft_MaskType:$lhs, Weft_MaskType:$rhs);
   let results = (outs Weft_MaskType:$mask);
-  let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($mask)";
+  let assemblyFormat = "$lhs `,` $rhs attr-dict `:` qualified(type($mask))";
   let hasFolder = 1;
 }
 
@@ -123,7 +123,7 @@ def Weft_MaskNotOp : Weft_Op<"mask_not", [Pure, SameOperandsAndResultType]> {
   }];
   let arguments = (ins Weft_MaskType:$operand);
   let results = (outs Weft_MaskType:$mask);
-  let assemblyFormat = "$operand attr-dict `:` type($mask)";
+  let assemblyFormat = "$operand attr-dict `:` qualified(type($mask))";
   let hasFolder = 1;
 }
 
@@ -142,7 +142,8 @@ def Weft_AttentionOp : Weft_Op<"attention", [Pure,
         lse    = log sum_j exp s_j
         out[c] = sum_j exp(s_j - lse) * v[b, n, j, c]
 
-    A query without keys has out = 0 and lse = -inf. The orders choose how tokens
+    A query without keys, or whose scores are all -inf, has out = 0 and lse = -inf;
+    one with a score of +inf has NaN in both. The orders choose how tokens
     are cut into blocks, `block` how many at most; they do not change the meaning.
 
     ```mlir
@@ -170,7 +171,7 @@ def Weft_AttentionOp : Weft_Op<"attention", [Pure,
                        F64Attr:$scale);
   let results = (outs Weft_Tokens:$out, Weft_Lse:$lse);
   let assemblyFormat = [{
-    $query `,` $key `,` $value (`mask` `(` $mask^ `:` type($mask) `)`)? attr-dict
+    $query `,` $key `,` $value (`mask` `(` $mask^ `:` qualified(type($mask)) `)`)? attr-dict
     `:` type($query) `,` type($key) `->` type($lse)
   }];
   let hasVerifier = 1;

@@ -2,15 +2,105 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// The generated code of all ops.
+// Verifiers of the tile steps, and the generated code of all ops.
 
 #include "dialect/WeftDialect.h"
+#include "dialect/WeftProgramOps.h"
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/OpImplementation.h"
+
+#include <cmath>
 
 using namespace mlir;
 using namespace weft;
 
 #define GET_OP_CLASSES
 #include "dialect/WeftOps.cpp.inc"
+
+static MemRefType tileType(Value tile) { return cast<MemRefType>(tile.getType()); }
+
+static LogicalResult verifyTable(Operation *op, Value table) {
+  if (tileType(table).getDimSize(0) != 4)
+    return op->emitOpError("expected a table of 4 rows, but got ") << table.getType();
+  return success();
+}
+
+static LogicalResult verifyScale(Operation *op, const APFloat &scale) {
+  double value = scale.convertToDouble();
+  if (!std::isfinite(value) || !(value > 0))
+    return op->emitOpError("expected a positive, finite scale, but got ") << value;
+  return success();
+}
+
+/// Operand shapes of C = A B, in pairs if the elements are bf16.
+static LogicalResult verifyProduct(Operation *op, Value a, Value b, Value c) {
+  MemRefType left = tileType(a), right = tileType(b), result = tileType(c);
+  if (left.getElementType() != right.getElementType() || !result.getElementType().isF32())
+    return op->emitOpError("expected two operands of one element type and a result in f32, but got ")
+           << left << ", " << right << " and " << result;
+  int64_t pair = left.getElementType().isBF16() ? 2 : 1;
+  bool matches = left.getRank() == 2 && right.getRank() == 2 && result.getRank() == 2 &&
+                 left.getDimSize(1) == pair * right.getDimSize(0) && left.getDimSize(0) == result.getDimSize(0) &&
+                 right.getDimSize(1) == pair * result.getDimSize(1);
+  if (!matches)
+    return op->emitOpError("expected the shapes of a product, but got ") << left << ", " << right << " and " << result;
+  return success();
+}
+
+/// An f32 tile with as many rows as its row vectors.
+static LogicalResult verifyRows(Operation *op, Value tile, Value rowVector) {
+  MemRefType type = tileType(tile);
+  if (!type.getElementType().isF32() || type.getRank() != 2 || type.getDimSize(0) != tileType(rowVector).getDimSize(0))
+    return op->emitOpError("expected an f32 tile with the rows of ")
+           << rowVector.getType() << ", but got " << tile.getType();
+  return success();
+}
+
+LogicalResult LoadTileOp::verify() {
+  if (failed(verifyTable(*this, getTable()))) // load_tile_c1
+    return failure();
+  MemRefType tile = tileType(getTile());
+  int64_t d = getD();
+  bool byColumns = getLayout() == Layout::Columns || getLayout() == Layout::ColumnPairs;
+  int64_t pair = getLayout() == Layout::RowPairs || getLayout() == Layout::ColumnPairs ? 2 : 1;
+  bool holds = tile.getRank() == 2 && d % 8 == 0 && d > 0 &&
+               (byColumns ? tile.getDimSize(0) * pair >= d : tile.getDimSize(1) >= d * pair);
+  if (!holds) // load_tile_c2
+    return emitOpError("expected d to be a multiple of 8 that the tile holds, but got ") << d << " for " << tile;
+  if (!tile.getElementType().isF32() && tile.getElementType() != tileType(getSource()).getElementType()) // load_tile_c3
+    return emitOpError("expected an f32 tile, or bf16 from bf16, but got ") << tile << " from " << getSource().getType();
+  return success();
+}
+
+LogicalResult InitTileOp::verify() { return verifyRows(*this, getAccumulator(), getMaximum()); } // init_tile_c1
+
+LogicalResult ScoresOp::verify() { return verifyProduct(*this, getQuery(), getKey(), getScores()); } // scores_c1, scores_c2
+
+LogicalResult SoftmaxOp::verify() {
+  if (failed(verifyRows(*this, getScores(), getMaximum()))) // softmax_c1
+    return failure();
+  if (tileType(getWeights()).getShape() != tileType(getScores()).getShape())
+    return emitOpError("expected weights in the shape of the scores, but got ")
+           << getWeights().getType() << " for " << getScores().getType();
+  if (getBody().empty() != !getQueryTable()) // softmax_c2
+    return emitOpError("expected a predicate region if and only if coordinates are named");
+  if (!getBody().empty() && failed(verifyPredicateBody(*this, getBody(), /*given=*/true)))
+    return failure();
+  return verifyScale(*this, getScale()); // softmax_c3
+}
+
+LogicalResult AccumulateOp::verify() { // accumulate_c1, accumulate_c2
+  return verifyProduct(*this, getWeights(), getValue(), getAccumulator());
+}
+
+LogicalResult StoreTileOp::verify() {
+  if (failed(verifyTable(*this, getTable())) ||                    // store_tile_c1
+      failed(verifyRows(*this, getAccumulator(), getMaximum())) || // store_tile_c2
+      failed(verifyScale(*this, getScale())))                      // store_tile_c3
+    return failure();
+  if (tileType(getAccumulator()).getDimSize(1) < static_cast<int64_t>(getD()))
+    return emitOpError("expected an accumulator at least d wide, but got ")
+           << getAccumulator().getType() << " for d = " << getD();
+  return success();
+}

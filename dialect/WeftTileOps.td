@@ -34,12 +34,18 @@ def Weft_LoadTileOp : Weft_Op<"load_tile"> {
 
     ```mlir
     weft.load_tile %source stride %stride tokens %table first %first count %count into %tile
-        {d = 64 : i64, layout = #weft<layout rows>} : memref<f32>, memref<4x512xi32>, memref<128x64xf32>
+        {d = 64 : i64, layout = #weft.layout<rows>} : memref<f32>, memref<4x512xi32>, memref<128x64xf32>
     ```
+
+    Constraints:
+    - (C1) the table has 4 rows.
+    - (C2) d is a multiple of 8 and the tile holds d channels in the layout.
+    - (C3) the tile is f32, or bf16 from a bf16 source.
   }];
   let arguments = (ins Weft_Source:$source, Index:$stride, Weft_Table:$table,
                        Index:$first, Index:$count, Weft_Tile:$tile,
                        I64Attr:$d, Weft_LayoutAttr:$layout);
+  let hasVerifier = 1;
   let assemblyFormat = [{
     $source `stride` $stride `tokens` $table `first` $first `count` $count `into` $tile attr-dict
     `:` type($source) `,` type($table) `,` type($tile)
@@ -54,9 +60,13 @@ def Weft_InitTileOp : Weft_Op<"init_tile", [AllTypesMatch<["maximum", "sum"]>]> 
     ```mlir
     weft.init_tile %o, %m, %l rows %rows : memref<128x64xf32>, memref<128xf32>
     ```
+
+    Constraints:
+    - (C1) the accumulator is f32 and has as many rows as the row vectors.
   }];
   let arguments = (ins Weft_Tile:$accumulator, Weft_RowVector:$maximum,
                        Weft_RowVector:$sum, Index:$rows);
+  let hasVerifier = 1;
   let assemblyFormat = [{
     $accumulator `,` $maximum `,` $sum `rows` $rows attr-dict `:` type($accumulator) `,` type($maximum)
   }];
@@ -71,9 +81,14 @@ def Weft_ScoresOp : Weft_Op<"scores"> {
     ```mlir
     weft.scores %q, %k into %s rows %rows columns %columns : memref<128x64xf32>, memref<64x128xf32>, memref<128x128xf32>
     ```
+
+    Constraints:
+    - (C1) query and key have one element type, and the scores are f32.
+    - (C2) the shapes are those of a product: [rows, d], [d, columns] (pairs: [d / 2, 2 columns]) and [rows, columns].
   }];
   let arguments = (ins Weft_Tile:$query, Weft_Tile:$key, Weft_Tile:$scores,
                        Index:$rows, Index:$columns);
+  let hasVerifier = 1;
   let assemblyFormat = [{
     $query `,` $key `into` $scores `rows` $rows `columns` $columns attr-dict
     `:` type($query) `,` type($key) `,` type($scores)
@@ -102,6 +117,11 @@ def Weft_SoftmaxOp : Weft_Op<"softmax", [AttrSizedOperandSegments, RecursiveMemo
     weft.softmax %s, %m, %l, %c into %p rows %rows columns %columns scale 1.25e-01
         : memref<128x128xf32>, memref<128xf32>, memref<128x128xf32> {}
     ```
+
+    Constraints:
+    - (C1) scores are f32, weights have their shape, and the row vectors their rows.
+    - (C2) the region has the arguments and the result of a predicate with `given`, if and only if coordinates are named.
+    - (C3) scale is positive and finite.
   }];
   let arguments = (ins Weft_Tile:$scores, Weft_RowVector:$maximum, Weft_RowVector:$sum,
                        Weft_RowVector:$correction, Weft_Tile:$weights,
@@ -111,6 +131,7 @@ def Weft_SoftmaxOp : Weft_Op<"softmax", [AttrSizedOperandSegments, RecursiveMemo
                        Optional<I32>:$head, Optional<I1>:$given,
                        F64Attr:$scale);
   let regions = (region MaxSizedRegion<1>:$body);
+  let hasVerifier = 1;
   let assemblyFormat = [{
     $scores `,` $maximum `,` $sum `,` $correction `into` $weights
     `rows` $rows `columns` $columns `scale` $scale
@@ -130,9 +151,14 @@ def Weft_AccumulateOp : Weft_Op<"accumulate"> {
     weft.accumulate %p, %v, %c into %o rows %rows columns %columns
         : memref<128x128xf32>, memref<128x64xf32>, memref<128xf32>, memref<128x64xf32>
     ```
+
+    Constraints:
+    - (C1) weights and value have one element type, and the accumulator is f32.
+    - (C2) the shapes are those of a product: [rows, columns], [columns, d] (pairs: [columns / 2, 2 d]) and [rows, d].
   }];
   let arguments = (ins Weft_Tile:$weights, Weft_Tile:$value, Weft_RowVector:$correction,
                        Weft_Tile:$accumulator, Index:$rows, Index:$columns);
+  let hasVerifier = 1;
   let assemblyFormat = [{
     $weights `,` $value `,` $correction `into` $accumulator `rows` $rows `columns` $columns attr-dict
     `:` type($weights) `,` type($value) `,` type($correction) `,` type($accumulator)
@@ -152,12 +178,18 @@ def Weft_StoreTileOp : Weft_Op<"store_tile", [AllTypesMatch<["maximum", "sum"]>]
         to %out stride %stride lse %lse stride %lse_stride if %want scale 1.25e-01 {d = 64 : i64}
         : memref<128x64xf32>, memref<128xf32>, memref<4x512xi32>, memref<f32>
     ```
+
+    Constraints:
+    - (C1) the table has 4 rows.
+    - (C2) the accumulator is f32 and at least d wide, with as many rows as the row vectors.
+    - (C3) scale is positive and finite.
   }];
   let arguments = (ins Weft_Tile:$accumulator, Weft_RowVector:$maximum, Weft_RowVector:$sum,
                        Weft_Table:$table, Index:$first, Index:$count,
                        Weft_Source:$out, Index:$stride,
                        Weft_LseSource:$lse, Index:$lse_stride, I1:$want_lse,
                        F64Attr:$scale, I64Attr:$d);
+  let hasVerifier = 1;
   let assemblyFormat = [{
     $accumulator `,` $maximum `,` $sum `tokens` $table `first` $first `count` $count
     `to` $out `stride` $stride `lse` $lse `stride` $lse_stride `if` $want_lse `scale` $scale attr-dict

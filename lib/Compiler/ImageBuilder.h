@@ -14,6 +14,10 @@
 
 #include <memory>
 
+namespace llvm {
+class Module;
+}
+
 namespace weft {
 
 /// A plan kept for its predicate, together with its context.
@@ -24,6 +28,9 @@ struct RetainedPlan {
 
 /// Everything but code and planner, from the `weft.image` that weft-form-online-softmax left on `module`.
 rt::KernelImage buildImage(mlir::ModuleOp module);
+
+/// Adds the image to the LLVM module of its kernel as the constant `weft_NAME_image` (rt::StaticImage).
+void embedImage(llvm::Module &code, mlir::ModuleOp module);
 
 /// Classifies the plan's block pairs for values of its dynamic parameters. Safe to call from several threads.
 rt::ListPlanner createPlanner(std::shared_ptr<RetainedPlan> plan);

@@ -8,6 +8,7 @@
 
 #include "codegen/CPU/Pipeline.h"
 #include "dialect/WeftDialect.h"
+#include "lib/Compiler/ImageBuilder.h"
 #include "lib/Frontend/Frontend.h"
 #include "lib/Register.h"
 #include "passes/Pipelines.h"
@@ -120,10 +121,12 @@ rt::Result<llvm::SmallVector<char, 0>> weft::emitCode(ModuleOp module, const CPU
   auto llvmModule = generateLLVM(module, context, **machine);
   if (!llvmModule)
     return llvmModule.status();
+  if (kind == CodeKind::LinkableObject)
+    embedImage(**llvmModule, module);
   if (kind != CodeKind::LLVM)
     return generateCode(**llvmModule, **machine,
-                        kind == CodeKind::Object ? llvm::CodeGenFileType::ObjectFile
-                                                 : llvm::CodeGenFileType::AssemblyFile);
+                        kind == CodeKind::Assembly ? llvm::CodeGenFileType::AssemblyFile
+                                                   : llvm::CodeGenFileType::ObjectFile);
   llvm::SmallVector<char, 0> text;
   llvm::raw_svector_ostream stream(text);
   stream << **llvmModule;

@@ -46,7 +46,8 @@ rt::Status lowerToPlan(mlir::ModuleOp module);
 /// A plan to the LLVM dialect, in place; the module keeps its `weft.image`.
 rt::Status lowerToLLVM(mlir::ModuleOp module, const CPUTarget &target);
 
-enum class CodeKind { LLVM, Assembly, Object };
+/// An object alone, or one that also holds the kernel's image for programs that link it.
+enum class CodeKind { LLVM, Assembly, Object, LinkableObject };
 
 /// The LLVM dialect to optimised LLVM IR text, assembly text or an object file.
 rt::Result<llvm::SmallVector<char, 0>> emitCode(mlir::ModuleOp module, const CPUTarget &target, CodeKind kind);

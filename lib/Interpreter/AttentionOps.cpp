@@ -35,11 +35,13 @@ double dot(const Row &a, const Row &b) {
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-/// log sum_j exp s_j. The shift keeps exp in range; it is 0 where there is nothing to keep.
+/// log sum_j exp s_j, NaN if a score is +inf. The shift keeps exp in range; it is 0 where there is nothing to keep.
 double logSumExp(const std::vector<double> &scores) {
   double largest = scores.front();
   for (double score : scores)
     largest = std::max(largest, score);
+  if (largest == std::numeric_limits<double>::infinity())
+    return std::numeric_limits<double>::quiet_NaN();
   double shift = std::isfinite(largest) ? largest : 0;
   double sum = 0;
   for (double score : scores)
@@ -57,6 +59,8 @@ QueryResult attendQuery(const Row &query, const HeadRows &keys, const HeadRows &
   for (int32_t j : visible)
     scores.push_back(scale * dot(query, keys[j]));
   result.lse = logSumExp(scores);
+  if (result.lse == -std::numeric_limits<double>::infinity())
+    return result;
   for (size_t i = 0; i < visible.size(); ++i) {
     double weight = std::exp(scores[i] - result.lse);
     const Row &value = values[visible[i]];

@@ -9,7 +9,7 @@
 #include "lib/Frontend/Frontend.h"
 #include "tools/ToolOptions.h"
 
-#include "mlir/IR/AsmState.h"
+#include "mlir/IR/BuiltinAttributes.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/ToolOutputFile.h"
@@ -74,7 +74,12 @@ rt::Result<std::string> compile(const CompileRequest &request) {
     return printModule(**module);
   if (rt::Status status = lowerToLLVM(**module, *target); !status)
     return status;
-  CodeKind kind = emit == Emit::LLVM ? CodeKind::LLVM : emit == Emit::Asm ? CodeKind::Assembly : CodeKind::Object;
+  if (emit == Emit::Obj && !(**module)->getAttrOfType<mlir::DictionaryAttr>("weft.image").get("lists"))
+    return rt::Status::error("--emit=obj: expected a mask without dynamic parameters, whose block lists only the "
+                             "just-in-time compiler can make");
+  CodeKind kind = emit == Emit::LLVM  ? CodeKind::LLVM
+                  : emit == Emit::Asm ? CodeKind::Assembly
+                                      : CodeKind::LinkableObject;
   auto code = emitCode(**module, *target, kind);
   if (!code)
     return code.status();

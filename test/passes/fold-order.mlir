@@ -1,0 +1,79 @@
+// RUN: weft-opt %s --weft-fold-order --split-input-file --verify-diagnostics | FileCheck %s
+
+#g = #weft.grid<2x4x8>
+#tiles = #weft.order<tiles = 1x4x8>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+// No reordered tensor is left: the op itself addresses tokens in the order of the tiles.
+// CHECK-LABEL: func.func @tiles
+// CHECK-SAME: (%[[Q:.*]]: tensor<?x2x64x32xf32>, %[[K:.*]]: tensor<?x2x64x32xf32>)
+// CHECK-NEXT: %[[O:.*]], %[[LSE:.*]] = weft.block_attention %[[Q]], %[[K]], %[[K]] {{{.*}}folded
+// CHECK-NOT: weft.re{{order|store}}
+// CHECK: return %[[O]], %[[LSE]]
+func.func @tiles(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  %qr = weft.reorder %q {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64x32xf32>
+  %kr = weft.reorder %k {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64x32xf32>
+  %o, %lse = weft.block_attention %qr, %kr, %kr
+    {block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #tiles, key_order = #tiles, lists = [#lists], scale = 1.0 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  %or = weft.restore %o {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64x32xf32>
+  %lr = weft.restore %lse {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64xf32>
+  return %or, %lr : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+
+// In raster order there is nothing to fold.
+// CHECK-LABEL: func.func @raster
+// CHECK: weft.block_attention {{.*}}folded
+func.func @raster(%q: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  %o, %lse = weft.block_attention %q, %q, %q
+    {block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #weft.order<raster>, key_order = #weft.order<raster>, lists = [#lists], scale = 1.0 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+
+// Another user keeps the reordered tensor alive.
+// CHECK-LABEL: func.func @shared
+// CHECK-SAME: (%[[Q:.*]]: tensor
+// CHECK: %[[R:.*]] = weft.reorder %[[Q]]
+// CHECK-NEXT: weft.block_attention %[[Q]], %[[Q]], %[[Q]] {{{.*}}folded
+// CHECK: return {{.*}}, %[[R]]
+func.func @shared(%q: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32>) {
+  %r = weft.reorder %q {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64x32xf32>
+  %o, %lse = weft.block_attention %r, %r, %r
+    {block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #tiles, key_order = #tiles, lists = [#lists], scale = 1.0 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  %or = weft.restore %o {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64x32xf32>
+  return %or, %r : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32>
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#tiles = #weft.order<tiles = 1x4x8>
+#other = #weft.order<tiles = 2x4x4>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+func.func @other_operand(%q: tensor<?x2x64x32xf32>) -> tensor<?x2x64x32xf32> {
+  %r = weft.reorder %q {grid = #g, order = #other, block = 32 : i64} : tensor<?x2x64x32xf32>
+  // expected-error @+1 {{expected operands from weft.reorder in the op's own order}}
+  %o, %lse = weft.block_attention %r, %r, %r
+    {block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #tiles, key_order = #tiles, lists = [#lists], scale = 1.0 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  %or = weft.restore %o {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64x32xf32>
+  return %or : tensor<?x2x64x32xf32>
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#tiles = #weft.order<tiles = 1x4x8>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+func.func @other_result(%q: tensor<?x2x64x32xf32>) -> tensor<?x2x64x32xf32> {
+  %r = weft.reorder %q {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64x32xf32>
+  // expected-error @+1 {{expected results that only weft.restore in the op's own order uses}}
+  %o, %lse = weft.block_attention %r, %r, %r
+    {block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #tiles, key_order = #tiles, lists = [#lists], scale = 1.0 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  return %o : tensor<?x2x64x32xf32>
+}

@@ -1,0 +1,101 @@
+// RUN: weft-opt %s --weft-form-online-softmax --split-input-file --verify-diagnostics | FileCheck %s
+// RUN: weft-opt %s --weft-form-online-softmax=pairs --split-input-file --verify-diagnostics | FileCheck %s --check-prefix=PAIRS
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 3]]> : tensor<1x3xi32>, entries = dense<[0, 0, 3]> : tensor<3xi32>>
+
+func.func @masked(%q: tensor<?x2x64x32xbf16>, %k: tensor<?x2x64x32xbf16>, %v: tensor<?x2x64x32xbf16>,
+                  %radius: i32 {weft.name = "radius", weft.default = 1 : i32}) -> (tensor<?x2x64x32xbf16>, tensor<?x2x64xf32>)
+                  attributes {weft.kernel} {
+  %o, %lse = weft.block_attention %q, %k, %v
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64}
+    : tensor<?x2x64x32xbf16>, tensor<?x2x64x32xbf16> -> tensor<?x2x64xf32> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %b = arith.cmpi sle, %kt, %radius : i32
+    weft.yield %b : i1
+  }
+  return %o, %lse : tensor<?x2x64x32xbf16>, tensor<?x2x64xf32>
+}
+
+// What the runtime must know.
+// CHECK: weft.image = {block = 32 : i64, dtype = bf16, given = false, head_dim = 32 : i64, heads = 2 : i64,
+// CHECK-SAME: key_tile_bytes = 4096 : i64, name = "masked", parameters = [{type = i32, weft.default = 1 : i32, weft.name = "radius"}]
+// CHECK-SAME: scratch_bytes = {{[0-9]+}} : i64, value_tile_bytes = 4096 : i64
+// PAIRS: key_tile_bytes = 2048 : i64
+// PAIRS-SAME: value_tile_bytes = 2048 : i64
+
+// CHECK-LABEL: func.func @masked.pack
+// CHECK: weft.load_tile {{.*}}layout = #weft.layout<columns>{{.*}}memref<32x32xf32>
+// CHECK-NEXT: weft.load_tile {{.*}}layout = #weft.layout<rows>{{.*}}memref<32x32xf32>
+// CHECK-NEXT: return
+// PAIRS-LABEL: func.func @masked.pack
+// PAIRS: weft.load_tile {{.*}}layout = #weft.layout<column_pairs>{{.*}}memref<16x64xbf16>
+// PAIRS-NEXT: weft.load_tile {{.*}}layout = #weft.layout<row_pairs>{{.*}}memref<16x64xbf16>
+
+// The steps of one query block, with two branches for the softmax; the parameter is the last argument.
+// CHECK-LABEL: func.func @masked.attend
+// CHECK-SAME: %[[RADIUS:[^ ]*]]: i32) {
+// CHECK: weft.load_tile {{.*}}layout = #weft.layout<rows>
+// CHECK: weft.init_tile
+// CHECK: scf.for
+// CHECK: %[[ENTRY:.*]] = memref.load
+// CHECK: arith.shrui %[[ENTRY]]
+// CHECK: weft.scores
+// CHECK: %[[BIT:.*]] = arith.andi %[[ENTRY]]
+// CHECK: %[[PARTIAL:.*]] = arith.cmpi ne, %[[BIT]]
+// CHECK: scf.if %[[PARTIAL]] {
+// CHECK: weft.softmax {{.*}} tokens
+// CHECK-NEXT: ^bb0(
+// CHECK-NEXT: %[[KEEP:.*]] = arith.cmpi sle, %{{.*}}, %[[RADIUS]]
+// CHECK-NEXT: weft.yield %[[KEEP]]
+// CHECK: } else {
+// CHECK-NEXT: weft.softmax
+// CHECK-NOT: tokens
+// CHECK-NOT: weft.yield
+// CHECK: weft.accumulate
+// CHECK: weft.store_tile
+// CHECK-NEXT: return
+// CHECK-NOT: weft.block_attention
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+// Full blocks only: one softmax without a branch, in f32 whether pairs are wanted or not.
+func.func @full(%q: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) attributes {weft.kernel} {
+  %o, %lse = weft.block_attention %q, %q, %q
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, lists = [#lists], scale = 0.25 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+// CHECK: lists = [#
+// CHECK-LABEL: func.func @full.attend
+// CHECK-NOT: scf.if
+// CHECK: weft.softmax
+// CHECK-NOT: scf.if
+// CHECK: weft.store_tile
+// PAIRS-LABEL: func.func @full.pack
+// PAIRS: layout = #weft.layout<columns>
+
+// -----
+
+// expected-error @+1 {{expected a module with one weft.block_attention, but got 0}}
+module {
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+func.func @open(%q: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  // expected-error @+1 {{expected a folded op whose results its function returns}}
+  %o, %lse = weft.block_attention %q, %q, %q
+    {block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, lists = [#lists], scale = 0.25 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
