@@ -11,7 +11,7 @@ using namespace weft;
 
 namespace {
 
-/// Emits `C[i][j] (+)= sum_k A[i][k] B[k][j]` tile by tile, each tile's accumulators held in registers over the whole
+/// Emits `C[i][j] = (factor[i] C[i][j] +) sum_k A[i][k] B[k][j]` tile by tile, each tile's accumulators held in registers over the whole
 /// sum. In pairs, A and B hold two consecutive k side by side and one instruction sums their products.
 class Product {
 public:
@@ -19,7 +19,7 @@ public:
       : e(e), a(a), bTile(b), c(c), pairs(cast<MemRefType>(a.getType()).getElementType().isBF16()),
         tileRows(e.target.lanes == 16 ? 8 : 4) {}
 
-  /// Initial accumulators of row `i` (nullptr: zero). Called per register tile.
+  /// The factor of the old C in row `i`; without one C is overwritten.
   using Scale = llvm::function_ref<Value(Value)>;
 
   /// One column strip of `strip` vectors at column j: all rows.
@@ -36,27 +36,26 @@ private:
   Value columnOf(Value j, int64_t vector) { return e.add(j, vector * e.target.lanes); }
 
   void emitTile(Value i, Value j, int64_t strip, Value steps, Scale scale) {
-    SmallVector<Value> accumulators;
+    SmallVector<Value> sums(tileRows * strip, e.splat(0.0));
+    sums = e.loop(e.index(0), steps, unroll, sums, [&](Value k, SmallVector<Value> carried) {
+      for (int64_t u = 0; u < unroll; ++u)
+        step(i, j, strip, e.add(k, u), carried);
+      return carried;
+    });
     for (int64_t row = 0; row < tileRows; ++row) {
       Value at = e.add(i, row);
       Value factor = scale ? scale(at) : Value();
       for (int64_t vector = 0; vector < strip; ++vector)
-        accumulators.push_back(initial(at, columnOf(j, vector), factor));
+        finish(sums[row * strip + vector], at, columnOf(j, vector), factor);
     }
-    accumulators = e.loop(e.index(0), steps, unroll, accumulators, [&](Value k, SmallVector<Value> sums) {
-      for (int64_t u = 0; u < unroll; ++u)
-        step(i, j, strip, e.add(k, u), sums);
-      return sums;
-    });
-    for (int64_t row = 0; row < tileRows; ++row)
-      for (int64_t vector = 0; vector < strip; ++vector)
-        e.store(accumulators[row * strip + vector], c, {e.add(i, row), columnOf(j, vector)});
   }
 
-  Value initial(Value row, Value column, Value factor) {
-    if (!factor)
-      return e.splat(0.0);
-    return arith::MulFOp::create(e.b, e.load(e.floats(), c, {row, column}), factor);
+  /// Stores a sum; with a factor, adds it to what stood there times the factor. A block's terms are summed by themselves
+  /// first: adding them one by one to a long sum would lose their low bits.
+  void finish(Value sum, Value row, Value column, Value factor) {
+    if (factor)
+      sum = e.fma(e.load(e.floats(), c, {row, column}), factor, sum);
+    e.store(sum, c, {row, column});
   }
 
   void step(Value i, Value j, int64_t strip, Value k, MutableArrayRef<Value> sums) {
