@@ -56,17 +56,20 @@ function(weft_library name)
   endif()
 endfunction()
 
-# weft_tool(name SOURCES ... LINKS ...): an executable in bin/.
+# weft_tool(name SOURCES ... LINKS ... [MLIR lib ...]): an executable in bin/. MLIR as in weft_library.
 function(weft_tool name)
-  cmake_parse_arguments(ARG "NO_MLIR" "" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;MLIR" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   weft_compile_options(${name})
-  if(NOT ARG_NO_MLIR)
-    weft_mlir_options(${name})
-  endif()
+  weft_mlir_options(${name})
   target_link_libraries(${name} PRIVATE ${ARG_LINKS})
   if(WEFT_STATIC)
+    target_link_libraries(${name} PRIVATE ${ARG_MLIR})
     target_link_options(${name} PRIVATE -Wl,--as-needed -Wl,--gc-sections -static-libstdc++ -static-libgcc)
-    add_custom_command(TARGET ${name} POST_BUILD COMMAND ${CMAKE_STRIP} $<TARGET_FILE:${name}>)
+    # Debian has no archive of oneTBB either: the tools find its library beside themselves.
+    set_target_properties(${name} PROPERTIES BUILD_RPATH "$ORIGIN")
+    add_custom_command(TARGET ${name} POST_BUILD
+      COMMAND ${CMAKE_STRIP} $<TARGET_FILE:${name}>
+      COMMAND ${CMAKE_COMMAND} -E copy_if_different $<TARGET_FILE:TBB::tbb> $<TARGET_FILE_DIR:${name}>/$<TARGET_SONAME_FILE_NAME:TBB::tbb>)
   endif()
 endfunction()

@@ -146,7 +146,8 @@ struct SimplifyMasks final : weft::impl::SimplifyMasksPassBase<SimplifyMasks> {
       return success();
     if (auto constant = mask.getDefiningOp<ConstantMaskOp>(); constant && constant.getValue()) {
       op.getMaskMutable().clear();
-      eraseDead(mask);
+      if (constant->use_empty())
+        constant.erase();
       return success();
     }
     if (!mask.getDefiningOp<MaskAndOp>() && !mask.getDefiningOp<MaskOrOp>() && !mask.getDefiningOp<MaskNotOp>())
@@ -164,20 +165,17 @@ struct SimplifyMasks final : weft::impl::SimplifyMasksPassBase<SimplifyMasks> {
     Value value = FormulaBuilder(builder, block).build(mask);
     YieldOp::create(builder, mask.getLoc(), value);
     op.getMaskMutable().assign(predicate);
-    eraseDead(mask);
+    eraseDead(masks);
     return success();
   }
 
-  /// Erases a mask and then its operands, as far as nobody uses them.
-  static void eraseDead(Value mask) {
-    Operation *op = mask.getDefiningOp();
-    if (!op || !isa<MaskType>(mask.getType()) || !op->use_empty())
-      return;
-    SmallVector<Value> operands(op->getOperands());
-    op->erase();
-    llvm::SmallSetVector<Value, 2> distinct(operands.begin(), operands.end());
-    for (Value operand : distinct)
-      eraseDead(operand);
+  /// Erases the masks that nobody uses, users before their operands: masks may be shared.
+  static void eraseDead(llvm::SetVector<Operation *> &masks) {
+    SmallVector<Operation *> ops(masks.begin(), masks.end());
+    llvm::sort(ops, [](Operation *a, Operation *b) { return b->isBeforeInBlock(a); });
+    for (Operation *op : ops)
+      if (op->use_empty())
+        op->erase();
   }
 };
 

@@ -64,7 +64,7 @@ static rt::Result<std::pair<std::string, StaticValue>> parseSetting(StringRef se
   return std::pair(name.str(), *parsed);
 }
 
-rt::Result<CompileRequest> ToolOptions::request() const {
+rt::Result<CompileRequest> ToolOptions::request(bool needsGrid) const {
   CompileRequest request;
   std::string error;
   std::optional<SourceFile> source = SourceFile::read(file, error);
@@ -93,7 +93,7 @@ rt::Result<CompileRequest> ToolOptions::request() const {
       return parsed.status();
     options.values.insert_or_assign(parsed->first, parsed->second);
   }
-  if (request.isModule)
+  if (request.isModule || (grid.empty() && !needsGrid))
     return request;
   if (grid.empty())
     return rt::Status::error("--grid: expected TxHxW, but got nothing");

@@ -27,8 +27,8 @@ struct ToolOptions {
   llvm::cl::opt<double> scale;
   llvm::cl::list<std::string> set;
 
-  /// Reads the file and checks the options; the error names the option.
-  rt::Result<CompileRequest> request() const;
+  /// Reads the file and checks the options; the error names the option. Without `needsGrid` the grid may be missing.
+  rt::Result<CompileRequest> request(bool needsGrid = true) const;
   rt::DType elementType() const { return *rt::parseDType(dtype); }
 
 private:

@@ -23,7 +23,7 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
 
   void runOnOperation() override {
     if (lanes != 8 && lanes != 16) {
-      getOperation().emitError("expected 8 or 16 lanes, but got ") << lanes;
+      getOperation().emitError("expected 8 or 16 lanes, but got ") << lanes.getValue();
       return signalPassFailure();
     }
     SmallVector<Operation *> steps;

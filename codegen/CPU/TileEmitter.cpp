@@ -70,11 +70,15 @@ Value TileEmitter::reduce(Value value, function_ref<Value(Value, Value)> combine
   return vector::ExtractOp::create(b, value, 0);
 }
 
-/// Minimax polynomials of 2^f on [-1/2, 1/2], from the constant term.
+/// Minimax polynomials of 2^f on [-1/2, 1/2] among those with the constant term 1: equal scores have equal weights of 1.
 static ArrayRef<double> exp2Coefficients(int degree) {
-  static constexpr double five[] = {1.0000000716546846,  0.6931469670647702,   0.24022119723841082,
-                                    0.0555071327348086, 0.009675541334423296, 0.0013276471997889204};
-  static constexpr double three[] = {0.99992807, 0.69326099, 0.24261112, 0.05517166};
+  static constexpr double five[] = {1.0,
+                                    0.693146977598717,
+                                    0.24022242084635068,
+                                    0.055507337435742383,
+                                    0.009671512688149978,
+                                    0.0013264727247089482};
+  static constexpr double three[] = {1.0, 0.6932829273885207, 0.24221096221649288, 0.0550089314229813};
   return degree == 3 ? ArrayRef<double>(three) : ArrayRef<double>(five);
 }
 

@@ -7,6 +7,7 @@
 #include "lib/Frontend/SourceFile.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <limits>
@@ -23,6 +24,11 @@ SourceFile::SourceFile(std::string name, std::string text)
 
 std::optional<SourceFile> SourceFile::read(const std::string &path,
                                            std::string &error) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    error = "expected a file, but '" + path + "' is a directory";
+    return std::nullopt;
+  }
   std::ifstream file;
   if (path != "-")
     file.open(path, std::ios::binary);

@@ -124,13 +124,13 @@ func.func @block_attention_given(%q: tensor<?x1x64x32xf32>, %blocks: !weft.block
 func.func @tiles(%source: memref<f32>, %table: memref<4x512xi32>, %lse: memref<f32>, %tile: memref<128x64xf32>, %keys: memref<64x128xf32>,
                  %s: memref<128x128xf32>, %m: memref<128xf32>, %l: memref<128xf32>, %c: memref<128xf32>, %i: index, %head: i32, %want: i1) {
   // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}rows{{.*}}} : memref<f32>, memref<4x512xi32>,
-  weft.load_tile %source stride %i tokens %table first %i count %i into %tile {d = 64 : i64, layout = #weft<layout rows>} : memref<f32>, memref<4x512xi32>, memref<128x64xf32>
+  weft.load_tile %source stride %i tokens %table first %i count %i into %tile {d = 64 : i64, layout = #weft.layout<rows>} : memref<f32>, memref<4x512xi32>, memref<128x64xf32>
   // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}columns{{.*}}} : memref<f32>, memref<4x512xi32>,
-  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft<layout columns>} : memref<f32>, memref<4x512xi32>, memref<64x128xf32>
+  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft.layout<columns>} : memref<f32>, memref<4x512xi32>, memref<64x128xf32>
   // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}row_pairs{{.*}}} : memref<f32>, memref<4x512xi32>,
-  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft<layout row_pairs>} : memref<f32>, memref<4x512xi32>, memref<64x128xf32>
+  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft.layout<row_pairs>} : memref<f32>, memref<4x512xi32>, memref<64x128xf32>
   // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}column_pairs{{.*}}} : memref<f32>, memref<4x512xi32>,
-  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft<layout column_pairs>} : memref<f32>, memref<4x512xi32>, memref<64x128xf32>
+  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft.layout<column_pairs>} : memref<f32>, memref<4x512xi32>, memref<64x128xf32>
   // CHECK: weft.init_tile %{{.*}}, %{{.*}}, %{{.*}} rows %{{.*}} : memref<128x64xf32>, memref<128xf32>
   weft.init_tile %tile, %m, %l rows %i : memref<128x64xf32>, memref<128xf32>
   // CHECK: weft.scores %{{.*}}, %{{.*}} into %{{.*}} rows %{{.*}} columns %{{.*}} :

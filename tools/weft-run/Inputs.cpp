@@ -98,7 +98,7 @@ rt::Result<Inputs> weft::randomInputs(uint64_t seed, int64_t batch, const Expect
   return Inputs{*query, *key, *value};
 }
 
-rt::Result<rt::GivenLists> weft::readGiven(const std::string &path) {
+rt::Result<GivenMap> weft::readGiven(const std::string &path) {
   auto file = readTensorFile(path);
   if (!file)
     return file.status();
@@ -121,5 +121,5 @@ rt::Result<rt::GivenLists> weft::readGiven(const std::string &path) {
       lists.offsets.push_back(lists.keyBlocks.size());
     }
   }
-  return lists;
+  return GivenMap{std::move(lists), map.shape[2]};
 }

@@ -30,8 +30,14 @@ rt::Result<Inputs> readInputs(const std::string &path, bool bshd, const Expected
 /// Normally distributed inputs.
 rt::Result<Inputs> randomInputs(uint64_t seed, int64_t batch, const ExpectedShape &shape);
 
-/// Block lists from an array of u8 or bool [sets, query blocks, key blocks] in which non-zero means named.
-rt::Result<rt::GivenLists> readGiven(const std::string &path);
+/// Block lists, and the number of key blocks that the file is about.
+struct GivenMap {
+  rt::GivenLists lists;
+  int64_t keyBlocks;
+};
+
+/// Reads an array of u8 or bool [sets, query blocks, key blocks] in which non-zero means named.
+rt::Result<GivenMap> readGiven(const std::string &path);
 
 } // namespace weft
 

@@ -110,13 +110,26 @@ rt::Status compareWithInterpreter(const CompileRequest &request, const Inputs &i
   return rt::Status::ok();
 }
 
-rt::Status runOnCPU(const CompileRequest &request, const Inputs &inputs, const rt::GivenLists *lists, Report &report) {
+/// The kernel checks all but the columns, which lists do not tell.
+rt::Status checkColumns(const GivenMap &map, const rt::Kernel &kernel) {
+  int64_t expected = kernel.image().key.count();
+  if (map.keyBlocks == expected)
+    return rt::Status::ok();
+  return rt::Status::error(
+      fmt::format("{}: expected {} key blocks, but got {}", given.getValue(), expected, map.keyBlocks));
+}
+
+rt::Status runOnCPU(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap, Report &report) {
+  const rt::GivenLists *lists = givenMap ? &givenMap->lists : nullptr;
   auto compiled = compileTimed(request);
   if (!compiled)
     return compiled.status();
   const rt::Kernel &kernel = *compiled->kernel;
   report.name = kernel.image().name;
   report.compileMilliseconds = compiled->milliseconds;
+  if (givenMap)
+    if (rt::Status status = checkColumns(*givenMap, kernel); !status)
+      return status;
   auto run = runKernel(kernel, inputs, lists, repeat);
   if (!run)
     return run.status();
@@ -148,8 +161,8 @@ rt::Result<OwnedTensor> toTensor(const DoubleTensor &source, rt::DType dtype) {
   return result;
 }
 
-rt::Status runOnInterpreter(const CompileRequest &request, const Inputs &inputs, const rt::GivenLists *lists) {
-  auto result = runInterpreter(request, inputs, lists, {});
+rt::Status runOnInterpreter(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap) {
+  auto result = runInterpreter(request, inputs, givenMap ? &givenMap->lists : nullptr, {});
   if (!result)
     return result.status();
   auto out = toTensor(result->out, rt::DType::F64), lse = toTensor(result->lse, rt::DType::F64);
@@ -168,6 +181,7 @@ rt::Status runTool() {
     return request.status();
   if (request->isModule)
     return rt::Status::error(fmt::format("{}: expected a .weft program", tool.file.getValue()));
+  Report report;
   {
     // A program that does not compile is reported before tensors are read.
     auto context = createContext();
@@ -176,26 +190,25 @@ rt::Status runTool() {
     if (!module)
       return module.status();
     errs() << warnings;
+    report.name = (*(*module)->getOps<mlir::func::FuncOp>().begin()).getName().str();
   }
-  rt::GivenLists lists;
+  std::optional<GivenMap> givenMap;
   if (!given.empty()) {
     auto read = readGiven(given);
     if (!read)
       return read.status();
-    lists = std::move(*read);
+    givenMap = std::move(*read);
   }
-  const rt::GivenLists *givenLists = given.empty() ? nullptr : &lists;
+  const GivenMap *lists = givenMap ? &*givenMap : nullptr;
   auto inputs = makeInputs(*request);
   if (!inputs)
     return inputs.status();
-  Report report;
-  report.name = request->options.attention;
   report.backend = backend == Backend::CPU ? "cpu" : "interpreter";
   report.dtype = tool.dtype;
   if (backend == Backend::CPU)
     report.target = tool.target;
-  rt::Status status = backend == Backend::CPU ? runOnCPU(*request, *inputs, givenLists, report)
-                                              : runOnInterpreter(*request, *inputs, givenLists);
+  rt::Status status = backend == Backend::CPU ? runOnCPU(*request, *inputs, lists, report)
+                                              : runOnInterpreter(*request, *inputs, lists);
   if (!status)
     return status;
   if (json.getNumOccurrences() == 0 || (json != "-" && !json.empty()))

@@ -92,7 +92,7 @@ int main(int argc, char **argv) {
   InitLLVM init(argc, argv);
   cl::HideUnrelatedOptions(category);
   cl::ParseCommandLineOptions(argc, argv, "Weft's ahead-of-time compiler\n");
-  auto request = tool.request();
+  auto request = tool.request(/*needsGrid=*/emit != Emit::AST);
   if (!request)
     return reportError("weftc", request.message());
   auto text = compile(*request);

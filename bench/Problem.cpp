@@ -1,0 +1,99 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Requests, tensors and counts.
+
+#include "bench/Problem.h"
+
+#include "lib/Frontend/SourceFile.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+#include <random>
+
+using namespace weft;
+using namespace weft::bench;
+
+CompileRequest bench::textRequest(const std::string &source, GridShape grid) {
+  CompileRequest request;
+  request.source = source;
+  request.options.queryGrid = request.options.keyGrid = grid;
+  return request;
+}
+
+CompileRequest bench::exampleRequest(const std::string &name, GridShape grid) {
+  std::string path = std::string(WEFT_SOURCE_DIR) + "/examples/" + name + ".weft", error;
+  std::optional<SourceFile> file = SourceFile::read(path, error);
+  if (!file) {
+    std::fprintf(stderr, "%s\n", error.c_str());
+    std::exit(1);
+  }
+  return textRequest(std::string(file->text()), grid);
+}
+
+static OwnedTensor makeTensor(rt::DType dtype, std::vector<int64_t> shape) {
+  auto tensor = OwnedTensor::allocate(dtype, std::move(shape));
+  if (!tensor) {
+    std::fprintf(stderr, "%s\n", tensor.message().c_str());
+    std::exit(1);
+  }
+  return *tensor;
+}
+
+Operands::Operands(const rt::Kernel &kernel, uint64_t seed) {
+  const rt::KernelImage &image = kernel.image();
+  std::mt19937_64 generator(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  auto make = [&](int64_t tokens) {
+    OwnedTensor tensor = makeTensor(image.dtype, {1, image.heads, tokens, image.headDim});
+    for (int64_t i = 0, count = tensor.view.numElements(); i < count; ++i)
+      rt::storeFromDouble(tensor.view.data, image.dtype, i, uniform(generator));
+    return tensor;
+  };
+  query = make(image.query.tokens), key = make(image.key.tokens), value = make(image.key.tokens);
+  out = makeTensor(image.dtype, query.view.shape);
+  lse = makeTensor(rt::DType::F32, {1, image.heads, image.query.tokens});
+}
+
+rt::RunArgs Operands::args(int threads, const rt::GivenLists *given) const {
+  rt::RunArgs args;
+  args.query = query.view, args.key = key.view, args.value = value.view;
+  args.out = out.view, args.lse = lse.view;
+  args.given = given, args.threads = threads;
+  return args;
+}
+
+rt::GivenLists bench::randomLists(const rt::Kernel &kernel, double density, uint64_t seed) {
+  std::mt19937_64 generator(seed);
+  int64_t queryBlocks = kernel.image().query.count(), keyBlocks = kernel.image().key.count();
+  int64_t named = std::clamp<int64_t>(std::lround(density * keyBlocks), 1, keyBlocks);
+  std::vector<int32_t> blocks(keyBlocks);
+  std::iota(blocks.begin(), blocks.end(), 0);
+  rt::GivenLists lists;
+  lists.queryBlocks = queryBlocks;
+  lists.offsets.push_back(0);
+  for (int64_t i = 0; i < queryBlocks; ++i) {
+    std::sample(blocks.begin(), blocks.end(), std::back_inserter(lists.keyBlocks), named, generator);
+    lists.offsets.push_back(lists.keyBlocks.size());
+  }
+  return lists;
+}
+
+double bench::countVisitedPairs(const rt::Kernel &kernel, const rt::BlockLists &lists) {
+  const rt::TokenBlocks &query = kernel.image().query, &key = kernel.image().key;
+  double pairs = 0;
+  for (int64_t head = 0; head < kernel.image().heads; ++head)
+    for (int64_t i = 0, set = lists.setOf(head); i < lists.queryBlocks; ++i) {
+      const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1) + i;
+      double rows = query.offsets[i + 1] - query.offsets[i];
+      for (int32_t e = offsets[0]; e < offsets[1]; ++e) {
+        int32_t block = lists.entries[lists.starts[set] + e] >> 2;
+        pairs += rows * (key.offsets[block + 1] - key.offsets[block]);
+      }
+    }
+  return pairs;
+}

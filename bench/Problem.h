@@ -1,0 +1,40 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What the benchmarks share: requests, tensors and the count of a call's operations.
+
+#ifndef WEFT_BENCH_PROBLEM_H
+#define WEFT_BENCH_PROBLEM_H
+
+#include "lib/Compiler/Compiler.h"
+#include "lib/TensorFile/TensorFile.h"
+
+#include <cstdint>
+#include <string>
+
+namespace weft::bench {
+
+/// The request for examples/NAME.weft on one grid; exits if there is no such file.
+CompileRequest exampleRequest(const std::string &name, GridShape grid);
+
+/// The request for a program's text.
+CompileRequest textRequest(const std::string &source, GridShape grid);
+
+/// Tensors for a kernel with a batch of one: uniform random inputs, and memory for the results.
+struct Operands {
+  OwnedTensor query, key, value, out, lse;
+  explicit Operands(const rt::Kernel &kernel, uint64_t seed = 1);
+  /// A call with these operands.
+  rt::RunArgs args(int threads, const rt::GivenLists *given = nullptr) const;
+};
+
+/// Lists in which every query block names the same number of random key blocks: the share `density`, rounded.
+rt::GivenLists randomLists(const rt::Kernel &kernel, double density, uint64_t seed = 1);
+
+/// Pairs of tokens in the visited blocks, over all heads.
+double countVisitedPairs(const rt::Kernel &kernel, const rt::BlockLists &lists);
+
+} // namespace weft::bench
+
+#endif // WEFT_BENCH_PROBLEM_H
