@@ -15,7 +15,7 @@ enum class Unit { F32FMA, BF16Dot };
 /// Whether this machine has the unit's vector instructions.
 bool hasUnit(Unit unit);
 
-/// Floating-point operations per second of independent instructions in registers, on `threads` threads at once: the best
+/// Floating-point operations per second of independent instructions in registers, on `threads` threads at once: best
 /// of several short runs. A fused multiply-add counts as two operations.
 double measurePeak(Unit unit, int threads);
 

@@ -6,9 +6,10 @@
 
 #include "passes/BlockClassifier.h"
 
+#include "passes/RangeEvaluator.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
-#include "mlir/Interfaces/InferIntRangeInterface.h"
 #include "llvm/ADT/SetVector.h"
 
 #include <algorithm>
@@ -74,42 +75,67 @@ struct SideClasses {
 
 } // namespace
 
-/// A Boolean that is computed from coordinates by other ops than connectives.
-struct BlockClassifier::Leaf {
-  Value value;
-  /// The ops that compute it, in order.
-  SmallVector<Operation *> slice;
+/// Leaves that look at the same coordinates: Booleans that are computed from them by other ops than connectives.
+struct BlockClassifier::LeafGroup {
   /// Bit sets over the five arguments of each side.
   unsigned queryArgs = 0, keyArgs = 0;
+  SmallVector<Value> leaves;
   SideClasses query, key;
-  /// [query class][key class]
-  std::vector<BlockClass> table;
+  /// For each leaf: [query class][key class]
+  std::vector<std::vector<BlockClass>> tables;
 
-  /// Fills the rectangle of classes [q0, q1) x [k0, k1), splitting it while its hull is undecided.
-  template <typename Evaluate> void fill(int64_t q0, int64_t q1, int64_t k0, int64_t k1, const Evaluate &evaluate) {
-    auto slice = [](const SideClasses &side, int64_t begin, int64_t end) {
+  /// Fills the rectangle of classes [q0, q1) x [k0, k1) of the leaves in `active`, splitting it for those that its hull
+  /// leaves undecided.
+  void fill(int64_t q0, int64_t q1, int64_t k0, int64_t k1, uint64_t active, Block &body, RangeEvaluator &evaluator) {
+    auto hull = [](const SideClasses &side, int64_t begin, int64_t end) {
       return hullOf(ArrayRef(side.ranges).slice(begin, end - begin));
     };
-    BlockClass result = evaluate(slice(query, q0, q1), slice(key, k0, k1));
-    if (result != BlockClass::Partial || (q1 - q0 == 1 && k1 - k0 == 1)) {
+    setRanges(evaluator, body, kQueryT, queryArgs, hull(query, q0, q1));
+    setRanges(evaluator, body, kKeyT, keyArgs, hull(key, k0, k1));
+    evaluator.evaluate(active);
+    bool isSinglePair = q1 - q0 == 1 && k1 - k0 == 1;
+    uint64_t undecided = 0;
+    for (unsigned leaf = 0; leaf < leaves.size(); ++leaf) {
+      if (!(active >> leaf & 1))
+        continue;
+      BlockClass result = classOf(evaluator.get(leaf));
+      if (result == BlockClass::Partial && !isSinglePair) {
+        undecided |= uint64_t(1) << leaf;
+        continue;
+      }
       for (int64_t q = q0; q < q1; ++q)
-        std::fill_n(table.begin() + q * key.ranges.size() + k0, k1 - k0, result);
-      return;
+        std::fill_n(tables[leaf].begin() + q * key.ranges.size() + k0, k1 - k0, result);
     }
+    if (!undecided)
+      return;
     if (q1 - q0 >= k1 - k0) {
       int64_t middle = (q0 + q1) / 2;
-      fill(q0, middle, k0, k1, evaluate), fill(middle, q1, k0, k1, evaluate);
+      fill(q0, middle, k0, k1, undecided, body, evaluator), fill(middle, q1, k0, k1, undecided, body, evaluator);
     } else {
       int64_t middle = (k0 + k1) / 2;
-      fill(q0, q1, k0, middle, evaluate), fill(q0, q1, middle, k1, evaluate);
+      fill(q0, q1, k0, middle, undecided, body, evaluator), fill(q0, q1, middle, k1, undecided, body, evaluator);
     }
+  }
+
+private:
+  static void setRanges(RangeEvaluator &evaluator, Block &body, unsigned first, unsigned args,
+                        const SideRanges &ranges) {
+    for (unsigned i = 0; i < ranges.size(); ++i)
+      if (args >> i & 1)
+        evaluator.set(body.getArgument(first + i), toRange(ranges[i], i == 4 ? 1 : 32));
+  }
+
+  static BlockClass classOf(const ConstantIntRanges &range) {
+    if (range.umin().isOne())
+      return BlockClass::Full;
+    return range.umax().isZero() ? BlockClass::Empty : BlockClass::Partial;
   }
 };
 
-/// A connective, or a leaf if `leaf` is not negative.
+/// A connective, or a leaf of a group if `group` is not negative.
 struct BlockClassifier::Node {
   Operation *op = nullptr;
-  int leaf = -1, lhs = -1, rhs = -1;
+  int group = -1, leaf = -1, lhs = -1, rhs = -1;
   /// Classes of the current row of key blocks.
   std::vector<uint8_t> row;
 };
@@ -134,96 +160,67 @@ int BlockClassifier::addNode(Value value) {
     node.lhs = addNode(op->getOperand(0));
     node.rhs = addNode(op->getOperand(1));
   } else {
-    node.leaf = addLeaf(value);
+    std::tie(node.group, node.leaf) = addLeaf(value);
   }
   nodes.push_back(std::move(node));
   return nodeOf[value] = nodes.size() - 1;
 }
 
-int BlockClassifier::addLeaf(Value value) {
-  llvm::SetVector<Operation *> ops;
+/// The region's arguments that a value depends on, as a bit set.
+static unsigned findArguments(Region &body, Value value) {
+  llvm::SmallPtrSet<Operation *, 16> seen;
   unsigned used = 0;
   SmallVector<Value> worklist = {value};
   while (!worklist.empty()) {
     Value next = worklist.pop_back_val();
-    if (auto argument = dyn_cast<BlockArgument>(next); argument && argument.getOwner() == &body.front()) {
+    if (auto argument = dyn_cast<BlockArgument>(next); argument && argument.getOwner() == &body.front())
       used |= 1u << argument.getArgNumber();
-      continue;
-    }
     Operation *op = next.getDefiningOp();
-    if (op && op->getParentRegion() == &body && ops.insert(op))
+    if (op && op->getParentRegion() == &body && seen.insert(op).second)
       llvm::append_range(worklist, op->getOperands());
   }
-  SmallVector<Operation *> slice(ops.begin(), ops.end());
-  llvm::sort(slice, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
-  headUsed |= used >> kHead & 1;
-  unsigned queryArgs = used >> kQueryT & 31, keyArgs = used >> kKeyT & 31;
-  leaves.push_back({value, slice, queryArgs, keyArgs, SideClasses(query, queryArgs), SideClasses(key, keyArgs), {}});
-  return leaves.size() - 1;
+  return used;
 }
 
-void BlockClassifier::prepareLeaf(Leaf &leaf, int64_t head, bool given) {
-  llvm::DenseMap<Value, ConstantIntRanges> ranges;
+std::pair<int, int> BlockClassifier::addLeaf(Value value) {
+  unsigned used = findArguments(body, value);
+  headUsed |= used >> kHead & 1;
+  unsigned queryArgs = used >> kQueryT & 31, keyArgs = used >> kKeyT & 31;
+  auto group = llvm::find_if(groups, [&](const LeafGroup &candidate) {
+    return candidate.queryArgs == queryArgs && candidate.keyArgs == keyArgs &&
+           candidate.leaves.size() < RangeEvaluator::kMaxResults;
+  });
+  if (group == groups.end()) {
+    groups.push_back({queryArgs, keyArgs, {}, SideClasses(query, queryArgs), SideClasses(key, keyArgs), {}});
+    group = std::prev(groups.end());
+  }
+  group->leaves.push_back(value);
+  return {static_cast<int>(group - groups.begin()), static_cast<int>(group->leaves.size()) - 1};
+}
+
+void BlockClassifier::prepareGroup(LeafGroup &group, int64_t head, bool given) {
   Block &block = body.front();
-  auto set = [&](Value value, const ConstantIntRanges &range) {
-    auto [entry, isNew] = ranges.try_emplace(value, range);
-    if (!isNew)
-      entry->second = range;
-  };
-  auto setInteger = [&](Value value, int64_t integer) {
-    set(value, ConstantIntRanges::constant(
-                   APInt(value.getType().getIntOrFloatBitWidth(), static_cast<uint64_t>(integer), true, true)));
-  };
+  RangeEvaluator evaluator(body, group.leaves);
   for (auto [value, integer] : bindings)
-    setInteger(value, integer);
-  setInteger(block.getArgument(kHead), head);
+    evaluator.setInteger(value, integer);
+  evaluator.setInteger(block.getArgument(kHead), head);
   if (block.getNumArguments() > kGiven)
-    setInteger(block.getArgument(kGiven), given);
-  auto rangeOf = [&](Value value) {
-    if (auto known = ranges.find(value); known != ranges.end())
-      return known->second;
-    APInt constant;
-    if (matchPattern(value, m_ConstantInt(&constant)))
-      return ConstantIntRanges::constant(constant);
-    return ConstantIntRanges::maxRange(value.getType().getIntOrFloatBitWidth());
-  };
-  auto evaluate = [&](const SideRanges &queryRanges, const SideRanges &keyRanges) {
-    for (unsigned i = 0; i < 5; ++i) {
-      unsigned width = i == 4 ? 1 : 32;
-      if (leaf.queryArgs >> i & 1)
-        set(block.getArgument(kQueryT + i), toRange(queryRanges[i], width));
-      if (leaf.keyArgs >> i & 1)
-        set(block.getArgument(kKeyT + i), toRange(keyRanges[i], width));
-    }
-    for (Operation *op : leaf.slice) {
-      auto inferrable = dyn_cast<InferIntRangeInterface>(op);
-      if (!inferrable) {
-        for (Value result : op->getResults())
-          set(result, ConstantIntRanges::maxRange(result.getType().getIntOrFloatBitWidth()));
-        continue;
-      }
-      SmallVector<ConstantIntRanges> operands;
-      for (Value operand : op->getOperands())
-        operands.push_back(rangeOf(operand));
-      inferrable.inferResultRanges(operands, [&](Value value, const ConstantIntRanges &range) { set(value, range); });
-    }
-    ConstantIntRanges result = rangeOf(leaf.value);
-    if (result.umin().isOne())
-      return BlockClass::Full;
-    return result.umax().isZero() ? BlockClass::Empty : BlockClass::Partial;
-  };
-  leaf.table.assign(leaf.query.ranges.size() * leaf.key.ranges.size(), BlockClass::Partial);
-  leaf.fill(0, leaf.query.ranges.size(), 0, leaf.key.ranges.size(), evaluate);
+    evaluator.setInteger(block.getArgument(kGiven), given);
+  int64_t queryClasses = group.query.ranges.size(), keyClasses = group.key.ranges.size();
+  group.tables.assign(group.leaves.size(), std::vector<BlockClass>(queryClasses * keyClasses, BlockClass::Partial));
+  uint64_t all = ~uint64_t(0) >> (64 - group.leaves.size());
+  group.fill(0, queryClasses, 0, keyClasses, all, block, evaluator);
 }
 
 void BlockClassifier::evaluateRow(int64_t queryBlock) {
   int64_t count = key.numBlocks();
   for (Node &node : nodes) {
     uint8_t *row = node.row.data();
-    if (node.leaf >= 0) {
-      const Leaf &leaf = leaves[node.leaf];
-      const BlockClass *table = leaf.table.data() + leaf.query.classOf[queryBlock] * leaf.key.ranges.size();
-      const int32_t *classOf = leaf.key.classOf.data();
+    if (node.group >= 0) {
+      const LeafGroup &group = groups[node.group];
+      const BlockClass *table =
+          group.tables[node.leaf].data() + group.query.classOf[queryBlock] * group.key.ranges.size();
+      const int32_t *classOf = group.key.classOf.data();
       for (int64_t i = 0; i < count; ++i)
         row[i] = static_cast<uint8_t>(table[classOf[i]]);
       continue;
@@ -242,8 +239,8 @@ void BlockClassifier::evaluateRow(int64_t queryBlock) {
 }
 
 std::vector<BlockClass> BlockClassifier::classify(int64_t head, bool given) {
-  for (Leaf &leaf : leaves)
-    prepareLeaf(leaf, head, given);
+  for (LeafGroup &group : groups)
+    prepareGroup(group, head, given);
   std::vector<BlockClass> classes(query.numBlocks() * key.numBlocks());
   for (int64_t i = 0; i < query.numBlocks(); ++i) {
     evaluateRow(i);

@@ -9,7 +9,7 @@
 // false, true or undecided: an empty, full or partial pair. MLIR knows the ranges of
 // every arith op, so a predicate may use any of them.
 //
-// Evaluating each of the N^2 pairs like that would take a microsecond a pair. Three
+// Evaluating each of the N^2 pairs like that would take a microsecond a pair. A few
 // observations make it fast:
 //
 // * A predicate is a Boolean formula over leaves such as |q.t - k.t| <= 1, and a leaf
@@ -19,6 +19,8 @@
 // * Classes come in the order of the blocks, so neighbours are alike. A leaf is first
 //   evaluated on the hull of many classes at once; only undecided rectangles are
 //   split.
+// * Leaves that look at the same coordinates are evaluated together, so that what they
+//   share is inferred once.
 // * The formula above the leaves is min, max and complement on bytes, a row of key
 //   blocks at a time.
 
@@ -61,18 +63,18 @@ public:
 
 private:
   struct Node;
-  struct Leaf;
+  struct LeafGroup;
 
   int addNode(mlir::Value value);
-  int addLeaf(mlir::Value value);
+  std::pair<int, int> addLeaf(mlir::Value value);
   void evaluateRow(int64_t queryBlock);
-  void prepareLeaf(Leaf &leaf, int64_t head, bool given);
+  void prepareGroup(LeafGroup &group, int64_t head, bool given);
 
   mlir::Region &body;
   const BlockPartition &query, &key;
   Bindings bindings;
   std::vector<Node> nodes;
-  std::vector<Leaf> leaves;
+  std::vector<LeafGroup> groups;
   llvm::DenseMap<mlir::Value, int> nodeOf;
   bool headUsed = false;
 

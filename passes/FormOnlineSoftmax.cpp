@@ -241,7 +241,9 @@ private:
     add("key_tile_bytes", b.getI64IntegerAttr(bytes(shapes.key)));
     add("value_tile_bytes", b.getI64IntegerAttr(bytes(shapes.value)));
     add("scratch_bytes", b.getI64IntegerAttr(shapes.scratchBytes));
-    add("given", b.getBoolAttr(op.getGiven() != nullptr));
+    // A caller passes lists if the program takes them, also when its mask turned out not to depend on them.
+    bool takesLists = llvm::any_of(kernel.getArgumentTypes(), llvm::IsaPred<BlocksType>);
+    add("given", b.getBoolAttr(takesLists));
     SmallVector<Attribute> descriptions;
     for (BlockArgument parameter : parameters())
       descriptions.push_back(describe(parameter));

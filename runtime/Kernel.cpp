@@ -22,7 +22,7 @@ Kernel::Kernel(KernelImage image) : parts(std::move(image)) {
   if (parts.planner)
     return;
   staticLists = std::make_shared<const std::vector<BlockLists>>(parts.lists);
-  if (!parts.hasGiven)
+  if (parts.lists.size() == 1)
     onlyLists = std::shared_ptr<const BlockLists>(staticLists, &staticLists->front());
 }
 
@@ -191,7 +191,7 @@ Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &ar
   auto lists = planLists(*parameters);
   if (!lists)
     return lists.status();
-  if (!parts.hasGiven)
+  if ((*lists)->size() == 1)
     return std::shared_ptr<const BlockLists>(*lists, &(*lists)->front());
   if (!args.given)
     return Status::error("given: expected block lists, since the mask uses them, but got none");

@@ -98,6 +98,7 @@ std::string weft::cacheKey(const CompileRequest &request) {
   const GenerateOptions &options = request.options;
   key.add(request.source), key.add(request.isModule), key.add(request.target);
   key.add(options.attention);
+  key.add(static_cast<int64_t>(options.values.size()));
   for (const auto &[name, value] : options.values)
     key.add(name), key.add(static_cast<int64_t>(value.kind)), key.add(value.value);
   key.add(options.queryGrid), key.add(options.keyGrid);

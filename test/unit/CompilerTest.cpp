@@ -137,8 +137,10 @@ TEST(CompilerTest, RequestsAreChecked) {
     std::string error = errorOf(request);
     EXPECT_NE(error.find(part), std::string::npos) << error;
   };
-  expectError([](GenerateOptions &options) { options.queryGrid.t = 0; }, "expected a query grid with extents of at least 1");
-  expectError([](GenerateOptions &options) { options.keyGrid.w = 0; }, "expected a key grid with extents of at least 1");
+  expectError([](GenerateOptions &options) { options.queryGrid.t = 0; },
+              "expected a query grid with extents of at least 1");
+  expectError([](GenerateOptions &options) { options.keyGrid.w = 0; },
+              "expected a key grid with extents of at least 1");
   expectError([](GenerateOptions &options) { options.keyGrid.text = -1; }, "expected a key grid");
   expectError([](GenerateOptions &options) { options.heads = 0; }, "heads, but got 0");
   expectError([](GenerateOptions &options) { options.headDim = 40 + 1; }, "but got 41");

@@ -247,7 +247,7 @@ TEST_F(InterpreterTest, InfiniteScores) {
   q.at(0, 0, 5, 0) = -1;
   k.at(0, 0, 9, 0) = INFINITY;
   InterpreterResult result = run(parse(attentionSource("2x3x5", 30, "")), arguments(q, k, v));
-  EXPECT_EQ(result.lse.at({0, 0, 4}), infinity);
+  EXPECT_TRUE(std::isnan(result.lse.at({0, 0, 4})));
   EXPECT_TRUE(std::isnan(result.out.at({0, 0, 4, 0})));
   EXPECT_TRUE(std::isfinite(result.lse.at({0, 0, 5})));
   EXPECT_TRUE(std::isfinite(result.out.at({0, 0, 5, 0})));

@@ -117,12 +117,15 @@ TEST(KernelTest, TensorsAreChecked) {
   for (const Operand &operand : operands) {
     std::string name = operand.name;
     auto error = [&](auto change) { return errorOf(dense(), [&](rt::RunArgs &args) { change(operand.get(args)); }); };
-    EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.data = nullptr; }), name + ": expected memory, but got a null pointer");
-    EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.dtype = rt::DType::BF16; }), name + ": expected dtype f32, but got bf16");
+    EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.data = nullptr; }),
+              name + ": expected memory, but got a null pointer");
+    EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.dtype = rt::DType::BF16; }),
+              name + ": expected dtype f32, but got bf16");
     EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.shape.pop_back(), tensor.strides.pop_back(); }),
               name + ": expected rank 4 with as many strides, but got shape [1, 2, 62] and strides [3968, 1984, 32]");
     EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.strides.pop_back(); }),
-              name + ": expected rank 4 with as many strides, but got shape [1, 2, 62, 32] and strides [3968, 1984, 32]");
+              name +
+                  ": expected rank 4 with as many strides, but got shape [1, 2, 62, 32] and strides [3968, 1984, 32]");
     EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.shape[2] = 61; }),
               name + ": expected shape [1, 2, 62, 32], but got [1, 2, 61, 32]");
     EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.shape[1] = 1; }),
@@ -146,7 +149,8 @@ TEST(KernelTest, BatchIsChecked) {
         tensor->shape[0] = batch;
     };
   };
-  EXPECT_EQ(errorOf(dense(), batch(0)), "query: expected [batch, 2, 62, 32] with batch at least 1, but got [0, 2, 62, 32]");
+  EXPECT_EQ(errorOf(dense(), batch(0)),
+            "query: expected [batch, 2, 62, 32] with batch at least 1, but got [0, 2, 62, 32]");
   EXPECT_EQ(errorOf(dense(), batch(-1)),
             "query: expected [batch, 2, 62, 32] with batch at least 1, but got [-1, 2, 62, 32]");
   EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.query = {}; }),
@@ -224,7 +228,8 @@ TEST(KernelTest, ParametersAreChecked) {
   EXPECT_EQ(error({1, 1, 1}), "parameters: expected at most 2 values, but got 3");
   EXPECT_EQ(error({1, 2}), "parameters: expected 'on' between 0 and 1, but got 2");
   EXPECT_EQ(error({1, -1}), "parameters: expected 'on' between 0 and 1, but got -1");
-  EXPECT_EQ(error({int64_t(1) << 31}), "parameters: expected 'first' between -2147483648 and 2147483647, but got 2147483648");
+  EXPECT_EQ(error({int64_t(1) << 31}),
+            "parameters: expected 'first' between -2147483648 and 2147483647, but got 2147483648");
   EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.parameters = {1}; }),
             "parameters: expected at most 0 values, but got 1");
   Operands operands;

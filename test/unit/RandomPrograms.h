@@ -33,7 +33,9 @@ public:
   /// From `low` to `high`, both included.
   int64_t range(int64_t low, int64_t high) { return low + static_cast<int64_t>(engine() % (high - low + 1)); }
   bool chance(int percent) { return range(0, 99) < percent; }
-  template <typename T> T pick(std::initializer_list<T> choices) { return choices.begin()[range(0, choices.size() - 1)]; }
+  template <typename T> T pick(std::initializer_list<T> choices) {
+    return choices.begin()[range(0, choices.size() - 1)];
+  }
   template <typename T> const T &pick(const std::vector<T> &choices) { return choices[range(0, choices.size() - 1)]; }
   /// About normally distributed with variance 1.
   double normal();
