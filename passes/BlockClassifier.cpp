@@ -50,26 +50,32 @@ bool isConnective(Operation *op) {
   return op && isa<arith::AndIOp, arith::OrIOp, arith::XOrIOp>(op) && isBoolean(op->getResult(0));
 }
 
-/// Blocks of one side that look the same to a leaf: the class of each block, and each class's ranges.
+/// Blocks of one side that look the same to a leaf: the class of each block, and each class's ranges. Classes are sorted
+/// by their ranges, so that the hull of consecutive ones is tight.
 struct SideClasses {
   std::vector<int32_t> classOf;
   std::vector<SideRanges> ranges;
 
   SideClasses(const BlockPartition &partition, unsigned usedArgs) {
     std::map<std::array<int32_t, 10>, int32_t> known;
+    std::vector<decltype(known)::iterator> entries;
     for (const BlockBox &box : partition.boxes) {
-      SideRanges all = rangesOf(box), used{};
+      SideRanges all = rangesOf(box);
       std::array<int32_t, 10> key{};
-      for (unsigned i = 0; i < 5; ++i)
-        if (usedArgs >> i & 1) {
-          used[i] = all[i];
+      for (unsigned i = 0; i < all.size(); ++i)
+        if (usedArgs >> i & 1)
           key[2 * i] = all[i].low, key[2 * i + 1] = all[i].high;
-        }
-      auto [entry, isNew] = known.try_emplace(key, ranges.size());
-      if (isNew)
-        ranges.push_back(used);
-      classOf.push_back(entry->second);
+      entries.push_back(known.try_emplace(key, 0).first);
     }
+    for (auto &[key, number] : known) {
+      number = ranges.size();
+      SideRanges used;
+      for (unsigned i = 0; i < used.size(); ++i)
+        used[i] = {key[2 * i], key[2 * i + 1]};
+      ranges.push_back(used);
+    }
+    for (auto entry : entries)
+      classOf.push_back(entry->second);
   }
 };
 

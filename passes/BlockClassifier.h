@@ -16,9 +16,8 @@
 //   looks at few coordinates. Blocks with the same ranges of these fall into one
 //   class, and a leaf needs one evaluation per pair of classes: 17 frames of tiles
 //   make 289 evaluations, however many tiles there are.
-// * Classes come in the order of the blocks, so neighbours are alike. A leaf is first
-//   evaluated on the hull of many classes at once; only undecided rectangles are
-//   split.
+// * Classes are sorted, so neighbours are alike. A leaf is first evaluated on the hull
+//   of many classes at once; only undecided rectangles are split.
 // * Leaves that look at the same coordinates are evaluated together, so that what they
 //   share is inferred once.
 // * The formula above the leaves is min, max and complement on bytes, a row of key
