@@ -6,6 +6,7 @@
 
 #include "passes/ChooseTiles.h"
 
+#include "passes/PassCounts.h"
 #include "passes/Passes.h"
 
 #include "llvm/Support/MathExtras.h"
@@ -81,12 +82,14 @@ struct ChooseTiles final : weft::impl::ChooseTilesPassBase<ChooseTiles> {
   using Base::Base;
 
   void runOnOperation() override {
+    numChosen = numPadding = 0;
     getOperation().walk([&](AttentionOp op) {
       if (op.getQueryOrder().isOpen())
         op.setQueryOrderAttr(choose(op.getQueryGrid(), op.getBlock()));
       if (op.getKeyOrder().isOpen())
         op.setKeyOrderAttr(choose(op.getKeyGrid(), op.getBlock()));
     });
+    recordCounts(getOperation(), getArgument(), {{"boxes_chosen", numChosen}, {"tokens_padded", numPadding}});
   }
 
   OrderAttr choose(GridAttr grid, int64_t block) {
@@ -95,6 +98,9 @@ struct ChooseTiles final : weft::impl::ChooseTilesPassBase<ChooseTiles> {
     numPadding += countPaddedTokens(grid, order, granule);
     return order;
   }
+
+  int64_t numChosen = 0;
+  int64_t numPadding = 0;
 };
 
 } // namespace

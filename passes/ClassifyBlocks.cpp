@@ -5,6 +5,7 @@
 // Resolves masks into block lists.
 
 #include "passes/BlockClassifier.h"
+#include "passes/PassCounts.h"
 #include "passes/Passes.h"
 
 namespace weft {
@@ -31,11 +32,14 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
   using Base::Base;
 
   void runOnOperation() override {
+    numEmpty = numFull = numPartial = 0;
     SmallVector<AttentionOp> ops;
     getOperation().walk([&](AttentionOp op) { ops.push_back(op); });
     for (AttentionOp op : ops)
       if (failed(lower(op)))
         return signalPassFailure();
+    recordCounts(getOperation(), getArgument(),
+                 {{"blocks_empty", numEmpty}, {"blocks_full", numFull}, {"blocks_partial", numPartial}});
   }
 
   /// The lists of one attention, and whether its region must stay.
@@ -116,6 +120,10 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
       mask->erase();
     return success();
   }
+
+  int64_t numEmpty = 0;
+  int64_t numFull = 0;
+  int64_t numPartial = 0;
 };
 
 } // namespace

@@ -4,6 +4,7 @@
 //
 // Folds weft.reorder and weft.restore into block attention.
 
+#include "passes/PassCounts.h"
 #include "passes/Passes.h"
 
 namespace weft {
@@ -20,11 +21,13 @@ struct FoldOrder final : weft::impl::FoldOrderPassBase<FoldOrder> {
   using Base::Base;
 
   void runOnOperation() override {
+    numFolded = 0;
     SmallVector<BlockAttentionOp> ops;
     getOperation().walk([&](BlockAttentionOp op) { ops.push_back(op); });
     for (BlockAttentionOp op : ops)
       if (failed(fold(op)))
         return signalPassFailure();
+    recordCounts(getOperation(), getArgument(), {{"orders_folded", numFolded}});
   }
 
   /// The operand in sequence order, or nothing if it is not a reordering that matches.
@@ -77,6 +80,8 @@ struct FoldOrder final : weft::impl::FoldOrderPassBase<FoldOrder> {
     }
     return success();
   }
+
+  int64_t numFolded = 0;
 };
 
 } // namespace

@@ -18,6 +18,7 @@
 // order of the blocks, m is the maximum of what was seen and every earlier term has
 // been scaled to it, so the result is the softmax over all visited keys.
 
+#include "passes/PassCounts.h"
 #include "passes/Passes.h"
 #include "passes/TileShapes.h"
 
@@ -274,6 +275,7 @@ struct FormOnlineSoftmax final : weft::impl::FormOnlineSoftmaxPassBase<FormOnlin
   using Base::Base;
 
   void runOnOperation() override {
+    numKernels = numMasked = 0;
     SmallVector<BlockAttentionOp> ops;
     getOperation().walk([&](BlockAttentionOp op) { ops.push_back(op); });
     if (ops.size() != 1) {
@@ -292,7 +294,11 @@ struct FormOnlineSoftmax final : weft::impl::FormOnlineSoftmaxPassBase<FormOnlin
     if (!op.getBody().empty())
       ++numMasked;
     kernel.erase();
+    recordCounts(getOperation(), getArgument(), {{"kernels", numKernels}, {"kernels_masked", numMasked}});
   }
+
+  int64_t numKernels = 0;
+  int64_t numMasked = 0;
 };
 
 } // namespace

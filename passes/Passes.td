@@ -22,12 +22,11 @@ def SimplifyMasksPass : Pass<"weft-simplify-masks", "mlir::ModuleOp"> {
     on masks, before merging; the arithmetic that remains is left to
     canonicalisation and common subexpression elimination.
 
+    Counts in `weft.statistics`: `masks_simplified`, masks removed by absorption or
+    complement; `masks_merged`, masks merged into a predicate.
+
     Example: test/passes/simplify-masks.mlir.
   }];
-  let statistics = [
-    Statistic<"numSimplified", "masks-simplified", "masks removed by absorption or complement">,
-    Statistic<"numMerged", "masks-merged", "masks merged into a predicate">,
-  ];
   let dependentDialects = ["mlir::arith::ArithDialect", "weft::WeftDialect"];
 }
 
@@ -41,14 +40,13 @@ def ChooseTilesPass : Pass<"weft-choose-tiles", "mlir::ModuleOp"> {
     target's granule, and among boxes within 3 % of the best the most compact
     one (least sum of the sides after scaling, so that a window meets few tiles).
 
+    Counts in `weft.statistics`: `boxes_chosen`, orders whose box was chosen;
+    `tokens_padded`, tokens by which the chosen boxes exceed their grids.
+
     Example: test/passes/choose-tiles.mlir.
   }];
   let options = [
     Option<"granule", "granule", "int64_t", "32", "tokens to which the target rounds a block up">,
-  ];
-  let statistics = [
-    Statistic<"numChosen", "boxes-chosen", "orders whose box was chosen">,
-    Statistic<"numPadding", "tokens-padded", "tokens by which the chosen boxes exceed their grids">,
   ];
   let dependentDialects = ["weft::WeftDialect"];
 }
@@ -65,13 +63,12 @@ def ClassifyBlocksPass : Pass<"weft-classify-blocks", "mlir::ModuleOp"> {
     code. Masks that use dynamic parameters keep their predicate and have no
     lists: the runtime classifies them for the parameters' values.
 
+    Counts in `weft.statistics`: `blocks_empty`, pairs of blocks that are never
+    visited; `blocks_full`, pairs of blocks without mask code; `blocks_partial`,
+    pairs of blocks that evaluate the predicate.
+
     Example: test/passes/classify-blocks.mlir.
   }];
-  let statistics = [
-    Statistic<"numEmpty", "blocks-empty", "pairs of blocks that are never visited">,
-    Statistic<"numFull", "blocks-full", "pairs of blocks without mask code">,
-    Statistic<"numPartial", "blocks-partial", "pairs of blocks that evaluate the predicate">,
-  ];
   let dependentDialects = ["weft::WeftDialect"];
 }
 
@@ -85,11 +82,11 @@ def FoldOrderPass : Pass<"weft-fold-order", "mlir::ModuleOp"> {
     rows are addressed through the partition's table of tokens. No permuted
     tensor exists.
 
+    Counts in `weft.statistics`: `orders_folded`, reorderings that became
+    addressing.
+
     Example: test/passes/fold-order.mlir.
   }];
-  let statistics = [
-    Statistic<"numFolded", "orders-folded", "reorderings that became addressing">,
-  ];
   let dependentDialects = ["weft::WeftDialect"];
 }
 
@@ -106,15 +103,14 @@ def FormOnlineSoftmaxPass : Pass<"weft-form-online-softmax", "mlir::ModuleOp"> {
     predicate. The module's `weft.image` attribute describes both for the
     runtime.
 
+    Counts in `weft.statistics`: `kernels`, kernels formed; `kernels_masked`,
+    kernels that hold a predicate.
+
     Example: test/passes/form-online-softmax.mlir.
   }];
   let options = [
     Option<"pairs", "pairs", "bool", "false",
            "keep bf16 operands as pairs for a dot-product instruction instead of converting them to f32">,
-  ];
-  let statistics = [
-    Statistic<"numKernels", "kernels", "kernels formed">,
-    Statistic<"numMasked", "kernels-masked", "kernels that hold a predicate">,
   ];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::func::FuncDialect",
                            "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect", "weft::WeftDialect"];

@@ -4,6 +4,7 @@
 //
 // Simplifies the mask algebra, then merges each mask into one predicate.
 
+#include "passes/PassCounts.h"
 #include "passes/Passes.h"
 
 #include "mlir/IR/IRMapping.h"
@@ -41,7 +42,7 @@ template <typename Outer, typename Inner> Value absorb(Value x, Value other) {
 
 /// Absorption and complements of `Outer`, whose dual is `Inner`.
 template <typename Outer, typename Inner> struct SimplifyAlgebra : OpRewritePattern<Outer> {
-  SimplifyAlgebra(MLIRContext *context, Pass::Statistic &count) : OpRewritePattern<Outer>(context), count(count) {}
+  SimplifyAlgebra(MLIRContext *context, int64_t &count) : OpRewritePattern<Outer>(context), count(count) {}
 
   LogicalResult matchAndRewrite(Outer op, PatternRewriter &rewriter) const override {
     Value replacement = absorb<Outer, Inner>(op.getLhs(), op.getRhs());
@@ -56,7 +57,7 @@ template <typename Outer, typename Inner> struct SimplifyAlgebra : OpRewritePatt
     return success();
   }
 
-  Pass::Statistic &count;
+  int64_t &count;
 };
 
 /// A mask_not, mask_and or mask_or as a combination of two (or one) Booleans.
@@ -128,6 +129,7 @@ struct SimplifyMasks final : weft::impl::SimplifyMasksPassBase<SimplifyMasks> {
   using Base::Base;
 
   void runOnOperation() override {
+    numSimplified = numMerged = 0;
     RewritePatternSet patterns(&getContext());
     patterns.add<SimplifyAlgebra<MaskAndOp, MaskOrOp>, SimplifyAlgebra<MaskOrOp, MaskAndOp>>(&getContext(),
                                                                                              numSimplified);
@@ -138,6 +140,7 @@ struct SimplifyMasks final : weft::impl::SimplifyMasksPassBase<SimplifyMasks> {
     for (AttentionOp op : ops)
       if (failed(merge(op)))
         return signalPassFailure();
+    recordCounts(getOperation(), getArgument(), {{"masks_simplified", numSimplified}, {"masks_merged", numMerged}});
   }
 
   LogicalResult merge(AttentionOp op) {
@@ -177,6 +180,9 @@ struct SimplifyMasks final : weft::impl::SimplifyMasksPassBase<SimplifyMasks> {
       if (op->use_empty())
         op->erase();
   }
+
+  int64_t numSimplified = 0;
+  int64_t numMerged = 0;
 };
 
 } // namespace

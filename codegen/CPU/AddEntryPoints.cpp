@@ -5,6 +5,7 @@
 // Adds entry points with one C signature for all kernels.
 
 #include "codegen/CPU/Passes.h"
+#include "passes/PassCounts.h"
 
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
@@ -22,6 +23,7 @@ struct AddEntryPoints final : weft::impl::AddEntryPointsPassBase<AddEntryPoints>
   using Base::Base;
 
   void runOnOperation() override {
+    numEntryPoints = 0;
     for (auto function : llvm::make_early_inc_range(getOperation().getOps<LLVM::LLVMFuncOp>())) {
       auto [name, role] = function.getName().rsplit('.');
       if (function.isExternal() || (role != "pack" && role != "attend"))
@@ -29,6 +31,7 @@ struct AddEntryPoints final : weft::impl::AddEntryPointsPassBase<AddEntryPoints>
       addEntryPoint(function, ("weft_" + name + "_" + role).str());
       ++numEntryPoints;
     }
+    recordCounts(getOperation(), getArgument(), {{"entry_points", numEntryPoints}});
   }
 
   void addEntryPoint(LLVM::LLVMFuncOp function, const std::string &name) {
@@ -58,6 +61,8 @@ struct AddEntryPoints final : weft::impl::AddEntryPointsPassBase<AddEntryPoints>
     Value zero = LLVM::ConstantOp::create(b, b.getI64IntegerAttr(0));
     return LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::ne, integer, zero);
   }
+
+  int64_t numEntryPoints = 0;
 };
 
 } // namespace

@@ -5,6 +5,7 @@
 // Lowers all tile steps of a module.
 
 #include "codegen/CPU/TileEmitter.h"
+#include "passes/PassCounts.h"
 
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -22,6 +23,7 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
   using Base::Base;
 
   void runOnOperation() override {
+    numSteps = 0;
     if (lanes != 8 && lanes != 16) {
       getOperation().emitError("expected 8 or 16 lanes, but got ") << lanes.getValue();
       return signalPassFailure();
@@ -35,6 +37,7 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
     for (Operation *op : steps)
       lower(op, target);
     numSteps += steps.size();
+    recordCounts(getOperation(), getArgument(), {{"steps_lowered", numSteps}});
   }
 
   static void lower(Operation *op, TileTarget target) {
@@ -46,6 +49,8 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
         .Case<AccumulateOp>([&](auto step) { lowerAccumulate(step, target); })
         .Case<StoreTileOp>([&](auto step) { lowerStoreTile(step, target); });
   }
+
+  int64_t numSteps = 0;
 };
 
 } // namespace

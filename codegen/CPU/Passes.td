@@ -19,14 +19,13 @@ def LowerTilesPass : Pass<"weft-cpu-lower-tiles", "mlir::ModuleOp"> {
     exponentials are polynomials, and a predicate is evaluated on `lanes` keys
     at a time. No op works on single elements of a tile.
 
+    Counts in `weft.statistics`: `steps_lowered`, tile steps lowered.
+
     Example: test/codegen/cpu/lower-tiles.mlir.
   }];
   let options = [
     Option<"lanes", "lanes", "int64_t", "16", "f32 lanes of a vector register: 16 or 8">,
     Option<"scalef", "scalef", "bool", "true", "use AVX-512's scalef to apply the exponent">,
-  ];
-  let statistics = [
-    Statistic<"numSteps", "steps-lowered", "tile steps lowered">,
   ];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::memref::MemRefDialect",
                            "mlir::scf::SCFDialect", "mlir::vector::VectorDialect",
@@ -43,11 +42,10 @@ def AddEntryPointsPass : Pass<"weft-cpu-add-entry-points", "mlir::ModuleOp"> {
     argument i from byte 8 i of their operand, so that one C signature calls
     every kernel. The bodies are inlined into them.
 
+    Counts in `weft.statistics`: `entry_points`, entry points added.
+
     Example: test/codegen/cpu/add-entry-points.mlir.
   }];
-  let statistics = [
-    Statistic<"numEntryPoints", "entry-points", "entry points added">,
-  ];
   let dependentDialects = ["mlir::LLVM::LLVMDialect"];
 }
 
