@@ -7,6 +7,7 @@
 #include "passes/BlockClassifier.h"
 
 #include "passes/RangeEvaluator.h"
+#include "runtime/Threads.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
@@ -50,6 +51,32 @@ bool isConnective(Operation *op) {
   return op && isa<arith::AndIOp, arith::OrIOp, arith::XOrIOp>(op) && isBoolean(op->getResult(0));
 }
 
+/// Shares rows of pairs out over the threads, in stripes of at least `pairsPerStripe`: fewer are not worth a thread.
+void forEachStripe(int64_t rows, int64_t columns, int64_t pairsPerStripe,
+                   const std::function<void(int64_t begin, int64_t end)> &work) {
+  constexpr int64_t kMaxStripes = 64;
+  int64_t stripes = std::clamp<int64_t>(rows * columns / pairsPerStripe, 1, kMaxStripes);
+  rt::forEachItem(stripes, rt::defaultThreads(), [&](int64_t stripe, int) {
+    int64_t begin = rows * stripe / stripes, end = rows * (stripe + 1) / stripes;
+    if (begin < end)
+      work(begin, end);
+  });
+}
+
+/// A connective on classes: and is min, or is max; exclusive or is undecided if either is, else whether they differ.
+void combine(Operation *op, ArrayRef<BlockClass> lhs, const BlockClass *rhs, BlockClass *result) {
+  auto apply = [&](auto connective) {
+    for (size_t i = 0; i < lhs.size(); ++i)
+      result[i] = static_cast<BlockClass>(connective(static_cast<uint8_t>(lhs[i]), static_cast<uint8_t>(rhs[i])));
+  };
+  if (isa<arith::AndIOp>(op))
+    apply([](uint8_t a, uint8_t b) { return std::min(a, b); });
+  else if (isa<arith::OrIOp>(op))
+    apply([](uint8_t a, uint8_t b) { return std::max(a, b); });
+  else
+    apply([](uint8_t a, uint8_t b) { return ((a | b) & 1) ? uint8_t(1) : uint8_t(a ^ b); });
+}
+
 /// Blocks of one side that look the same to a leaf: the class of each block, and each class's ranges. Classes are sorted
 /// by their ranges, so that the hull of consecutive ones is tight.
 struct SideClasses {
@@ -89,6 +116,8 @@ struct BlockClassifier::LeafGroup {
   SideClasses query, key;
   /// For each leaf: [query class][key class]
   std::vector<std::vector<BlockClass>> tables;
+  /// For each leaf: [query class][key block]
+  std::vector<std::vector<BlockClass>> blockTables;
 
   /// Fills the rectangle of classes [q0, q1) x [k0, k1) of the leaves in `active`, splitting it for those that its hull
   /// leaves undecided.
@@ -123,6 +152,21 @@ struct BlockClassifier::LeafGroup {
     }
   }
 
+  /// Writes the classes of key blocks, where fill() has left those of key classes.
+  void expand() {
+    int64_t queryClasses = query.ranges.size(), keyClasses = key.ranges.size(), keyBlocks = key.classOf.size();
+    blockTables.assign(leaves.size(), std::vector<BlockClass>(queryClasses * keyBlocks));
+    for (auto [table, blockTable] : llvm::zip_equal(tables, blockTables))
+      for (int64_t q = 0; q < queryClasses; ++q)
+        for (int64_t k = 0; k < keyBlocks; ++k)
+          blockTable[q * keyBlocks + k] = table[q * keyClasses + key.classOf[k]];
+  }
+
+  /// The classes of a leaf in the row of a query block.
+  const BlockClass *row(int leaf, int64_t queryBlock) const {
+    return blockTables[leaf].data() + query.classOf[queryBlock] * key.classOf.size();
+  }
+
 private:
   static void setRanges(RangeEvaluator &evaluator, Block &body, unsigned first, unsigned args,
                         const SideRanges &ranges) {
@@ -142,8 +186,6 @@ private:
 struct BlockClassifier::Node {
   Operation *op = nullptr;
   int group = -1, leaf = -1, lhs = -1, rhs = -1;
-  /// Classes of the current row of key blocks.
-  std::vector<uint8_t> row;
 };
 
 BlockClassifier::~BlockClassifier() = default;
@@ -152,8 +194,6 @@ BlockClassifier::BlockClassifier(Region &body, const BlockPartition &query, cons
                                  Bindings bindings)
     : body(body), query(query), key(key), bindings(std::move(bindings)) {
   addNode(cast<YieldOp>(body.front().getTerminator()).getValue());
-  for (Node &node : nodes)
-    node.row.resize(key.numBlocks());
 }
 
 int BlockClassifier::addNode(Value value) {
@@ -197,7 +237,7 @@ std::pair<int, int> BlockClassifier::addLeaf(Value value) {
            candidate.leaves.size() < RangeEvaluator::kMaxResults;
   });
   if (group == groups.end()) {
-    groups.push_back({queryArgs, keyArgs, {}, SideClasses(query, queryArgs), SideClasses(key, keyArgs), {}});
+    groups.push_back({queryArgs, keyArgs, {}, SideClasses(query, queryArgs), SideClasses(key, keyArgs), {}, {}});
     group = std::prev(groups.end());
   }
   group->leaves.push_back(value);
@@ -215,45 +255,39 @@ void BlockClassifier::prepareGroup(LeafGroup &group, int64_t head, bool given) {
   int64_t queryClasses = group.query.ranges.size(), keyClasses = group.key.ranges.size();
   group.tables.assign(group.leaves.size(), std::vector<BlockClass>(queryClasses * keyClasses, BlockClass::Partial));
   uint64_t all = ~uint64_t(0) >> (64 - group.leaves.size());
-  group.fill(0, queryClasses, 0, keyClasses, all, block, evaluator);
+  forEachStripe(queryClasses, keyClasses, /*pairsPerStripe=*/128, [&](int64_t begin, int64_t end) {
+    RangeEvaluator own = evaluator;
+    group.fill(begin, end, 0, keyClasses, all, block, own);
+  });
+  group.expand();
 }
 
-void BlockClassifier::evaluateRow(int64_t queryBlock) {
-  int64_t count = key.numBlocks();
-  for (Node &node : nodes) {
-    uint8_t *row = node.row.data();
-    if (node.group >= 0) {
-      const LeafGroup &group = groups[node.group];
-      const BlockClass *table =
-          group.tables[node.leaf].data() + group.query.classOf[queryBlock] * group.key.ranges.size();
-      const int32_t *classOf = group.key.classOf.data();
-      for (int64_t i = 0; i < count; ++i)
-        row[i] = static_cast<uint8_t>(table[classOf[i]]);
-      continue;
-    }
-    const uint8_t *lhs = nodes[node.lhs].row.data(), *rhs = nodes[node.rhs].row.data();
-    if (isa<arith::AndIOp>(node.op))
-      for (int64_t i = 0; i < count; ++i)
-        row[i] = std::min(lhs[i], rhs[i]);
-    else if (isa<arith::OrIOp>(node.op))
-      for (int64_t i = 0; i < count; ++i)
-        row[i] = std::max(lhs[i], rhs[i]);
-    else // exclusive or: undecided if either is, else whether they differ
-      for (int64_t i = 0; i < count; ++i)
-        row[i] = ((lhs[i] | rhs[i]) & 1) ? 1 : lhs[i] ^ rhs[i];
-  }
+/// Evaluates the formula for the key blocks of one query block. `rows` has room for the row of each connective.
+const BlockClass *BlockClassifier::evaluateRow(int64_t queryBlock, Rows &rows) const {
+  auto rowOf = [&](int number) {
+    const Node &node = nodes[number];
+    return node.group < 0 ? rows[number].data() : groups[node.group].row(node.leaf, queryBlock);
+  };
+  for (auto [number, node] : llvm::enumerate(nodes))
+    if (node.group < 0)
+      combine(node.op, ArrayRef(rowOf(node.lhs), rows[number].size()), rowOf(node.rhs), rows[number].data());
+  return rowOf(nodes.size() - 1);
 }
 
 std::vector<BlockClass> BlockClassifier::classify(int64_t head, bool given) {
   for (LeafGroup &group : groups)
     prepareGroup(group, head, given);
-  std::vector<BlockClass> classes(query.numBlocks() * key.numBlocks());
-  for (int64_t i = 0; i < query.numBlocks(); ++i) {
-    evaluateRow(i);
-    const auto &row = nodes.back().row;
-    for (int64_t j = 0; j < key.numBlocks(); ++j)
-      classes[i * key.numBlocks() + j] = static_cast<BlockClass>(row[j]);
-  }
+  int64_t keyBlocks = key.numBlocks();
+  std::vector<BlockClass> classes(query.numBlocks() * keyBlocks);
+  forEachStripe(query.numBlocks(), keyBlocks, /*pairsPerStripe=*/65536, [&](int64_t begin, int64_t end) {
+    Rows rows(nodes.size());
+    for (auto [node, row] : llvm::zip_equal(nodes, rows))
+      if (node.group < 0)
+        row.resize(keyBlocks);
+    for (int64_t i = begin; i < end; ++i) {
+      std::copy_n(evaluateRow(i, rows), keyBlocks, classes.begin() + i * keyBlocks);
+    }
+  });
   return classes;
 }
 

@@ -22,6 +22,7 @@
 //   share is inferred once.
 // * The formula above the leaves is min, max and complement on bytes, a row of key
 //   blocks at a time.
+// * Stripes of classes, and rows, are shared out over threads.
 
 #ifndef WEFT_PASSES_BLOCKCLASSIFIER_H
 #define WEFT_PASSES_BLOCKCLASSIFIER_H
@@ -66,7 +67,8 @@ private:
 
   int addNode(mlir::Value value);
   std::pair<int, int> addLeaf(mlir::Value value);
-  void evaluateRow(int64_t queryBlock);
+  using Rows = std::vector<std::vector<BlockClass>>;
+  const BlockClass *evaluateRow(int64_t queryBlock, Rows &rows) const;
   void prepareGroup(LeafGroup &group, int64_t head, bool given);
 
   mlir::Region &body;
