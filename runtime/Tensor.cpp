@@ -98,13 +98,13 @@ uint16_t encode(double value, Format16 format) {
 
 template <typename T> T load(const void *data, int64_t index) {
   T value;
-  std::memcpy(&value, static_cast<const std::byte *>(data) + index * sizeof(T),
+  std::memcpy(&value, static_cast<const std::byte *>(data) + index * static_cast<int64_t>(sizeof(T)),
               sizeof(T));
   return value;
 }
 
 template <typename T> void store(void *data, int64_t index, T value) {
-  std::memcpy(static_cast<std::byte *>(data) + index * sizeof(T), &value,
+  std::memcpy(static_cast<std::byte *>(data) + index * static_cast<int64_t>(sizeof(T)), &value,
               sizeof(T));
 }
 
