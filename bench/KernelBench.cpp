@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Attention kernels on 13 frames of 30 x 45 tokens, one head of 64 channels, against the machine's measured peaks.
+// Attention kernels against the machine's measured peaks: masks and lists on one shape, then the dense kernel on others.
 
 #include "bench/Peak.h"
 #include "bench/Problem.h"
@@ -18,12 +18,15 @@ namespace {
 
 constexpr GridShape kGrid{13, 30, 45, 0, false};
 
+enum class Lists { None, Even, Uneven };
+
 /// What one benchmark runs.
 struct Case {
   std::string name;
   CompileRequest request;
-  /// Share of the key blocks that random given lists name; 0 without lists.
-  double givenDensity = 0;
+  Lists lists = Lists::None;
+  /// Share of the key blocks that random even lists name.
+  double density = 1;
 };
 
 void runPeak(benchmark::State &state, Unit unit) {
@@ -44,6 +47,8 @@ double secondsOf(const rt::Kernel &kernel, const rt::RunArgs &args) {
 KernelResult compileDense(const CompileRequest &request) {
   CompileRequest dense = textRequest("attention dense {}", kGrid);
   dense.options.elementType = request.options.elementType;
+  dense.options.headDim = request.options.headDim;
+  dense.options.queryGrid = dense.options.keyGrid = request.options.queryGrid;
   return compileKernel(dense);
 }
 
@@ -66,10 +71,12 @@ void runKernel(benchmark::State &state, const Case &what) {
     return state.SkipWithError((compiled ? dense : compiled).message().c_str());
   const rt::Kernel &kernel = **compiled;
   rt::GivenLists lists;
-  if (what.givenDensity)
-    lists = randomLists(kernel, what.givenDensity);
+  if (what.lists == Lists::Even)
+    lists = randomLists(kernel, what.density);
+  else if (what.lists == Lists::Uneven)
+    lists = unevenLists(kernel);
   Operands operands(kernel);
-  rt::RunArgs args = operands.args(threads, what.givenDensity ? &lists : nullptr);
+  rt::RunArgs args = operands.args(threads, what.lists == Lists::None ? nullptr : &lists);
   auto resolved = kernel.resolveLists(args);
   if (!resolved)
     return state.SkipWithError(resolved.message().c_str());
@@ -85,7 +92,7 @@ void runKernel(benchmark::State &state, const Case &what) {
     seconds += once;
   }
   seconds /= state.iterations();
-  double pairs = countVisitedPairs(kernel, **resolved), all = double(kGrid.tokens()) * kGrid.tokens();
+  double pairs = countVisitedPairs(kernel, **resolved), all = double(kernel.image().query.tokens) * kernel.image().key.tokens;
   double rate = 4 * kernel.image().headDim * pairs / seconds;
   state.counters["GFLOP/s"] = rate / 1e9;
   state.counters["of_peak"] = rate / peak;
@@ -113,19 +120,42 @@ void addPeak(const char *name, Unit unit) {
     benchmark::RegisterBenchmark(name, runPeak, unit)->ArgName("threads")->Arg(1)->Arg(2)->Iterations(5);
 }
 
+void addTypes(const Case &what) {
+  addCase(withType(what, ElementType::F32, "/f32"));
+  addCase(withType(what, ElementType::BF16, "/bf16"));
+}
+
+/// The dense kernel on one grid with one head dim.
+void addShape(const char *name, GridShape grid, int64_t headDim) {
+  Case what{"shape/" + std::string(name) + "/d" + std::to_string(headDim), textRequest("attention dense {}", grid)};
+  what.request.options.headDim = headDim;
+  addTypes(what);
+}
+
 bool addAll() {
   addPeak("peak/f32_fma", Unit::F32FMA);
   addPeak("peak/bf16_dot", Unit::BF16Dot);
-  Case cases[] = {{"dense", textRequest("attention dense {}", kGrid)},
-                  {"given_20", textRequest("attention lists { mask given }", kGrid), 0.2},
-                  {"given_10", textRequest("attention lists { mask given }", kGrid), 0.1},
-                  {"near", exampleRequest("near", kGrid)},
-                  {"window", exampleRequest("window", kGrid)},
-                  {"radial", exampleRequest("radial", kGrid)}};
-  for (const Case &what : cases) {
-    addCase(withType(what, ElementType::F32, "/f32"));
-    addCase(withType(what, ElementType::BF16, "/bf16"));
+  CompileRequest lists = textRequest("attention lists { mask given }", kGrid);
+  // Always true, which ranges cannot tell: factors are equal, and every block has tokens of all columns.
+  CompileRequest partial = textRequest("let t = q.t - k.t let h = q.h - k.h let w = q.w - k.w "
+                                       "attention partial { mask t * t + h * h + w * w >= 0 }",
+                                       kGrid);
+  for (const Case &what : {Case{"dense", textRequest("attention dense {}", kGrid)},
+                           Case{"given_20", lists, Lists::Even, 0.2},
+                           Case{"given_10", lists, Lists::Even, 0.1},
+                           Case{"given_uneven", lists, Lists::Uneven},
+                           Case{"partial", partial},
+                           Case{"near", exampleRequest("near", kGrid)},
+                           Case{"window", exampleRequest("window", kGrid)},
+                           Case{"radial", exampleRequest("radial", kGrid)}})
+    addTypes(what);
+  for (int64_t headDim : {64, 96, 128}) {
+    addShape("4096", {4, 32, 32, 0, false}, headDim);
+    addShape("17776", {13, 30, 45, 226, false}, headDim);
+    addShape("32760", {21, 30, 52, 0, false}, headDim);
   }
+  for (int64_t headDim : {32, 40, 72, 80, 88, 104, 192, 256})
+    addShape("4096", {4, 32, 32, 0, false}, headDim);
   return true;
 }
 

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <numeric>
 #include <random>
 
@@ -67,20 +68,29 @@ rt::RunArgs Operands::args(int threads, const rt::GivenLists *given) const {
   return args;
 }
 
-rt::GivenLists bench::randomLists(const rt::Kernel &kernel, double density, uint64_t seed) {
+/// Random lists; `shareOf` gives the share of the key blocks that a query block names.
+static rt::GivenLists makeLists(const rt::Kernel &kernel, uint64_t seed, const std::function<double(int64_t)> &shareOf) {
   std::mt19937_64 generator(seed);
   int64_t queryBlocks = kernel.image().query.count(), keyBlocks = kernel.image().key.count();
-  int64_t named = std::clamp<int64_t>(std::lround(density * keyBlocks), 1, keyBlocks);
   std::vector<int32_t> blocks(keyBlocks);
   std::iota(blocks.begin(), blocks.end(), 0);
   rt::GivenLists lists;
   lists.queryBlocks = queryBlocks;
   lists.offsets.push_back(0);
   for (int64_t i = 0; i < queryBlocks; ++i) {
+    int64_t named = std::clamp<int64_t>(std::lround(shareOf(i) * keyBlocks), 1, keyBlocks);
     std::sample(blocks.begin(), blocks.end(), std::back_inserter(lists.keyBlocks), named, generator);
     lists.offsets.push_back(lists.keyBlocks.size());
   }
   return lists;
+}
+
+rt::GivenLists bench::randomLists(const rt::Kernel &kernel, double density, uint64_t seed) {
+  return makeLists(kernel, seed, [&](int64_t) { return density; });
+}
+
+rt::GivenLists bench::unevenLists(const rt::Kernel &kernel, uint64_t seed) {
+  return makeLists(kernel, seed, [](int64_t queryBlock) { return queryBlock % 10 == 9 ? 1 : 0.15; });
 }
 
 double bench::countVisitedPairs(const rt::Kernel &kernel, const rt::BlockLists &lists) {

@@ -32,6 +32,9 @@ struct Operands {
 /// Lists in which every query block names the same number of random key blocks: the share `density`, rounded.
 rt::GivenLists randomLists(const rt::Kernel &kernel, double density, uint64_t seed = 1);
 
+/// Random lists in which every tenth query block names all key blocks and the others 15 % of them.
+rt::GivenLists unevenLists(const rt::Kernel &kernel, uint64_t seed = 1);
+
 /// Pairs of tokens in the visited blocks, over all heads.
 double countVisitedPairs(const rt::Kernel &kernel, const rt::BlockLists &lists);
 

@@ -76,10 +76,12 @@ def Weft_ScoresOp : Weft_Op<"scores"> {
   let summary = "the product of a query tile and a key tile";
   let description = [{
     `scores[i][j] = sum_c query[i][c] * key[c][j]` for i < rows and j < columns,
-    both rounded up to the target's register tile.
+    both rounded up to the target's register tile. `ahead` is a tile that is
+    read soon: it may be brought nearer meanwhile.
 
     ```mlir
-    weft.scores %q, %k into %s rows %rows columns %columns : memref<128x64xf32>, memref<64x128xf32>, memref<128x128xf32>
+    weft.scores %q, %k into %s rows %rows columns %columns ahead %v
+        : memref<128x64xf32>, memref<64x128xf32>, memref<128x128xf32>, memref<128x64xf32>
     ```
 
     Constraints:
@@ -87,11 +89,11 @@ def Weft_ScoresOp : Weft_Op<"scores"> {
     - (C2) the shapes are those of a product: [rows, d], [d, columns] (pairs: [d / 2, 2 columns]) and [rows, columns].
   }];
   let arguments = (ins Weft_Tile:$query, Weft_Tile:$key, Weft_Tile:$scores,
-                       Index:$rows, Index:$columns);
+                       Index:$rows, Index:$columns, Optional<Weft_Tile>:$ahead);
   let hasVerifier = 1;
   let assemblyFormat = [{
-    $query `,` $key `into` $scores `rows` $rows `columns` $columns attr-dict
-    `:` type($query) `,` type($key) `,` type($scores)
+    $query `,` $key `into` $scores `rows` $rows `columns` $columns (`ahead` $ahead^)? attr-dict
+    `:` type($query) `,` type($key) `,` type($scores) (`,` type($ahead)^)?
   }];
 }
 
@@ -145,11 +147,12 @@ def Weft_AccumulateOp : Weft_Op<"accumulate"> {
   let summary = "corrects the accumulator and adds weighted values";
   let description = [{
     `accumulator[i][c] = accumulator[i][c] * correction[i] + sum_j weights[i][j] * value[j][c]`
-    for i < rows, j < columns and every c.
+    for i < rows, j < columns and every c. `ahead` is a tile that is read soon:
+    it may be brought nearer meanwhile.
 
     ```mlir
-    weft.accumulate %p, %v, %c into %o rows %rows columns %columns
-        : memref<128x128xf32>, memref<128x64xf32>, memref<128xf32>, memref<128x64xf32>
+    weft.accumulate %p, %v, %c into %o rows %rows columns %columns ahead %k
+        : memref<128x128xf32>, memref<128x64xf32>, memref<128xf32>, memref<128x64xf32>, memref<64x128xf32>
     ```
 
     Constraints:
@@ -157,11 +160,12 @@ def Weft_AccumulateOp : Weft_Op<"accumulate"> {
     - (C2) the shapes are those of a product: [rows, columns], [columns, d] (pairs: [columns / 2, 2 d]) and [rows, d].
   }];
   let arguments = (ins Weft_Tile:$weights, Weft_Tile:$value, Weft_RowVector:$correction,
-                       Weft_Tile:$accumulator, Index:$rows, Index:$columns);
+                       Weft_Tile:$accumulator, Index:$rows, Index:$columns,
+                       Optional<Weft_Tile>:$ahead);
   let hasVerifier = 1;
   let assemblyFormat = [{
-    $weights `,` $value `,` $correction `into` $accumulator `rows` $rows `columns` $columns attr-dict
-    `:` type($weights) `,` type($value) `,` type($correction) `,` type($accumulator)
+    $weights `,` $value `,` $correction `into` $accumulator `rows` $rows `columns` $columns (`ahead` $ahead^)? attr-dict
+    `:` type($weights) `,` type($value) `,` type($correction) `,` type($accumulator) (`,` type($ahead)^)?
   }];
 }
 

@@ -145,7 +145,7 @@ private:
     {
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToStart(loop.getBody());
-      formStep(memref::LoadOp::create(b, args[kEntries], ValueRange{loop.getInductionVar()}));
+      formStep(loop.getInductionVar());
     }
     StoreTileOp::create(b, accumulator, maximum, sum, args[kQueryTable], args[kQueryFirst], args[kQueryCount],
                         args[kOut], args[kOutStride], args[kLse], args[kLseStride], args[kWantLse], op.getScaleAttr(),
@@ -168,16 +168,31 @@ private:
     return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, masked, arith::ConstantIntOp::create(b, 0, 32));
   }
 
-  /// One visited key block. An entry is `key block * 4 + given * 2 + partial`.
-  void formStep(Value entry) {
+  Value loadEntry(Value at) { return memref::LoadOp::create(b, args[kEntries], ValueRange{at}); }
+
+  Value blockOf(Value entry) {
     Value shifted = arith::ShRUIOp::create(b, entry, arith::ConstantIntOp::create(b, 2, 32));
-    Value block = arith::IndexCastOp::create(b, index(), shifted);
+    return arith::IndexCastOp::create(b, index(), shifted);
+  }
+
+  /// The key tile that comes after `at`, or the last once more.
+  Value keyAfter(Value at) {
+    Value last = arith::SubIOp::create(b, args[kEnd], constant(1));
+    Value next = arith::MinSIOp::create(b, arith::AddIOp::create(b, at, constant(1)), last);
+    return tileOf(args[kPackedKey], blockOf(loadEntry(next)), shapes.key);
+  }
+
+  /// One visited key block. An entry is `key block * 4 + given * 2 + partial`. Each product brings the next one's operand
+  /// nearer.
+  void formStep(Value at) {
+    Value entry = loadEntry(at), block = blockOf(entry);
     auto offset = [&](Value at) -> Value {
       return arith::IndexCastOp::create(b, index(), memref::LoadOp::create(b, args[kKeyOffsets], ValueRange{at}));
     };
     Value first = offset(block);
     Value columns = arith::SubIOp::create(b, offset(arith::AddIOp::create(b, block, constant(1))), first);
-    ScoresOp::create(b, query, tileOf(args[kPackedKey], block, shapes.key), scores, args[kQueryCount], columns);
+    Value key = tileOf(args[kPackedKey], block, shapes.key), value = tileOf(args[kPackedValue], block, shapes.value);
+    ScoresOp::create(b, query, key, scores, args[kQueryCount], columns, value);
     if (op.getBody().empty()) {
       formSoftmax(columns, {}, {}, {});
     } else {
@@ -188,8 +203,7 @@ private:
             scf::YieldOp::create(b);
           });
     }
-    AccumulateOp::create(b, weights, tileOf(args[kPackedValue], block, shapes.value), correction, accumulator,
-                         args[kQueryCount], columns);
+    AccumulateOp::create(b, weights, value, correction, accumulator, args[kQueryCount], columns, keyAfter(at));
   }
 
   void formMaskedBranch(Value entry, Value columns, Value first) {

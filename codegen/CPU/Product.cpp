@@ -11,12 +11,16 @@ using namespace weft;
 
 namespace {
 
+/// Vectors of a tile's row.
+constexpr int64_t kStrip = 2;
+constexpr int64_t kLineBytes = 64;
+
 /// Emits `C[i][j] = (factor[i] C[i][j] +) sum_k A[i][k] B[k][j]` tile by tile, each tile's accumulators held in registers over the whole
 /// sum. In pairs, A and B hold two consecutive k side by side and one instruction sums their products.
 class Product {
 public:
-  Product(TileEmitter &e, Value a, Value b, Value c)
-      : e(e), a(a), bTile(b), c(c), pairs(cast<MemRefType>(a.getType()).getElementType().isBF16()),
+  Product(TileEmitter &e, Value a, Value b, Value c, Value ahead)
+      : e(e), a(a), bTile(b), c(c), ahead(ahead), pairs(cast<MemRefType>(a.getType()).getElementType().isBF16()),
         tileRows(e.target.lanes == 16 ? 8 : 4) {}
 
   /// The factor of the old C in row `i`; without one C is overwritten.
@@ -31,11 +35,13 @@ public:
   int64_t termsPerStep() const { return pairs ? 2 : 1; }
 
 private:
-  static constexpr int64_t unroll = 2;
+  static constexpr int64_t unroll = 4;
 
   Value columnOf(Value j, int64_t vector) { return e.add(j, vector * e.target.lanes); }
 
   void emitTile(Value i, Value j, int64_t strip, Value steps, Scale scale) {
+    if (ahead)
+      prefetch(i, j);
     SmallVector<Value> sums(tileRows * strip, e.splat(0.0));
     sums = e.loop(e.index(0), steps, unroll, sums, [&](Value k, SmallVector<Value> carried) {
       for (int64_t u = 0; u < unroll; ++u)
@@ -48,6 +54,23 @@ private:
       for (int64_t vector = 0; vector < strip; ++vector)
         finish(sums[row * strip + vector], at, columnOf(j, vector), factor);
     }
+  }
+
+  /// Fetches this tile's share of the lines of `ahead` into the second-level cache: the products read it in strides of a
+  /// row, which the hardware does not foresee.
+  void prefetch(Value i, Value j) {
+    auto type = cast<MemRefType>(ahead.getType()), whole = cast<MemRefType>(c.getType());
+    int64_t tilesDown = whole.getDimSize(0) / tileRows, width = kStrip * e.target.lanes;
+    int64_t tiles = tilesDown * llvm::divideCeil(whole.getDimSize(1), width);
+    int64_t perLine = kLineBytes * 8 / type.getElementTypeBitWidth();
+    int64_t share = llvm::divideCeil(llvm::divideCeil(type.getNumElements(), perLine), tiles);
+    Value row = arith::DivUIOp::create(e.b, i, e.index(tileRows));
+    Value column = arith::DivUIOp::create(e.b, j, e.index(width));
+    Value tile = e.add(e.mul(column, e.index(tilesDown)), row);
+    Value first = e.mul(tile, e.index(share * perLine));
+    for (int64_t line = 0; line < share; ++line)
+      memref::PrefetchOp::create(e.b, ahead, ValueRange{e.index(0), e.add(first, line * perLine)}, /*isWrite=*/false,
+                                 /*localityHint=*/2, /*isDataCache=*/true);
   }
 
   /// Stores a sum; with a factor, adds it to what stood there times the factor. A block's terms are summed by themselves
@@ -87,18 +110,16 @@ private:
   }
 
   TileEmitter &e;
-  Value a, bTile, c;
+  Value a, bTile, c, ahead;
   bool pairs;
   int64_t tileRows;
 };
-
-constexpr int64_t kStrip = 2;
 
 } // namespace
 
 void weft::lowerScores(ScoresOp op, TileTarget target) {
   TileEmitter e(op, target);
-  Product product(e, op.getQuery(), op.getKey(), op.getScores());
+  Product product(e, op.getQuery(), op.getKey(), op.getScores(), op.getAhead());
   int64_t depth = cast<MemRefType>(op.getQuery().getType()).getDimSize(1);
   Value steps = e.index(depth / product.termsPerStep());
   e.loop(e.index(0), e.alignUp(op.getColumns(), 32), kStrip * target.lanes,
@@ -108,7 +129,7 @@ void weft::lowerScores(ScoresOp op, TileTarget target) {
 
 void weft::lowerAccumulate(AccumulateOp op, TileTarget target) {
   TileEmitter e(op, target);
-  Product product(e, op.getWeights(), op.getValue(), op.getAccumulator());
+  Product product(e, op.getWeights(), op.getValue(), op.getAccumulator(), op.getAhead());
   int64_t width = cast<MemRefType>(op.getAccumulator().getType()).getDimSize(1);
   Value padded = e.alignUp(op.getColumns(), 32);
   Value steps = arith::ShRUIOp::create(e.b, padded, e.index(product.termsPerStep() - 1));

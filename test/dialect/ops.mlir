@@ -135,6 +135,8 @@ func.func @tiles(%source: memref<f32>, %table: memref<4x512xi32>, %lse: memref<f
   weft.init_tile %tile, %m, %l rows %i : memref<128x64xf32>, memref<128xf32>
   // CHECK: weft.scores %{{.*}}, %{{.*}} into %{{.*}} rows %{{.*}} columns %{{.*}} :
   weft.scores %tile, %keys into %s rows %i columns %i : memref<128x64xf32>, memref<64x128xf32>, memref<128x128xf32>
+  // CHECK: weft.scores {{.*}} ahead %{{.*}} : {{.*}}, memref<128x64xf32>
+  weft.scores %tile, %keys into %s rows %i columns %i ahead %tile : memref<128x64xf32>, memref<64x128xf32>, memref<128x128xf32>, memref<128x64xf32>
   // CHECK: weft.softmax {{.*}} rows %{{.*}} columns %{{.*}} scale 1.250000e-01 : memref<128x128xf32>, memref<128xf32>, memref<128x128xf32> {
   // CHECK-NEXT: }
   weft.softmax %s, %m, %l, %c into %s rows %i columns %i scale 1.250000e-01 : memref<128x128xf32>, memref<128xf32>, memref<128x128xf32> {
@@ -148,6 +150,8 @@ func.func @tiles(%source: memref<f32>, %table: memref<4x512xi32>, %lse: memref<f
   }
   // CHECK: weft.accumulate %{{.*}}, %{{.*}}, %{{.*}} into %{{.*}} rows %{{.*}} columns %{{.*}} :
   weft.accumulate %s, %tile, %c into %tile rows %i columns %i : memref<128x128xf32>, memref<128x64xf32>, memref<128xf32>, memref<128x64xf32>
+  // CHECK: weft.accumulate {{.*}} ahead %{{.*}} : {{.*}}, memref<64x128xf32>
+  weft.accumulate %s, %tile, %c into %tile rows %i columns %i ahead %keys : memref<128x128xf32>, memref<128x64xf32>, memref<128xf32>, memref<128x64xf32>, memref<64x128xf32>
   // CHECK: weft.store_tile {{.*}} tokens {{.*}} first {{.*}} count {{.*}} to {{.*}} stride {{.*}} lse {{.*}} stride {{.*}} if {{.*}} scale 1.250000e-01 {d = 64 : i64}
   weft.store_tile %tile, %m, %l tokens %table first %i count %i to %source stride %i lse %lse stride %i if %want scale 1.250000e-01 {d = 64 : i64}
       : memref<128x64xf32>, memref<128xf32>, memref<4x512xi32>, memref<f32>

@@ -41,7 +41,7 @@ func.func @masked(%q: tensor<?x2x64x32xbf16>, %k: tensor<?x2x64x32xbf16>, %v: te
 // CHECK: scf.for
 // CHECK: %[[ENTRY:.*]] = memref.load
 // CHECK: arith.shrui %[[ENTRY]]
-// CHECK: weft.scores
+// CHECK: weft.scores {{.*}} ahead
 // CHECK: %[[BIT:.*]] = arith.andi %[[ENTRY]]
 // CHECK: %[[PARTIAL:.*]] = arith.cmpi ne, %[[BIT]]
 // CHECK: scf.if %[[PARTIAL]] {
@@ -53,7 +53,7 @@ func.func @masked(%q: tensor<?x2x64x32xbf16>, %k: tensor<?x2x64x32xbf16>, %v: te
 // CHECK-NEXT: weft.softmax
 // CHECK-NOT: tokens
 // CHECK-NOT: weft.yield
-// CHECK: weft.accumulate
+// CHECK: weft.accumulate {{.*}} ahead
 // CHECK: weft.store_tile
 // CHECK-NEXT: return
 // CHECK-NOT: weft.block_attention

@@ -21,6 +21,17 @@ func.func @scores(%q: memref<32x32xf32>, %k: memref<32x32xf32>, %s: memref<32x32
 
 // -----
 
+// A tile of 64 x 64 numbers has 256 lines: each of the 4 x 1 register tiles of the scores fetches 64.
+// CHECK-LABEL: func.func @ahead
+// CHECK-COUNT-64: memref.prefetch %{{.*}} read, locality<2>, data
+// CHECK-NOT: memref.prefetch
+func.func @ahead(%q: memref<32x32xf32>, %k: memref<32x32xf32>, %s: memref<32x32xf32>, %rows: index, %columns: index, %next: memref<64x64xf32>) {
+  weft.scores %q, %k into %s rows %rows columns %columns ahead %next : memref<32x32xf32>, memref<32x32xf32>, memref<32x32xf32>, memref<64x64xf32>
+  return
+}
+
+// -----
+
 // Pairs of bf16 go to the dot product.
 // CHECK-LABEL: func.func @pairs
 // CHECK: x86vector.avx512.dot {{.*}} vector<32xbf16> -> vector<16xf32>
