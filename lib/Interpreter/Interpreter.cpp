@@ -6,6 +6,7 @@
 
 #include "lib/Interpreter/Interpreter.h"
 
+#include "lib/Interpreter/Arguments.h"
 #include "lib/Interpreter/Ops.h"
 
 #include "mlir/IR/Matchers.h"
@@ -49,90 +50,6 @@ static LogicalResult evaluateOp(Operation *op, Scope &scope) {
       .Default([&](Operation *other) { return evaluateScalar(other, scope); });
 }
 
-namespace {
-
-/// Binds the function's arguments to the caller's values, each kind in its order.
-class ArgumentBinder {
-public:
-  ArgumentBinder(func::FuncOp func, const InterpreterArgs &args, Scope &scope)
-      : func(func), args(args), scope(scope) {}
-
-  LogicalResult bindAll() {
-    for (BlockArgument argument : func.getArguments())
-      if (failed(bind(argument)))
-        return failure();
-    if (nextTensor != args.tensors.size() || nextParameter < args.parameters.size() || nextGiven != args.given.size())
-      return func.emitError("expected ") << nextTensor << " tensors, " << nextParameter << " parameters and "
-                                         << nextGiven << " given lists, but got " << args.tensors.size() << ", "
-                                         << args.parameters.size() << " and " << args.given.size();
-    return success();
-  }
-
-private:
-  LogicalResult bind(BlockArgument argument) {
-    return TypeSwitch<Type, LogicalResult>(argument.getType())
-        .Case([&](RankedTensorType type) { return bindTensor(argument, type); })
-        .Case([&](BlocksType) { return bindGiven(argument); })
-        .Case<IntegerType, IndexType>([&](Type) { return bindParameter(argument); })
-        .Default([&](Type type) { return func.emitError("expected no argument of type ") << type; });
-  }
-
-  LogicalResult bindTensor(BlockArgument argument, RankedTensorType type) {
-    if (nextTensor == args.tensors.size())
-      return func.emitError("expected a tensor for argument ") << argument.getArgNumber();
-    const rt::Tensor &view = args.tensors[nextTensor++];
-    auto isOther = [](auto sizes) {
-      auto [expected, actual] = sizes;
-      return !ShapedType::isDynamic(expected) && expected != actual;
-    };
-    if (view.rank() != type.getRank() || view.rank() != 4 ||
-        llvm::any_of(llvm::zip(type.getShape(), view.shape), isOther))
-      return func.emitError("expected ") << type << " for argument " << argument.getArgNumber() << ", but got "
-                                         << view.describe();
-    if (!isFloat(view.dtype))
-      return func.emitError("expected floats for argument ") << argument.getArgNumber() << ", but got "
-                                                             << view.describe();
-    if (view.shape[0] != args.tensors.front().shape[0])
-      return func.emitError("expected the batch of argument 0 for argument ")
-             << argument.getArgNumber() << ", but got " << view.describe();
-    scope.bind(argument, makeTensor(view));
-    return success();
-  }
-
-  LogicalResult bindParameter(BlockArgument argument) {
-    unsigned number = argument.getArgNumber();
-    Type type = argument.getType();
-    unsigned width = type.isIndex() ? 64 : type.getIntOrFloatBitWidth();
-    if (nextParameter < args.parameters.size()) {
-      scope.bind(argument, wrap(args.parameters[nextParameter++], width));
-      return success();
-    }
-    auto fallback = func.getArgAttrOfType<IntegerAttr>(number, WeftDialect::kParameterDefaultAttrName);
-    if (!fallback)
-      return func.emitError("expected a value for the parameter in argument ") << number;
-    scope.bind(argument, fallback.getValue().getSExtValue());
-    return success();
-  }
-
-  LogicalResult bindGiven(BlockArgument argument) {
-    if (nextGiven == args.given.size())
-      return func.emitError("expected block lists for argument ") << argument.getArgNumber();
-    scope.bind(argument, &args.given[nextGiven++]);
-    return success();
-  }
-
-  static bool isFloat(rt::DType dtype) {
-    return llvm::is_contained({rt::DType::F64, rt::DType::F32, rt::DType::F16, rt::DType::BF16}, dtype);
-  }
-
-  func::FuncOp func;
-  const InterpreterArgs &args;
-  Scope &scope;
-  size_t nextTensor = 0, nextParameter = 0, nextGiven = 0;
-};
-
-} // namespace
-
 /// The rows of a tensor, each computed once.
 static DoubleTensor collectRows(const Tensor &tensor, ArrayRef<int64_t> rows) {
   DoubleTensor result{tensor.getShape(), {}};
@@ -146,23 +63,33 @@ static DoubleTensor collectRows(const Tensor &tensor, ArrayRef<int64_t> rows) {
   return result;
 }
 
-static FailureOr<DoubleTensor> collectResult(func::FuncOp func, const Tensor &tensor, std::vector<int64_t> rows) {
+FailureOr<DoubleTensor> interp::collectResult(Operation *op, const Tensor &tensor, std::vector<int64_t> rows) {
   if (rows.empty()) {
     rows.resize(tensor.getTokens());
     std::iota(rows.begin(), rows.end(), 0);
   }
   for (int64_t row : rows)
     if (row < 0 || row >= tensor.getTokens())
-      return func.emitError("expected rows from 0 to ") << tensor.getTokens() - 1 << ", but got " << row;
+      return op->emitError("expected rows from 0 to ") << tensor.getTokens() - 1 << ", but got " << row;
   return collectRows(tensor, rows);
+}
+
+static SmallVector<ArgumentSpec> getSignature(func::FuncOp func) {
+  SmallVector<ArgumentSpec> signature;
+  for (auto [i, type] : llvm::enumerate(func.getArgumentTypes()))
+    signature.push_back({type, func.getArgAttrOfType<IntegerAttr>(i, WeftDialect::kParameterDefaultAttrName)});
+  return signature;
 }
 
 FailureOr<InterpreterResult> weft::interpret(func::FuncOp func, const InterpreterArgs &args) {
   if (!llvm::hasSingleElement(func.getBody()))
     return func.emitError("expected a function of one block");
-  Scope scope;
-  if (failed(ArgumentBinder(func, args, scope).bindAll()))
+  auto bound = bindArguments(func, getSignature(func), args);
+  if (failed(bound))
     return failure();
+  Scope scope;
+  for (auto [argument, value] : llvm::zip(func.getArguments(), *bound))
+    scope.bind(argument, std::move(value));
   Block &body = func.front();
   for (Operation &op : body.without_terminator())
     if (failed(evaluateOp(&op, scope)))

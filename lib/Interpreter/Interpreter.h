@@ -2,7 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// The interpreter: evaluates programs and plans in double precision. It is the definition of the language.
+// The interpreter: evaluates programs, plans and the tile steps of kernels in double precision. It is the definition of
+// the language.
 
 #ifndef WEFT_LIB_INTERPRETER_INTERPRETER_H
 #define WEFT_LIB_INTERPRETER_INTERPRETER_H
@@ -12,6 +13,7 @@
 #include "runtime/Tensor.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/DenseMap.h"
 
 namespace weft {
@@ -45,6 +47,10 @@ struct InterpreterResult {
 
 /// Evaluates `func`, a function of one block on the program or plan level.
 mlir::FailureOr<InterpreterResult> interpret(mlir::func::FuncOp func, const InterpreterArgs &args);
+
+/// Evaluates a module on the tile level, as weft-form-online-softmax leaves it, the way the runtime runs a kernel: its
+/// pack and attend functions for every batch, head and block. The tensors are q, k and v.
+mlir::FailureOr<InterpreterResult> interpretKernel(mlir::ModuleOp module, const InterpreterArgs &args);
 
 /// The integers that a region uses from above it. Constants need not be there.
 using CapturedIntegers = llvm::DenseMap<mlir::Value, int64_t>;

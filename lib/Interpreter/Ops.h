@@ -10,21 +10,42 @@
 #include "lib/Interpreter/Predicate.h"
 #include "lib/Interpreter/Value.h"
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
 namespace weft::interp {
 
+mlir::LogicalResult evaluate(AccumulateOp op, Scope &scope);
 mlir::LogicalResult evaluate(AttentionOp op, Scope &scope);
 mlir::LogicalResult evaluate(BlockAttentionOp op, Scope &scope);
 mlir::LogicalResult evaluate(ConstantMaskOp op, Scope &scope);
 mlir::LogicalResult evaluate(GivenOp op, Scope &scope);
+mlir::LogicalResult evaluate(InitTileOp op, Scope &scope);
+mlir::LogicalResult evaluate(LoadTileOp op, Scope &scope);
 mlir::LogicalResult evaluate(MaskAndOp op, Scope &scope);
 mlir::LogicalResult evaluate(MaskNotOp op, Scope &scope);
 mlir::LogicalResult evaluate(MaskOrOp op, Scope &scope);
 mlir::LogicalResult evaluate(PredicateOp op, Scope &scope);
 mlir::LogicalResult evaluate(ReorderOp op, Scope &scope);
 mlir::LogicalResult evaluate(RestoreOp op, Scope &scope);
+mlir::LogicalResult evaluate(ScoresOp op, Scope &scope);
+mlir::LogicalResult evaluate(SoftmaxOp op, Scope &scope);
+mlir::LogicalResult evaluate(StoreTileOp op, Scope &scope);
+mlir::LogicalResult evaluate(mlir::memref::LoadOp op, Scope &scope);
+mlir::LogicalResult evaluate(mlir::memref::SubViewOp op, Scope &scope);
+mlir::LogicalResult evaluate(mlir::memref::ViewOp op, Scope &scope);
+mlir::LogicalResult evaluate(mlir::scf::ForOp op, Scope &scope);
+mlir::LogicalResult evaluate(mlir::scf::IfOp op, Scope &scope);
 
 /// Evaluates an arith op on integers.
 mlir::LogicalResult evaluateScalar(mlir::Operation *op, Scope &scope);
+
+/// Evaluates a function of the tile level that returns nothing. Buffers among the arguments are vectors of bytes, which
+/// get the types of the function's arguments; integers wrap to theirs.
+mlir::LogicalResult callTileFunction(mlir::func::FuncOp func, llvm::ArrayRef<RuntimeValue> arguments);
+
+/// The rows of a result for the caller, all if `rows` is empty; an error at `op` if there is no such row.
+mlir::FailureOr<DoubleTensor> collectResult(mlir::Operation *op, const Tensor &tensor, std::vector<int64_t> rows);
 
 /// The mask of a predicate region over two grids, with the integers that the region uses from above it. `given` may be
 /// null.

@@ -35,6 +35,9 @@ static Integer select(Integer condition, Integer a, Integer b) { return conditio
 static Integer keep(Integer a, Integer, Integer) { return a; }
 static Integer extendBitByZero(Integer a, Integer, Integer) { return a & 1; }
 static Integer extendWordByZero(Integer a, Integer, Integer) { return static_cast<uint32_t>(a); }
+static Integer shift(uint64_t a, Integer bits) { return static_cast<uint64_t>(bits) < 64 ? a >> bits : 0; }
+static Integer shiftWordRight(Integer a, Integer bits, Integer) { return shift(static_cast<uint32_t>(a), bits); }
+static Integer shiftIndexRight(Integer a, Integer bits, Integer) { return shift(a, bits); }
 
 /// Sign-extended integers compare in 64 bits as they do in their own width, signed and unsigned.
 static Function getComparison(arith::CmpIPredicate predicate) {
@@ -69,6 +72,8 @@ static Function getFunction(Operation *op) {
     return getComparison(compare.getPredicate());
   if (auto extend = dyn_cast<arith::ExtUIOp>(op))
     return extend.getIn().getType().isInteger(1) ? extendBitByZero : extendWordByZero;
+  if (auto shift = dyn_cast<arith::ShRUIOp>(op); shift && !shift.getType().isInteger(1))
+    return shift.getType().isIndex() ? shiftIndexRight : shiftWordRight;
   static const llvm::StringMap<Function> functions = {
       {"arith.addi", add},
       {"arith.andi", bitAnd},

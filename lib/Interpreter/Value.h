@@ -2,11 +2,12 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Values of the interpreter: integers, tensors, masks and given block lists.
+// Values of the interpreter: integers, tensors, masks, given block lists and buffers.
 
 #ifndef WEFT_LIB_INTERPRETER_VALUE_H
 #define WEFT_LIB_INTERPRETER_VALUE_H
 
+#include "lib/Interpreter/Buffer.h"
 #include "lib/Interpreter/Interpreter.h"
 
 #include "llvm/ADT/DenseMap.h"
@@ -61,13 +62,14 @@ struct Mask {
 bool holds(const rt::GivenLists &lists, const Pair &pair);
 
 /// Integers, i1 among them, are sign-extended from their width.
-using RuntimeValue = std::variant<int64_t, Tensor, Mask, const rt::GivenLists *>;
+using RuntimeValue = std::variant<int64_t, Tensor, Mask, const rt::GivenLists *, Buffer>;
 
 /// The values computed so far.
 class Scope {
 public:
   void bind(mlir::Value name, RuntimeValue value) { values.insert_or_assign(name, std::move(value)); }
   template <typename T> const T &get(mlir::Value name) const { return std::get<T>(values.at(name)); }
+  const RuntimeValue &get(mlir::Value name) const { return values.at(name); }
   const Tensor &getTensor(mlir::Value name) const { return get<Tensor>(name); }
   /// The integer `name`, which a region uses from above.
   int64_t getInteger(mlir::Value name) const { return get<int64_t>(name); }

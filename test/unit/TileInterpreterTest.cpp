@@ -1,0 +1,715 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Tests of the interpreter's tile level: each op against direct computation, and whole kernels against their programs.
+
+#include "test/unit/RandomPrograms.h"
+
+#include "lib/Interpreter/Interpreter.h"
+#include "lib/Interpreter/Ops.h"
+#include "passes/Passes.h"
+
+#include "mlir/AsmParser/AsmParser.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <iostream>
+#include <limits>
+
+using namespace mlir;
+using namespace weft;
+using namespace weft::test;
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr int32_t kFar = WeftDialect::kTextCoordinate;
+
+using interp::Buffer;
+using Values = std::vector<double>;
+
+/// Memory with elements of `unit` bytes behind one another.
+Buffer memoryOf(const Values &values, int64_t unit) {
+  Buffer bytes = interp::allocateBytes(unit * values.size());
+  for (size_t i = 0; i < values.size(); ++i)
+    bytes.at({static_cast<int64_t>(unit * i)}) = values[i];
+  return bytes;
+}
+
+Buffer unwritten(int64_t count, int64_t unit) { return interp::allocateBytes(count * unit); }
+
+/// Element `index` of memory with elements of `unit` bytes.
+double at(const Buffer &bytes, int64_t unit, int64_t index) { return bytes.at({unit * index}); }
+
+/// Numbers that differ: 1, 2, ...
+Values counting(int64_t count) {
+  Values values(count);
+  for (int64_t i = 0; i < count; ++i)
+    values[i] = i + 1;
+  return values;
+}
+
+class TileInterpreterTest : public ::testing::Test {
+protected:
+  TileInterpreterTest()
+      : context(createContext()), handler(context.get(), [this](mlir::Diagnostic &diagnostic) {
+          if (message.empty())
+            message = diagnostic.str();
+          return success();
+        }) {}
+
+  OwningOpRef<ModuleOp> parse(const std::string &source) {
+    OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(source, ParserConfig(context.get()));
+    if (!module)
+      llvm::report_fatal_error(llvm::StringRef("the test's source does not parse: " + message));
+    return module;
+  }
+
+  /// Evaluates `func.func @f(arguments) { body return }`.
+  bool run(const std::string &arguments, const std::string &body, ArrayRef<interp::RuntimeValue> values) {
+    OwningOpRef<ModuleOp> module = parse("func.func @f(" + arguments + ") {\n" + body + "\nreturn\n}");
+    return succeeded(interp::callTileFunction(kernelOf(*module), values));
+  }
+
+  std::unique_ptr<MLIRContext> context;
+  /// The first error.
+  std::string message;
+  ScopedDiagnosticHandler handler;
+};
+
+/// load_tile of the tokens 4, 0, 3 of 5, with d = 8 and a stride of 9.
+class LoadTileTest : public TileInterpreterTest {
+protected:
+  static constexpr int64_t tokens[] = {4, 0, 3};
+
+  Buffer load(const std::string &layout, const std::string &tile, const std::string &element, int64_t tileElements) {
+    int64_t unit = element == "bf16" ? 2 : 4;
+    Buffer target = unwritten(tileElements, unit);
+    Values table = {1, 4, 0, 3, 2};
+    table.resize(20);
+    std::string source = "memref<" + element + ">", type = "memref<" + tile + "x" + element + ">";
+    bool ok = run("%source: " + source + ", %table: memref<4x5xi32>, %tile: " + type,
+                  "%stride = arith.constant 9 : index\n%first = arith.constant 1 : index\n"
+                  "%count = arith.constant 3 : index\n"
+                  "weft.load_tile %source stride %stride tokens %table first %first count %count into %tile "
+                  "{d = 8 : i64, layout = #weft.layout<" +
+                      layout + ">} : " + source + ", memref<4x5xi32>, " + type,
+                  {memoryOf(counting(45), unit), memoryOf(table, 4), target});
+    EXPECT_TRUE(ok) << message;
+    return target;
+  }
+
+  /// What belongs to channel `c` of token `i` of the tile.
+  static double expected(int64_t i, int64_t c) { return i < 3 && c < 8 ? tokens[i] * 9 + c + 1 : 0; }
+};
+
+TEST_F(LoadTileTest, Rows) {
+  Buffer tile = load("rows", "40x12", "f32", 480);
+  for (int64_t i = 0; i < 32; ++i)
+    for (int64_t c = 0; c < 12; ++c)
+      EXPECT_EQ(at(tile, 4, i * 12 + c), expected(i, c)) << i << ", " << c;
+  EXPECT_TRUE(std::isnan(at(tile, 4, 32 * 12))) << "rows beyond the padding are not written";
+}
+
+TEST_F(LoadTileTest, Columns) {
+  Buffer tile = load("columns", "10x48", "f32", 480);
+  for (int64_t i = 0; i < 32; ++i)
+    for (int64_t c = 0; c < 10; ++c)
+      EXPECT_EQ(at(tile, 4, c * 48 + i), expected(i, c)) << i << ", " << c;
+  EXPECT_TRUE(std::isnan(at(tile, 4, 32))) << "columns beyond the padding are not written";
+}
+
+TEST_F(LoadTileTest, RowPairs) {
+  Buffer tile = load("row_pairs", "20x24", "bf16", 480);
+  for (int64_t i = 0; i < 32; ++i)
+    for (int64_t c = 0; c < 12; ++c)
+      EXPECT_EQ(at(tile, 2, i / 2 * 24 + 2 * c + i % 2), expected(i, c)) << i << ", " << c;
+  EXPECT_TRUE(std::isnan(at(tile, 2, 16 * 24)));
+}
+
+TEST_F(LoadTileTest, ColumnPairs) {
+  Buffer tile = load("column_pairs", "5x96", "bf16", 480);
+  for (int64_t i = 0; i < 32; ++i)
+    for (int64_t c = 0; c < 10; ++c)
+      EXPECT_EQ(at(tile, 2, c / 2 * 96 + 2 * i + c % 2), expected(i, c)) << i << ", " << c;
+  EXPECT_TRUE(std::isnan(at(tile, 2, 64)));
+}
+
+TEST_F(TileInterpreterTest, InitTile) {
+  Buffer accumulator = unwritten(24, 4), maximum = unwritten(3, 4), sum = unwritten(3, 4);
+  EXPECT_TRUE(run("%o: memref<3x8xf32>, %m: memref<3xf32>, %l: memref<3xf32>, %rows: index",
+                  "weft.init_tile %o, %m, %l rows %rows : memref<3x8xf32>, memref<3xf32>",
+                  {accumulator, maximum, sum, int64_t{2}}))
+      << message;
+  for (int64_t i = 0; i < 16; ++i)
+    EXPECT_EQ(at(accumulator, 4, i), 0);
+  for (int64_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(at(maximum, 4, i), -infinity);
+    EXPECT_EQ(at(sum, 4, i), 0);
+  }
+  EXPECT_TRUE(std::isnan(at(accumulator, 4, 16)) && std::isnan(at(maximum, 4, 2)) && std::isnan(at(sum, 4, 2)));
+}
+
+TEST_F(TileInterpreterTest, Scores) {
+  Buffer query = memoryOf(counting(3 * 2), 4), key = memoryOf(counting(2 * 4), 4), scores = unwritten(12, 4);
+  EXPECT_TRUE(run("%q: memref<3x2xf32>, %k: memref<2x4xf32>, %s: memref<3x4xf32>, %rows: index, %columns: index",
+                  "weft.scores %q, %k into %s rows %rows columns %columns : memref<3x2xf32>, memref<2x4xf32>, "
+                  "memref<3x4xf32>",
+                  {query, key, scores, int64_t{2}, int64_t{3}}))
+      << message;
+  const double expected[2][3] = {{1 * 1 + 2 * 5, 1 * 2 + 2 * 6, 1 * 3 + 2 * 7},
+                                 {3 * 1 + 4 * 5, 3 * 2 + 4 * 6, 3 * 3 + 4 * 7}};
+  for (int64_t i = 0; i < 2; ++i)
+    for (int64_t j = 0; j < 3; ++j)
+      EXPECT_EQ(at(scores, 4, i * 4 + j), expected[i][j]);
+}
+
+TEST_F(TileInterpreterTest, ScoresInPairs) {
+  // key[c / 2][2 j + c mod 2]: the keys (1, 2, 5, 6) and (3, 4, 7, 8).
+  Buffer query = memoryOf(counting(4), 2), key = memoryOf(counting(8), 2), scores = unwritten(2, 4);
+  EXPECT_TRUE(run("%q: memref<1x4xbf16>, %k: memref<2x4xbf16>, %s: memref<1x2xf32>, %rows: index, %columns: index",
+                  "weft.scores %q, %k into %s rows %rows columns %columns : memref<1x4xbf16>, memref<2x4xbf16>, "
+                  "memref<1x2xf32>",
+                  {query, key, scores, int64_t{1}, int64_t{2}}))
+      << message;
+  EXPECT_EQ(at(scores, 4, 0), 1 * 1 + 2 * 2 + 3 * 5 + 4 * 6);
+  EXPECT_EQ(at(scores, 4, 1), 1 * 3 + 2 * 4 + 3 * 7 + 4 * 8);
+}
+
+/// One softmax of up to 3 rows and 33 columns, with the scale 0.5.
+class SoftmaxTest : public TileInterpreterTest {
+protected:
+  static constexpr int64_t width = 64;
+
+  void setScores(int64_t row, const Values &values) {
+    for (size_t j = 0; j < values.size(); ++j)
+      scores.at({4 * (row * width + static_cast<int64_t>(j))}) = values[j];
+  }
+  double weight(int64_t row, int64_t column) const { return at(scores, 4, row * width + column); }
+
+  /// The weights take the scores' place.
+  bool step(int64_t rows, int64_t columns, const std::string &coordinates = "", const std::string &types = "",
+            const std::string &region = "", std::vector<interp::RuntimeValue> extra = {}) {
+    std::vector<interp::RuntimeValue> values = {scores, maximum, sum, correction, rows, columns};
+    values.insert(values.end(), extra.begin(), extra.end());
+    std::string more = extra.empty() ? "" : ", %qt: memref<4x3xi32>, %kt: memref<4x4xi32>, %head: i32, %given: i1";
+    return run("%s: memref<3x64xf32>, %m: memref<3xf32>, %l: memref<3xf32>, %c: memref<3xf32>, %rows: index, "
+               "%columns: index" +
+                   more,
+               "%zero = arith.constant 0 : index\n%one = arith.constant 1 : index\n"
+               "weft.softmax %s, %m, %l, %c into %s rows %rows columns %columns scale 0.5 " +
+                   coordinates + " : memref<3x64xf32>, memref<3xf32>, memref<3x64xf32>" + types + " {" + region + "}",
+               values);
+  }
+
+  Buffer scores = unwritten(3 * width, 4), maximum = memoryOf(Values(3, -infinity), 4),
+         sum = memoryOf(Values(3, 0), 4), correction = unwritten(3, 4);
+};
+
+TEST_F(SoftmaxTest, TwoSteps) {
+  setScores(0, {1, 3});
+  ASSERT_TRUE(step(1, 2)) << message;
+  EXPECT_EQ(at(maximum, 4, 0), 3);
+  EXPECT_EQ(at(correction, 4, 0), 0);
+  EXPECT_DOUBLE_EQ(weight(0, 0), std::exp(-1));
+  EXPECT_DOUBLE_EQ(weight(0, 1), 1);
+  EXPECT_DOUBLE_EQ(at(sum, 4, 0), 1 + std::exp(-1));
+
+  setScores(0, {7, 5, 4});
+  ASSERT_TRUE(step(1, 3)) << message;
+  EXPECT_EQ(at(maximum, 4, 0), 7);
+  EXPECT_DOUBLE_EQ(at(correction, 4, 0), std::exp(-2));
+  EXPECT_DOUBLE_EQ(at(sum, 4, 0), (1 + std::exp(-1)) * std::exp(-2) + 1 + std::exp(-1) + std::exp(-1.5));
+
+  setScores(0, {3});
+  ASSERT_TRUE(step(1, 1)) << message;
+  EXPECT_EQ(at(maximum, 4, 0), 7);
+  EXPECT_EQ(at(correction, 4, 0), 1);
+  EXPECT_DOUBLE_EQ(weight(0, 0), std::exp(-2));
+}
+
+TEST_F(SoftmaxTest, ColumnsArePaddedWithZeros) {
+  setScores(0, Values(33, 2));
+  ASSERT_TRUE(step(1, 33)) << message;
+  EXPECT_EQ(at(sum, 4, 0), 33);
+  EXPECT_EQ(weight(0, 32), 1);
+  for (int64_t j = 33; j < 64; ++j)
+    EXPECT_EQ(weight(0, j), 0);
+  EXPECT_TRUE(std::isnan(weight(1, 0)));
+}
+
+TEST_F(SoftmaxTest, PredicateDecidesWhichColumnsCount) {
+  // Queries from column 1 of the table: a video token, a text token and one that sees no key.
+  Buffer queryTable = memoryOf({0, 8, 9, /*t*/ 0, 2, kFar, /*h*/ 0, 5, kFar, /*w*/ 0, 6, kFar}, 4);
+  Buffer keyTable = memoryOf({0, 1, 2, 3, /*t*/ 1, 2, kFar, 9, /*h*/ 0, 0, kFar, 0, /*w*/ 0, 0, kFar, 0}, 4);
+  auto mask = [&](const std::string &body, int64_t head, int64_t given) {
+    setScores(0, {1, 2, 3}), setScores(1, {1, 2, 3});
+    for (int64_t i = 0; i < 2; ++i)
+      maximum.at({4 * i}) = -infinity, sum.at({4 * i}) = 0;
+    return step(2, 3, "tokens %qt[%one], %kt[%zero] head %head given %given", ", memref<4x3xi32>, memref<4x4xi32>",
+                "^bb0(%hd: i32, %at: i32, %ah: i32, %aw: i32, %ai: i32, %ax: i1, %bt: i32, %bh: i32, %bw: i32, "
+                "%bi: i32, %bx: i1, %g: i1):\n" +
+                    body + "\nweft.yield %b : i1",
+                {queryTable, keyTable, head, given});
+  };
+  auto countingColumns = [&] {
+    std::string text;
+    for (int64_t i = 0; i < 2; ++i)
+      for (int64_t j = 0; j < 3; ++j)
+        text += weight(i, j) > 0 ? '1' : '0';
+    return text;
+  };
+
+  ASSERT_TRUE(mask("%b = arith.cmpi eq, %at, %bt : i32", 0, 0)) << message;
+  EXPECT_EQ(countingColumns(), "010001");
+  EXPECT_EQ(at(maximum, 4, 0), 2);
+  EXPECT_EQ(weight(0, 1), 1);
+  EXPECT_EQ(at(sum, 4, 0), 1);
+  ASSERT_TRUE(mask("%b = arith.ori %ax, %bx : i1", 0, 0)) << message;
+  EXPECT_EQ(countingColumns(), "001111");
+  ASSERT_TRUE(mask("%d = arith.subi %ai, %bi : i32\n%e = arith.constant 7 : i32\n"
+                   "%b = arith.cmpi eq, %d, %e : i32", 0, 0))
+      << message;
+  EXPECT_EQ(countingColumns(), "010001");
+  ASSERT_TRUE(mask("%d = arith.subi %ah, %bh : i32\n%e = arith.subi %aw, %bw : i32\n"
+                   "%b = arith.cmpi slt, %d, %e : i32", 0, 0))
+      << message;
+  EXPECT_EQ(countingColumns(), "111000");
+  ASSERT_TRUE(mask("%b = arith.cmpi eq, %hd, %bi : i32", 2, 0)) << message;
+  EXPECT_EQ(countingColumns(), "001001");
+  ASSERT_TRUE(mask("%b = arith.andi %g, %ax : i1", 0, 1)) << message;
+  EXPECT_EQ(countingColumns(), "000111");
+  EXPECT_EQ(at(maximum, 4, 0), -infinity);
+  EXPECT_EQ(at(sum, 4, 0), 0);
+  EXPECT_EQ(at(correction, 4, 0), 0);
+}
+
+TEST_F(SoftmaxTest, NaNGoesThrough) {
+  setScores(0, {std::nan(""), 1}), setScores(1, {std::nan("")});
+  ASSERT_TRUE(step(2, 1)) << message;
+  EXPECT_TRUE(std::isnan(at(sum, 4, 0)) && std::isnan(at(sum, 4, 1)));
+}
+
+TEST_F(TileInterpreterTest, Accumulate) {
+  Buffer weights = memoryOf({1, 2, 100, 3, 4, 100}, 4), value = memoryOf(counting(3 * 2), 4);
+  Buffer correction = memoryOf({10, 0.5}, 4), accumulator = memoryOf({1, 2, 3, 4}, 4);
+  EXPECT_TRUE(run("%p: memref<2x3xf32>, %v: memref<3x2xf32>, %c: memref<2xf32>, %o: memref<2x2xf32>, %rows: index, "
+                  "%columns: index",
+                  "weft.accumulate %p, %v, %c into %o rows %rows columns %columns : memref<2x3xf32>, memref<3x2xf32>, "
+                  "memref<2xf32>, memref<2x2xf32>",
+                  {weights, value, correction, accumulator, int64_t{2}, int64_t{2}}))
+      << message;
+  EXPECT_EQ(at(accumulator, 4, 0), 1 * 10 + 1 * 1 + 2 * 3);
+  EXPECT_EQ(at(accumulator, 4, 1), 2 * 10 + 1 * 2 + 2 * 4);
+  EXPECT_EQ(at(accumulator, 4, 2), 3 * 0.5 + 3 * 1 + 4 * 3);
+  EXPECT_EQ(at(accumulator, 4, 3), 4 * 0.5 + 3 * 2 + 4 * 4);
+}
+
+TEST_F(TileInterpreterTest, AccumulateInPairs) {
+  // value[j / 2][2 c + j mod 2]: the rows (1, 3), (2, 4), (5, 7), (6, 8).
+  Buffer weights = memoryOf({1, 10, 100, 1000}, 2), value = memoryOf(counting(8), 2);
+  Buffer correction = memoryOf({0}, 4), accumulator = memoryOf({1, 2}, 4);
+  EXPECT_TRUE(run("%p: memref<1x4xbf16>, %v: memref<2x4xbf16>, %c: memref<1xf32>, %o: memref<1x2xf32>, %rows: index, "
+                  "%columns: index",
+                  "weft.accumulate %p, %v, %c into %o rows %rows columns %columns : memref<1x4xbf16>, "
+                  "memref<2x4xbf16>, memref<1xf32>, memref<1x2xf32>",
+                  {weights, value, correction, accumulator, int64_t{1}, int64_t{4}}))
+      << message;
+  EXPECT_EQ(at(accumulator, 4, 0), 6521);
+  EXPECT_EQ(at(accumulator, 4, 1), 8743);
+}
+
+TEST_F(TileInterpreterTest, StoreTile) {
+  std::string body = "%first = arith.constant 1 : index\n%count = arith.constant 2 : index\n"
+                     "%stride = arith.constant 9 : index\n%lse_stride = arith.constant 2 : index\n"
+                     "weft.store_tile %o, %m, %l tokens %table first %first count %count to %out stride %stride "
+                     "lse %lse stride %lse_stride if %want scale 0.5 {d = 8 : i64} : memref<2x8xf32>, memref<2xf32>, "
+                     "memref<4x3xi32>, memref<f32>";
+  Values table = {0, 2, 1};
+  table.resize(12);
+  for (int64_t want : {0, 1}) {
+    Buffer out = unwritten(27, 4), lse = unwritten(6, 4);
+    Values accumulator = counting(16);
+    EXPECT_TRUE(run("%o: memref<2x8xf32>, %m: memref<2xf32>, %l: memref<2xf32>, %table: memref<4x3xi32>, "
+                    "%out: memref<f32>, %lse: memref<f32>, %want: i1",
+                    body,
+                    {memoryOf(accumulator, 4), memoryOf({6, -infinity}, 4), memoryOf({4, 0}, 4), memoryOf(table, 4),
+                     out, lse, want}))
+        << message;
+    for (int64_t c = 0; c < 8; ++c) {
+      EXPECT_TRUE(std::isnan(at(out, 4, c)));
+      EXPECT_EQ(at(out, 4, 2 * 9 + c), (c + 1) / 4.0);
+      EXPECT_EQ(at(out, 4, 1 * 9 + c), 0) << "a row without keys";
+    }
+    EXPECT_TRUE(std::isnan(at(out, 4, 17))) << "the gap behind a row is not written";
+    if (want) {
+      EXPECT_DOUBLE_EQ(at(lse, 4, 4), 0.5 * 6 + std::log(4));
+      EXPECT_EQ(at(lse, 4, 2), -infinity);
+    } else {
+      EXPECT_TRUE(std::isnan(at(lse, 4, 4)) && std::isnan(at(lse, 4, 2)));
+    }
+  }
+}
+
+TEST_F(TileInterpreterTest, ViewsOfBuffers) {
+  // Element [i][j] of the 3x4 view is at byte 8 + 4 (4 i + j); the subview is [1..2][1, 3] of it.
+  Buffer scratch = unwritten(64, 1), accumulator = unwritten(4, 4), maximum = unwritten(2, 4), sum = unwritten(2, 4);
+  for (int64_t i = 0; i < 12; ++i)
+    scratch.at({8 + 4 * i}) = i;
+  std::string body = R"(
+    %shift = arith.constant 8 : index
+    %three = arith.constant 3 : index
+    %one = arith.constant 1 : index
+    %view = memref.view %scratch[%shift][%three] : memref<64xi8> to memref<?x4xf32>
+    %part = memref.subview %view[%one, 1] [2, 2] [1, 2] : memref<?x4xf32> to memref<2x2xf32, strided<[4, 2], offset: ?>>
+    %row = memref.subview %view[0, 0] [1, 2] [1, 1] : memref<?x4xf32> to memref<2xf32>
+    %rows = arith.constant 2 : index
+    weft.init_tile %o, %m, %l rows %rows : memref<2x2xf32>, memref<2xf32>
+    weft.accumulate %part, %part, %row into %o rows %rows columns %rows
+        : memref<2x2xf32, strided<[4, 2], offset: ?>>, memref<2x2xf32, strided<[4, 2], offset: ?>>, memref<2xf32>,
+          memref<2x2xf32>
+  )";
+  EXPECT_TRUE(run("%scratch: memref<64xi8>, %o: memref<2x2xf32>, %m: memref<2xf32>, %l: memref<2xf32>", body,
+                  {scratch, accumulator, maximum, sum}))
+      << message;
+  EXPECT_EQ(at(accumulator, 4, 0), 5 * 5 + 7 * 9);
+  EXPECT_EQ(at(accumulator, 4, 1), 5 * 7 + 7 * 11);
+  EXPECT_EQ(at(accumulator, 4, 2), 9 * 5 + 11 * 9);
+  EXPECT_EQ(at(accumulator, 4, 3), 9 * 7 + 11 * 11);
+}
+
+TEST_F(TileInterpreterTest, ControlFlow) {
+  // Of the entries 12 = 3 << 2, 5 = 1 << 2 | 1 and 8 = 2 << 2 the even ones count with their upper bits: 3 + 2.
+  Buffer accumulator = unwritten(64, 4), maximum = unwritten(8, 4), sum = unwritten(8, 4);
+  std::string body = R"(
+    %zero = arith.constant 0 : index
+    %one = arith.constant 1 : index
+    %end = arith.constant 3 : index
+    %none = arith.constant 0 : i32
+    %odd = arith.constant 1 : i32
+    %two = arith.constant 2 : i32
+    %total = scf.for %i = %zero to %end step %one iter_args(%before = %zero) -> index {
+      %entry = memref.load %entries[%i] : memref<3xi32>
+      %bit = arith.andi %entry, %odd : i32
+      %even = arith.cmpi eq, %bit, %none : i32
+      %after = scf.if %even -> index {
+        %upper = arith.shrui %entry, %two : i32
+        %number = arith.index_cast %upper : i32 to index
+        %next = arith.addi %before, %number : index
+        scf.yield %next : index
+      } else {
+        scf.yield %before : index
+      }
+      scf.yield %after : index
+    }
+    weft.init_tile %o, %m, %l rows %total : memref<8x8xf32>, memref<8xf32>
+  )";
+  EXPECT_TRUE(run("%entries: memref<3xi32>, %o: memref<8x8xf32>, %m: memref<8xf32>, %l: memref<8xf32>", body,
+                  {memoryOf({12, 5, 8}, 4), accumulator, maximum, sum}))
+      << message;
+  EXPECT_EQ(at(sum, 4, 4), 0);
+  EXPECT_TRUE(std::isnan(at(sum, 4, 5)));
+}
+
+/// A random program with its operands, and what became of it.
+struct Case {
+  RandomProgram program;
+  rt::GivenLists given;
+  int64_t batch = 1;
+  Values query, key, value;
+  bool hasLists = false, isTiled = false, isPaired = false;
+
+  InterpreterArgs args() {
+    const GenerateOptions &options = program.request.options;
+    auto view = [&](Values &values, const GridShape &grid) {
+      values.resize(batch * options.heads * grid.tokens() * options.headDim);
+      return rt::Tensor::contiguous(values.data(), rt::DType::F64,
+                                    {batch, options.heads, grid.tokens(), options.headDim});
+    };
+    InterpreterArgs args;
+    args.tensors = {view(query, options.queryGrid), view(key, options.keyGrid), view(value, options.keyGrid)};
+    args.parameters = program.parameters;
+    if (program.usesGiven)
+      args.given.push_back(given);
+    return args;
+  }
+};
+
+/// A plan to its tile steps.
+bool formTiles(ModuleOp module, bool pairs) {
+  PassManager manager(module.getContext());
+  FormOnlineSoftmaxPassOptions options;
+  options.pairs = pairs;
+  manager.addPass(createFormOnlineSoftmaxPass(options));
+  return succeeded(manager.run(module));
+}
+
+/// The first element that differs by more than 1e-9; empty if none does.
+std::string compare(const char *name, const DoubleTensor &actual, const DoubleTensor &expected) {
+  if (actual.shape != expected.shape)
+    return fmt::format("{}: expected shape [{}], but got [{}]", name, fmt::join(expected.shape, ", "),
+                       fmt::join(actual.shape, ", "));
+  for (size_t i = 0; i < expected.data.size(); ++i) {
+    double wanted = expected.data[i], came = actual.data[i];
+    if (came != wanted && !(std::abs(came - wanted) <= 1e-9 * std::max(1.0, std::abs(wanted))))
+      return fmt::format("{}: expected {} as element {}, but got {}", name, wanted, i, came);
+  }
+  return "";
+}
+
+/// What differs between the program and the plan's kernel; empty if nothing does.
+std::string compareKernel(ModuleOp plan, bool pairs, const InterpreterArgs &args, const InterpreterResult &expected) {
+  OwningOpRef<ModuleOp> kernel = plan.clone();
+  if (!formTiles(*kernel, pairs))
+    return "forming the tile steps failed";
+  FailureOr<InterpreterResult> actual = interpretKernel(*kernel, args);
+  if (failed(actual))
+    return "the interpreter of kernels failed";
+  std::string error = compare("out", actual->out, expected.out);
+  return error.empty() ? compare("lse", actual->lse, expected.lse) : error;
+}
+
+std::string checkCase(Random &random, Case &test) {
+  test.program = makeProgram(random, {.maxTokens = 100, .given = 30, .rectangular = 30, .dynamic = 40});
+  test.batch = random.pick<int64_t>({1, 1, 2});
+  auto context = createContext();
+  auto program = buildProgram(*context, test.program.request);
+  if (!program)
+    return program.message();
+  if (rt::Status status = chooseTiles(**program); !status)
+    return status.message();
+  OwningOpRef<ModuleOp> plan = (*program)->clone();
+  if (rt::Status status = lowerToPlan(*plan); !status)
+    return status.message();
+
+  BlockAttentionOp op;
+  plan->walk([&](BlockAttentionOp found) { op = found; });
+  test.hasLists = op.getLists().has_value(), test.isTiled = op.getQueryOrder().getTiled();
+  test.isPaired = test.program.request.options.elementType == ElementType::BF16;
+  test.given = makeGiven(random, test.program.request.options.heads,
+                         countBlocks(op.getQueryGrid(), op.getQueryOrder(), op.getBlock()),
+                         countBlocks(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()));
+  InterpreterArgs args = test.args();
+  for (Values *values : {&test.query, &test.key, &test.value})
+    for (double &element : *values)
+      element = random.normal();
+  FailureOr<InterpreterResult> expected = interpret(kernelOf(**program), args);
+  if (failed(expected))
+    return "the interpreter of programs failed";
+  for (bool pairs : {false, true})
+    if (std::string error = compareKernel(*plan, pairs, args, *expected); !error.empty())
+      return fmt::format("{} pairs: {}", pairs ? "with" : "without", error);
+  return "";
+}
+
+TEST(TileInterpreterRandomTest, KernelsMeanTheirPrograms) {
+  constexpr int count = 120;
+  uint64_t base = testSeed();
+  std::cout << "WEFT_TEST_SEED=" << base << ", " << count << " programs\n";
+  int given = 0, dynamic = 0, text = 0, tiled = 0, rectangular = 0, paired = 0;
+  for (int i = 0; i < count; ++i) {
+    Random random(seedOf(base, i));
+    Case test;
+    std::string error = checkCase(random, test);
+    ASSERT_EQ(error, "") << "WEFT_TEST_SEED=" << seedOf(base, i) << ", batch " << test.batch << ", parameters ["
+                         << fmt::format("{}", fmt::join(test.program.parameters, ", ")) << "]\n"
+                         << describe(test.program.request);
+    const GenerateOptions &options = test.program.request.options;
+    given += test.program.usesGiven, dynamic += !test.hasLists, tiled += test.isTiled, paired += test.isPaired;
+    text += options.keyGrid.text > 0, rectangular += options.queryGrid.tokens() != options.keyGrid.tokens();
+  }
+  if (base == 20250101)
+    for (int cases : {given, dynamic, text, tiled, rectangular, paired})
+      EXPECT_GE(cases, 10) << "every kind of program should be among them";
+}
+
+/// A kernel of two heads with 40 tokens that each see the tokens near them and what is given.
+class KernelTest : public TileInterpreterTest {
+protected:
+  void SetUp() override {
+    CompileRequest request;
+    request.source = "attention a(dynamic radius: int = 1, dynamic enable: bool) {\n"
+                     "  mask (abs(q.t - k.t) <= radius and enable) or given\n}\n";
+    request.options.queryGrid = request.options.keyGrid = GridShape{5, 2, 4, 0, false};
+    request.options.heads = 2, request.options.headDim = 32, request.options.block = 32;
+    auto program = buildProgram(*context, request);
+    ASSERT_TRUE(program) << program.message();
+    kernel = std::move(*program);
+    ASSERT_TRUE(lowerToPlan(*kernel));
+    ASSERT_TRUE(formTiles(*kernel, false));
+    args.parameters = {1, 1};
+    args.given.push_back(makeUniformGiven(2, 2, true));
+    args.tensors.assign(3, tensor({1, 2, 40, 32}));
+  }
+
+  rt::Tensor tensor(std::vector<int64_t> shape) {
+    return rt::Tensor::contiguous(zeros.data(), rt::DType::F32, std::move(shape));
+  }
+
+  /// Interprets the kernel; the error, or nothing.
+  std::string errorOf() {
+    message.clear();
+    FailureOr<InterpreterResult> result = interpretKernel(*kernel, args);
+    EXPECT_EQ(failed(result), !message.empty());
+    return message;
+  }
+
+  DictionaryAttr image() { return (*kernel)->getAttrOfType<DictionaryAttr>("weft.image"); }
+  void setImage(StringRef name, Attribute value) {
+    NamedAttrList attributes(image());
+    if (value)
+      attributes.set(name, value);
+    else
+      attributes.erase(name);
+    (*kernel)->setAttr("weft.image", attributes.getDictionary(context.get()));
+  }
+  Attribute parseImagePart(StringRef text) { return parseAttribute(text, context.get()); }
+
+  std::vector<float> zeros = std::vector<float>(4 * 2 * 40 * 32);
+  OwningOpRef<ModuleOp> kernel;
+  InterpreterArgs args;
+};
+
+TEST_F(KernelTest, Arguments) {
+  EXPECT_EQ(errorOf(), "");
+  args.tensors[1] = tensor({2, 40, 32});
+  EXPECT_EQ(errorOf(), "expected 'tensor<?x2x40x32xf32>' for argument 1, but got f32[2, 40, 32]");
+  args.tensors[1] = tensor({1, 2, 41, 32});
+  EXPECT_EQ(errorOf(), "expected 'tensor<?x2x40x32xf32>' for argument 1, but got f32[1, 2, 41, 32]");
+  args.tensors[1] = tensor({2, 2, 40, 32});
+  EXPECT_EQ(errorOf(), "expected the batch of argument 0 for argument 1, but got f32[2, 2, 40, 32]");
+  args.tensors.pop_back(), args.tensors[1] = args.tensors[0];
+  EXPECT_EQ(errorOf(), "expected a tensor for argument 2");
+  args.tensors.assign(4, args.tensors[0]);
+  EXPECT_EQ(errorOf(), "expected 3 tensors, 2 parameters and 1 given lists, but got 4, 2 and 1");
+  args.tensors.pop_back(), args.parameters.pop_back();
+  EXPECT_EQ(errorOf(), "expected a value for the parameter in argument 4");
+  args.parameters = {1, 0}, args.given[0] = makeUniformGiven(3, 2, true);
+  EXPECT_EQ(errorOf(), "'builtin.module' op given lists: expected 2 query blocks, but got 3");
+  args.given.clear();
+  EXPECT_EQ(errorOf(), "expected block lists for argument 5");
+}
+
+TEST_F(KernelTest, SampledRows) {
+  args.rows = {39, 0};
+  FailureOr<InterpreterResult> result = interpretKernel(*kernel, args);
+  ASSERT_TRUE(succeeded(result)) << message;
+  EXPECT_EQ(result->out.shape, (std::vector<int64_t>{1, 2, 2, 32}));
+  EXPECT_NEAR(result->lse.at({0, 1, 0}), std::log(40), 1e-12);
+  args.given[0] = makeUniformGiven(2, 2, false);
+  result = interpretKernel(*kernel, args);
+  ASSERT_TRUE(succeeded(result)) << message;
+  EXPECT_NEAR(result->lse.at({0, 1, 0}), std::log(16), 1e-12) << "two frames";
+  args.rows = {40};
+  EXPECT_EQ(errorOf(), "expected rows from 0 to 39, but got 40");
+}
+
+TEST_F(KernelTest, NothingIsVisible) {
+  args.parameters = {1, 0}, args.given[0] = makeUniformGiven(2, 2, false);
+  FailureOr<InterpreterResult> result = interpretKernel(*kernel, args);
+  ASSERT_TRUE(succeeded(result)) << message;
+  for (double element : result->out.data)
+    EXPECT_EQ(element, 0);
+  for (double element : result->lse.data)
+    EXPECT_EQ(element, -infinity);
+}
+
+TEST_F(KernelTest, Image) {
+  setImage("lists", parseImagePart("[#weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, "
+                                   "entries = dense<[0, 4]> : tensor<2xi32>>]"));
+  EXPECT_EQ(errorOf().substr(0, 62), "expected weft.image with lists for 2 heads and 2x2 blocks, but");
+  setImage("lists", parseImagePart("[]"));
+  EXPECT_EQ(errorOf(), "expected weft.image with one list, or two if lists are given, but got 0");
+  setImage("lists", {});
+  EXPECT_EQ(errorOf(), "");
+  setImage("parameters", parseImagePart("[3]"));
+  EXPECT_EQ(errorOf(), "expected weft.image with integers as parameters, but got 3 : i64");
+  setImage("query_order", parseImagePart("#weft.order<tiles>"));
+  EXPECT_EQ(errorOf(), "expected weft.image with orders that have their tile sizes chosen");
+  setImage("block", parseImagePart("0"));
+  EXPECT_EQ(errorOf(), "expected weft.image with block of at least 1, but got 0");
+  setImage("dtype", parseImagePart("i32"));
+  EXPECT_EQ(errorOf(), "expected weft.image with floats, but got 'i32'");
+  setImage("heads", {});
+  setImage("dtype", parseImagePart("f32"));
+  EXPECT_EQ(errorOf(), "expected weft.image with heads");
+  (*kernel)->removeAttr("weft.image");
+  EXPECT_EQ(errorOf(), "expected the attribute weft.image, which weft-form-online-softmax leaves");
+}
+
+TEST_F(KernelTest, TileBytesOfTheImageAreUsed) {
+  setImage("scratch_bytes", parseImagePart("64"));
+  EXPECT_EQ(errorOf().substr(0, 63), "'func.func' op expected a view within 64 bytes, but got one fro");
+  setImage("key_tile_bytes", parseImagePart("2048"));
+  EXPECT_EQ(errorOf(), "'func.func' op expected a view within 2048 bytes, but got one from byte 0 to 4096");
+}
+
+TEST_F(KernelTest, Functions) {
+  kernel->lookupSymbol("a.attend")->erase();
+  EXPECT_EQ(errorOf(), "expected a function a.attend");
+  OwningOpRef<ModuleOp> other = parse("func.func @a.attend(%q: index) { return }");
+  kernel->push_back(other->lookupSymbol("a.attend")->clone());
+  EXPECT_EQ(errorOf(), "expected 21 arguments, but got 1");
+}
+
+TEST_F(TileInterpreterTest, IndicesOutOfRange) {
+  auto load = [&](Values numbers, int64_t first) {
+    numbers.resize(12);
+    message.clear();
+    run("%source: memref<f32>, %table: memref<4x3xi32>, %tile: memref<32x8xf32>, %first: index, %count: index",
+        "%stride = arith.constant 8 : index\n"
+        "weft.load_tile %source stride %stride tokens %table first %first count %count into %tile {d = 8 : i64, "
+        "layout = #weft.layout<rows>} : memref<f32>, memref<4x3xi32>, memref<32x8xf32>",
+        {memoryOf(counting(24), 4), memoryOf(numbers, 4), unwritten(256, 4), first, int64_t{2}});
+    return message;
+  };
+  EXPECT_EQ(load({0, 1, 2}, 1), "");
+  EXPECT_EQ(load({0, 1, 3}, 1), "'weft.load_tile' op expected an index below 24 on axis 0, but got 31");
+  EXPECT_EQ(load({0, 1, -1}, 1), "'weft.load_tile' op expected an index below 24 on axis 0, but got -8");
+  EXPECT_EQ(load({0, 1, 2}, 2), "'weft.load_tile' op expected an index below 3 on axis 1, but got 3");
+  EXPECT_EQ(load({0, 0.5, 2}, 1).substr(0, 63), "'weft.load_tile' op expected an integer in memory, but got 5.00");
+
+  auto evaluate = [&](const std::string &ops, int64_t number) {
+    message.clear();
+    run("%bytes: memref<64xi8>, %tile: memref<32x8xf32>, %numbers: memref<3xi32>, %m: memref<32xf32>, %i: index", ops,
+        {unwritten(64, 1), unwritten(256, 4), memoryOf({1, 2, 3}, 4), unwritten(32, 4), number});
+    return message;
+  };
+  std::string init = "weft.init_tile %tile, %m, %m rows %i : memref<32x8xf32>, memref<32xf32>";
+  EXPECT_EQ(evaluate(init, 32), "");
+  EXPECT_EQ(evaluate(init, 33), "'weft.init_tile' op expected an index below 32 on axis 0, but got 32");
+  EXPECT_EQ(evaluate(init, -1), "'weft.init_tile' op expected a count of at least 0, but got -1");
+  std::string get = "%x = memref.load %numbers[%i] : memref<3xi32>";
+  EXPECT_EQ(evaluate(get, 2), "");
+  EXPECT_EQ(evaluate(get, 3), "'memref.load' op expected an index below 3 on axis 0, but got 3");
+  std::string subview = "%x = memref.subview %tile[0, %i] [32, 2] [1, 1] : memref<32x8xf32> to "
+                        "memref<32x2xf32, strided<[8, 1], offset: ?>>";
+  EXPECT_EQ(evaluate(subview, 6), "");
+  EXPECT_EQ(evaluate(subview, 7), "'memref.subview' op expected an index below 8 on axis 1, but got 8");
+  std::string view = "%x = memref.view %bytes[%i][] : memref<64xi8> to memref<4xf32>";
+  EXPECT_EQ(evaluate(view, 48), "");
+  EXPECT_EQ(evaluate(view, 49),
+            "'memref.view' op expected a view within 64 bytes, but got one from byte 49 to 65");
+}
+
+TEST_F(TileInterpreterTest, OpsThatItDoesNotKnow) {
+  EXPECT_FALSE(run("%tile: memref<3xf32>, %i: index", "%x = memref.load %tile[%i] : memref<3xf32>",
+                   {unwritten(3, 4), int64_t{0}}));
+  EXPECT_EQ(message, "'memref.load' op expected to load an integer, but got 'f32'");
+  message.clear();
+  EXPECT_FALSE(run("%tile: memref<3xf32>, %i: index", "memref.dealloc %tile : memref<3xf32>",
+                   {unwritten(3, 4), int64_t{0}}));
+  EXPECT_EQ(message, "'memref.dealloc' op expected an op that the interpreter knows");
+  message.clear();
+  EXPECT_FALSE(run("%step: index", "scf.for %i = %step to %step step %step {\n}", {int64_t{0}}));
+  EXPECT_EQ(message, "'scf.for' op expected a positive step, but got 0");
+}
+
+} // namespace
