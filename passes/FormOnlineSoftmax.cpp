@@ -51,8 +51,8 @@ enum PackArg : unsigned {
 /// Builds the two functions of one kernel.
 class KernelFormer {
 public:
-  KernelFormer(func::FuncOp kernel, BlockAttentionOp op, bool pairs)
-      : kernel(kernel), op(op), shapes(op, pairs), b(op.getLoc(), op.getContext()),
+  KernelFormer(func::FuncOp kernel, BlockAttentionOp op, bool pairs, int64_t depthGranule)
+      : kernel(kernel), op(op), shapes(op, pairs, depthGranule), b(op.getLoc(), op.getContext()),
         source(MemRefType::get({}, op.getQuery().getType().getElementType())) {
     b.setInsertionPoint(kernel);
   }
@@ -302,8 +302,12 @@ struct FormOnlineSoftmax final : weft::impl::FormOnlineSoftmaxPassBase<FormOnlin
       op.emitOpError("expected a folded op whose results its function returns");
       return signalPassFailure();
     }
+    if (depthGranule < 8 || depthGranule % 8) {
+      op.emitOpError("expected a depth granule that is a multiple of 8, but got ") << depthGranule.getValue();
+      return signalPassFailure();
+    }
     bool usePairs = pairs && op.getQuery().getType().getElementType().isBF16();
-    KernelFormer(kernel, op, usePairs).form();
+    KernelFormer(kernel, op, usePairs, depthGranule).form();
     ++numKernels;
     if (!op.getBody().empty())
       ++numMasked;

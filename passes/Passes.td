@@ -111,6 +111,8 @@ def FormOnlineSoftmaxPass : Pass<"weft-form-online-softmax", "mlir::ModuleOp"> {
   let options = [
     Option<"pairs", "pairs", "bool", "false",
            "keep bf16 operands as pairs for a dot-product instruction instead of converting them to f32">,
+    Option<"depthGranule", "depth-granule", "int64_t", "8",
+           "channels of queries and keys are padded with zeros to a multiple of this, itself a multiple of 8">,
   ];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::func::FuncDialect",
                            "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect", "weft::WeftDialect"];

@@ -11,7 +11,7 @@
 using namespace mlir;
 using namespace weft;
 
-TileShapes::TileShapes(BlockAttentionOp op, bool pairs) : pairs(pairs) {
+TileShapes::TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule) : pairs(pairs) {
   BlockPartition queryParts = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getBlock());
   BlockPartition keyParts = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
   queryBlocks = queryParts.numBlocks();
@@ -19,13 +19,14 @@ TileShapes::TileShapes(BlockAttentionOp op, bool pairs) : pairs(pairs) {
   rows = llvm::alignTo(queryParts.maxTokens(), kTileGranule);
   columns = llvm::alignTo(keyParts.maxTokens(), kTileGranule);
   headDim = op.getQuery().getType().getDimSize(3);
+  depth = llvm::alignTo(headDim, depthGranule);
   valueDim = llvm::alignTo(headDim, kTileGranule / 2);
 
   Type f32 = Float32Type::get(op.getContext());
   elementType = pairs ? Type(BFloat16Type::get(op.getContext())) : f32;
   auto tile = [](int64_t m, int64_t n, Type type) { return MemRefType::get({m, n}, type); };
-  query = tile(rows, headDim, elementType);
-  key = pairs ? tile(headDim / 2, 2 * columns, elementType) : tile(headDim, columns, elementType);
+  query = tile(rows, depth, elementType);
+  key = pairs ? tile(depth / 2, 2 * columns, elementType) : tile(depth, columns, elementType);
   value = pairs ? tile(columns / 2, 2 * valueDim, elementType) : tile(columns, valueDim, elementType);
   scores = tile(rows, columns, f32);
   weights = tile(rows, columns, elementType);

@@ -17,10 +17,13 @@ constexpr int64_t kTileGranule = 32;
 
 /// Extents of the buffers of one kernel, in elements.
 struct TileShapes {
-  TileShapes(BlockAttentionOp op, bool pairs);
+  /// The depth of the scores' product is rounded up to `depthGranule` channels.
+  TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule);
 
   bool pairs;
   int64_t headDim;
+  /// The head dim of queries and keys, rounded up.
+  int64_t depth;
   /// The head dim of values and of the accumulator, rounded up.
   int64_t valueDim;
   /// The largest query and key block, rounded up.

@@ -7,6 +7,7 @@
 #include "runtime/Kernel.h"
 
 #include "runtime/Threads.h"
+#include "runtime/Tiles.h"
 #include "runtime/Workspace.h"
 
 #include <fmt/format.h>
@@ -279,6 +280,8 @@ struct Kernel::Call {
 Status Kernel::run(const RunArgs &args) const {
   if (Status status = check(args); !status)
     return status;
+  if (parts.usesTiles && !requestTiles())
+    return Status::error(fmt::format("kernel '{}': expected a system that grants the use of AMX tiles", parts.name));
   Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
   if (!parameters)
     return parameters.status();

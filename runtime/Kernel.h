@@ -82,6 +82,8 @@ struct KernelImage {
   TokenBlocks query, key;
   int64_t keyTileBytes = 0, valueTileBytes = 0, scratchBytes = 0;
   bool hasGiven = false;
+  /// The code needs AMX tiles.
+  bool usesTiles = false;
   std::vector<Parameter> parameters;
   /// As ListPlanner makes them; empty if the parameters decide.
   std::vector<BlockLists> lists;

@@ -30,6 +30,7 @@ Result<std::shared_ptr<const Kernel>> weft::rt::loadStatic(const StaticImage &im
   parts.keyTileBytes = image.keyTileBytes, parts.valueTileBytes = image.valueTileBytes;
   parts.scratchBytes = image.scratchBytes;
   parts.hasGiven = image.hasGiven;
+  parts.usesTiles = image.usesTiles;
   for (int64_t i = 0; i < image.numParameters; ++i) {
     const StaticParameter &parameter = image.parameters[i];
     parts.parameters.push_back({parameter.name, parameter.isBool != 0,

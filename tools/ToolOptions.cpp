@@ -28,7 +28,7 @@ ToolOptions::ToolOptions(cl::OptionCategory &category)
       headDim("head-dim", cl::desc("channels of a head"), cl::init(64), cl::cat(category)),
       block("block", cl::desc("tokens of a block at most"), cl::init(128), cl::cat(category)),
       dtype("dtype", cl::desc("element type: f32, bf16 or f16"), cl::init("f32"), cl::cat(category)),
-      target("target", cl::desc("native, x86-64-v3, x86-64-v4 or znver4"), cl::init("native"), cl::cat(category)),
+      target("target", cl::desc(CPUTarget::names()), cl::init("native"), cl::cat(category)),
       attention("attention", cl::desc("the attention to compile, if the file has several"), cl::cat(category)),
       scale("scale", cl::desc("factor on the scores; 1/sqrt(head dim) unless given"), cl::init(0), cl::cat(category)),
       set("set", cl::desc("value of a parameter"), cl::value_desc("name=value"), cl::cat(category)) {}

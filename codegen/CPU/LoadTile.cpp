@@ -72,7 +72,6 @@ private:
       forColumns(lanes, [&](Value c, int64_t width) {
         e.store(orZero(i, loadConverted(row, c, width)), op.getTile(), {i, c});
       });
-      // The head dim is a multiple of 8, the tile's width of 8 or 16.
       if (int64_t rest = tileType.getDimSize(1) - d)
         e.store(e.splat(0.0, e.vector(rest, tileType.getElementType())), op.getTile(), {i, e.index(d)});
     });
@@ -109,6 +108,9 @@ private:
         for (int64_t u = 0; u < width / unit; ++u)
           e.store(fromUnits(square[u], unit), op.getTile(), {e.add(first, u), e.mul(i, e.index(unit))});
       });
+      for (int64_t row = d / unit; row < tileType.getDimSize(0); ++row)
+        e.store(e.splat(0.0, e.vector(lanes * unit, tileType.getElementType())), op.getTile(),
+                {e.index(row), e.mul(i, e.index(unit))});
     });
   }
 

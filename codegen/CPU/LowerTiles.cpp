@@ -24,8 +24,8 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
 
   void runOnOperation() override {
     numSteps = 0;
-    if (lanes != 8 && lanes != 16) {
-      getOperation().emitError("expected 8 or 16 lanes, but got ") << lanes.getValue();
+    if (lanes != 4 && lanes != 8 && lanes != 16) {
+      getOperation().emitError("expected 4, 8 or 16 lanes, but got ") << lanes.getValue();
       return signalPassFailure();
     }
     SmallVector<Operation *> steps;
@@ -33,21 +33,44 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
       if (isa<LoadTileOp, InitTileOp, ScoresOp, SoftmaxOp, AccumulateOp, StoreTileOp>(op))
         steps.push_back(op);
     });
-    TileTarget target{lanes, scalef};
+    TileTarget target{lanes, scalef, bf16};
+    if (llvm::any_of(steps, [&](Operation *op) {
+          auto scores = dyn_cast<ScoresOp>(op);
+          return scores && usesTiles(scores.getKey(), target);
+        }))
+      noteTiles();
     for (Operation *op : steps)
       lower(op, target);
     numSteps += steps.size();
     recordCounts(getOperation(), getArgument(), {{"steps_lowered", numSteps}});
   }
 
+  /// The runtime must ask the system for the use of tiles.
+  void noteTiles() {
+    auto image = getOperation()->getAttrOfType<DictionaryAttr>("weft.image");
+    if (!image)
+      return;
+    NamedAttrList fields(image);
+    fields.set("tiles", UnitAttr::get(&getContext()));
+    getOperation()->setAttr("weft.image", fields.getDictionary(&getContext()));
+  }
+
   static void lower(Operation *op, TileTarget target) {
     llvm::TypeSwitch<Operation *>(op)
         .Case<LoadTileOp>([&](auto step) { lowerLoadTile(step, target); })
         .Case<InitTileOp>([&](auto step) { lowerInitTile(step, target); })
-        .Case<ScoresOp>([&](auto step) { lowerScores(step, target); })
+        .Case<ScoresOp>([&](auto step) {
+          usesTiles(step.getKey(), target) ? lowerScoresToTiles(step, target) : lowerScores(step, target);
+        })
         .Case<SoftmaxOp>([&](auto step) { lowerSoftmax(step, target); })
-        .Case<AccumulateOp>([&](auto step) { lowerAccumulate(step, target); })
+        .Case<AccumulateOp>([&](auto step) {
+          usesTiles(step.getValue(), target) ? lowerAccumulateToTiles(step, target) : lowerAccumulate(step, target);
+        })
         .Case<StoreTileOp>([&](auto step) { lowerStoreTile(step, target); });
+  }
+
+  static bool usesTiles(Value operand, TileTarget target) {
+    return target.bf16 == BF16Unit::TileX86 && cast<MemRefType>(operand.getType()).getElementType().isBF16();
   }
 
   int64_t numSteps = 0;

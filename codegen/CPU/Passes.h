@@ -7,8 +7,10 @@
 #ifndef WEFT_CODEGEN_CPU_PASSES_H
 #define WEFT_CODEGEN_CPU_PASSES_H
 
+#include "codegen/CPU/Target.h"
 #include "dialect/WeftDialect.h"
 
+#include "mlir/Dialect/AMX/AMXDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -18,6 +20,7 @@
 #include "mlir/Dialect/X86Vector/X86VectorDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"
+#include "llvm/Support/CommandLine.h"
 
 namespace weft {
 

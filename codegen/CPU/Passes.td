@@ -15,7 +15,7 @@ def LowerTilesPass : Pass<"weft-cpu-lower-tiles", "mlir::ModuleOp"> {
     Before: functions of tile steps on buffers.
 
     After: loops of arith, math, memref, scf and vector ops. The products are register tiles
-    of `lanes`-wide accumulators, scores and weights stay in the scratch buffer,
+    of `lanes`-wide accumulators, or for bf16 with AMX of its tiles; scores and weights stay in the scratch buffer,
     exponentials are polynomials, and a predicate is evaluated on `lanes` keys
     at a time. No op works on single elements of a tile.
 
@@ -24,12 +24,18 @@ def LowerTilesPass : Pass<"weft-cpu-lower-tiles", "mlir::ModuleOp"> {
     Example: test/codegen/cpu/lower-tiles.mlir.
   }];
   let options = [
-    Option<"lanes", "lanes", "int64_t", "16", "f32 lanes of a vector register: 16 or 8">,
+    Option<"lanes", "lanes", "int64_t", "16", "f32 lanes of a vector register: 16, 8 or 4">,
     Option<"scalef", "scalef", "bool", "true", "use AVX-512's scalef to apply the exponent">,
+    Option<"bf16", "bf16", "weft::BF16Unit", "weft::BF16Unit::DotX86", "how products of pairs of bf16 are formed",
+           [{::llvm::cl::values(
+              clEnumValN(weft::BF16Unit::DotX86, "dot-x86", "vdpbf16ps of AVX512-BF16"),
+              clEnumValN(weft::BF16Unit::DotNEON, "dot-neon", "bfdot of Armv8.6"),
+              clEnumValN(weft::BF16Unit::TileX86, "tile-x86", "tdpbf16ps of AMX"))}]>,
   ];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::memref::MemRefDialect",
                            "mlir::scf::SCFDialect", "mlir::vector::VectorDialect",
-                           "mlir::x86vector::X86VectorDialect"];
+                           "mlir::x86vector::X86VectorDialect", "mlir::amx::AMXDialect",
+                           "mlir::LLVM::LLVMDialect"];
 }
 
 def AddEntryPointsPass : Pass<"weft-cpu-add-entry-points", "mlir::ModuleOp"> {

@@ -30,11 +30,14 @@ using namespace weft;
 
 void weft::buildCPULoopsPipeline(OpPassManager &manager, const CPUTarget &target) {
   FormOnlineSoftmaxPassOptions softmax;
-  softmax.pairs = target.hasBF16Dot;
+  softmax.pairs = target.usesPairs();
+  // A tile of AMX is 32 channels deep.
+  softmax.depthGranule = target.bf16 == BF16Unit::TileX86 ? 32 : 8;
   manager.addPass(createFormOnlineSoftmaxPass(softmax));
   LowerTilesPassOptions tiles;
   tiles.lanes = target.lanes;
   tiles.scalef = target.hasScalef;
+  tiles.bf16 = target.bf16;
   manager.addPass(createLowerTilesPass(tiles));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
@@ -42,13 +45,13 @@ void weft::buildCPULoopsPipeline(OpPassManager &manager, const CPUTarget &target
 
 void weft::buildCPUToLLVMPipeline(OpPassManager &manager, const CPUTarget &target) {
   arith::ArithExpandOpsPassOptions expand;
-  expand.includeBf16 = !target.hasBF16Dot;
+  expand.includeBf16 = !target.usesPairs();
   manager.addPass(arith::createArithExpandOpsPass(expand));
   manager.addPass(createSCFToControlFlowPass());
   manager.addPass(memref::createExpandStridedMetadataPass());
   manager.addPass(createLowerAffinePass());
   ConvertVectorToLLVMPassOptions vectors;
-  vectors.x86Vector = true;
+  vectors.x86Vector = vectors.amx = target.isX86();
   manager.addPass(createConvertVectorToLLVMPass(vectors));
   manager.addPass(createConvertMathToLLVMPass());
   manager.addPass(createFinalizeMemRefToLLVMConversionPass());
@@ -66,7 +69,7 @@ void weft::buildCPUToLLVMPipeline(OpPassManager &manager, const CPUTarget &targe
 
 namespace {
 struct CPUPipelineOptions : PassPipelineOptions<CPUPipelineOptions> {
-  Option<std::string> target{*this, "target", llvm::cl::desc("native, x86-64-v3, x86-64-v4 or znver4"),
+  Option<std::string> target{*this, "target", llvm::cl::desc(CPUTarget::names()),
                              llvm::cl::init("native")};
 };
 } // namespace

@@ -11,24 +11,29 @@ using namespace weft;
 
 namespace {
 
-/// Vectors of a tile's row.
-constexpr int64_t kStrip = 2;
-constexpr int64_t kLineBytes = 64;
-
-/// Emits `C[i][j] = (factor[i] C[i][j] +) sum_k A[i][k] B[k][j]` tile by tile, each tile's accumulators held in registers over the whole
-/// sum. In pairs, A and B hold two consecutive k side by side and one instruction sums their products.
+/// Emits `C[i][j] = (factor[i] C[i][j] +) sum_k A[i][k] B[k][j]` tile by tile, each tile's accumulators held in registers
+/// over the whole sum. In pairs, A and B hold two consecutive k side by side and one instruction sums their products.
 class Product {
 public:
   Product(TileEmitter &e, Value a, Value b, Value c, Value ahead)
       : e(e), a(a), bTile(b), c(c), ahead(ahead), pairs(cast<MemRefType>(a.getType()).getElementType().isBF16()),
-        tileRows(e.target.lanes == 16 ? 8 : 4) {}
+        tileRows(e.target.lanes == 16 ? 8 : 4), strip(e.target.lanes == 4 ? 4 : 2) {}
 
   /// The factor of the old C in row `i`; without one C is overwritten.
   using Scale = llvm::function_ref<Value(Value)>;
 
-  /// One column strip of `strip` vectors at column j: all rows.
-  void emitStrip(Value rows, Value steps, Value j, int64_t strip, Scale scale) {
-    e.loop(e.index(0), rows, tileRows, [&](Value i) { emitTile(i, j, strip, steps, scale); });
+  /// All rows and the first `width` columns.
+  void emit(Value rows, Value width, Value steps, Scale scale) {
+    e.loop(e.index(0), width, strip * e.target.lanes, [&](Value j) { emitStrip(rows, steps, j, strip, scale); });
+  }
+
+  /// As emit() for a width that need not be whole strips.
+  void emit(Value rows, int64_t width, Value steps, Scale scale) {
+    int64_t vectors = width / e.target.lanes, whole = vectors / strip * strip;
+    if (whole)
+      emit(rows, e.index(whole * e.target.lanes), steps, scale);
+    if (whole != vectors)
+      emitStrip(rows, steps, e.index(whole * e.target.lanes), vectors - whole, scale);
   }
 
   /// Terms of the sum that one step takes.
@@ -36,6 +41,11 @@ public:
 
 private:
   static constexpr int64_t unroll = 4;
+
+  /// A column strip of `strip` vectors at column j: all rows.
+  void emitStrip(Value rows, Value steps, Value j, int64_t strip, Scale scale) {
+    e.loop(e.index(0), rows, tileRows, [&](Value i) { emitTile(i, j, strip, steps, scale); });
+  }
 
   Value columnOf(Value j, int64_t vector) { return e.add(j, vector * e.target.lanes); }
 
@@ -56,21 +66,15 @@ private:
     }
   }
 
-  /// Fetches this tile's share of the lines of `ahead` into the second-level cache: the products read it in strides of a
-  /// row, which the hardware does not foresee.
+  /// Each register tile fetches its share of `ahead`: the products read it in strides of a row, which the hardware does
+  /// not foresee.
   void prefetch(Value i, Value j) {
-    auto type = cast<MemRefType>(ahead.getType()), whole = cast<MemRefType>(c.getType());
-    int64_t tilesDown = whole.getDimSize(0) / tileRows, width = kStrip * e.target.lanes;
-    int64_t tiles = tilesDown * llvm::divideCeil(whole.getDimSize(1), width);
-    int64_t perLine = kLineBytes * 8 / type.getElementTypeBitWidth();
-    int64_t share = llvm::divideCeil(llvm::divideCeil(type.getNumElements(), perLine), tiles);
+    auto whole = cast<MemRefType>(c.getType());
+    int64_t tilesDown = whole.getDimSize(0) / tileRows, width = strip * e.target.lanes;
     Value row = arith::DivUIOp::create(e.b, i, e.index(tileRows));
     Value column = arith::DivUIOp::create(e.b, j, e.index(width));
-    Value tile = e.add(e.mul(column, e.index(tilesDown)), row);
-    Value first = e.mul(tile, e.index(share * perLine));
-    for (int64_t line = 0; line < share; ++line)
-      memref::PrefetchOp::create(e.b, ahead, ValueRange{e.index(0), e.add(first, line * perLine)}, /*isWrite=*/false,
-                                 /*localityHint=*/2, /*isDataCache=*/true);
+    e.prefetchShare(ahead, e.add(e.mul(column, e.index(tilesDown)), row),
+                    tilesDown * llvm::divideCeil(whole.getDimSize(1), width));
   }
 
   /// Stores a sum; with a factor, adds it to what stood there times the factor. A block's terms are summed by themselves
@@ -93,10 +97,17 @@ private:
       Value factor = broadcastTerm(e.add(i, row), k);
       for (int64_t vector = 0; vector < strip; ++vector) {
         Value &sum = sums[row * strip + vector];
-        sum = pairs ? Value(x86vector::DotBF16Op::create(e.b, sum.getType(), sum, factor, columns[vector]))
-                    : e.fma(factor, columns[vector], sum);
+        sum = pairs ? addPairs(sum, factor, columns[vector]) : e.fma(factor, columns[vector], sum);
       }
     }
+  }
+
+  Value addPairs(Value sum, Value a, Value b) {
+    if (e.target.bf16 == BF16Unit::DotX86)
+      return x86vector::DotBF16Op::create(e.b, sum.getType(), sum, a, b);
+    return LLVM::CallIntrinsicOp::create(e.b, sum.getType(), e.b.getStringAttr("llvm.aarch64.neon.bfdot"),
+                                         ValueRange{sum, a, b})
+        .getResult(0);
   }
 
   /// A[i][k], or the pair at k, in every lane.
@@ -113,6 +124,8 @@ private:
   Value a, bTile, c, ahead;
   bool pairs;
   int64_t tileRows;
+  /// Vectors of a tile's row.
+  int64_t strip;
 };
 
 } // namespace
@@ -122,8 +135,7 @@ void weft::lowerScores(ScoresOp op, TileTarget target) {
   Product product(e, op.getQuery(), op.getKey(), op.getScores(), op.getAhead());
   int64_t depth = cast<MemRefType>(op.getQuery().getType()).getDimSize(1);
   Value steps = e.index(depth / product.termsPerStep());
-  e.loop(e.index(0), e.alignUp(op.getColumns(), 32), kStrip * target.lanes,
-         [&](Value j) { product.emitStrip(op.getRows(), steps, j, kStrip, nullptr); });
+  product.emit(op.getRows(), e.alignUp(op.getColumns(), 32), steps, nullptr);
   op.erase();
 }
 
@@ -134,11 +146,6 @@ void weft::lowerAccumulate(AccumulateOp op, TileTarget target) {
   Value padded = e.alignUp(op.getColumns(), 32);
   Value steps = arith::ShRUIOp::create(e.b, padded, e.index(product.termsPerStep() - 1));
   auto scale = [&](Value row) { return e.broadcast(e.loadScalar(op.getCorrection(), {row})); };
-  int64_t vectors = width / target.lanes, wide = vectors / kStrip * kStrip;
-  if (wide)
-    e.loop(e.index(0), e.index(wide * target.lanes), kStrip * target.lanes,
-           [&](Value j) { product.emitStrip(op.getRows(), steps, j, kStrip, scale); });
-  if (wide != vectors)
-    product.emitStrip(op.getRows(), steps, e.index(wide * target.lanes), vectors - wide, scale);
+  product.emit(op.getRows(), width, steps, scale);
   op.erase();
 }

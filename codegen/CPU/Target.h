@@ -15,22 +15,41 @@
 
 namespace weft {
 
+/// How products of bf16 are formed.
+enum class BF16Unit {
+  /// Operands are converted to f32.
+  None,
+  /// AVX512-BF16: vdpbf16ps adds the products of pairs to each f32 lane.
+  DotX86,
+  /// Armv8.6: bfdot, the same on 128 bits.
+  DotNEON,
+  /// AMX-BF16: tdpbf16ps multiplies tiles of 16 x 32 by 32 x 16.
+  TileX86,
+};
+
 /// A processor to generate code for, and the facts that the generator asks of it.
 struct CPUTarget {
   /// As the user named it.
   std::string name;
-  /// LLVM's processor name and feature string.
-  std::string cpu, features;
+  /// LLVM's triple, processor name and feature string.
+  std::string triple, cpu, features;
   /// f32 lanes of a vector register.
   int64_t lanes = 8;
   /// AVX-512's scalef.
   bool hasScalef = false;
-  /// AVX-512's dot product of bf16 pairs.
-  bool hasBF16Dot = false;
+  BF16Unit bf16 = BF16Unit::None;
+  /// Why `native` is less than this machine's best; empty if it is not.
+  std::string fallback;
 
-  /// `native`, `x86-64-v3`, `x86-64-v4` or `znver4`; on failure `error` says which names there are or what the machine
-  /// lacks.
+  /// `native` or one of names(); on failure `error` says which names there are or what the machine lacks.
   static std::optional<CPUTarget> parse(llvm::StringRef name, std::string &error);
+
+  /// The names that parse() takes, for messages and help: `native, x86-64-v3, ... or aarch64`.
+  static const std::string &names();
+
+  bool isX86() const { return llvm::StringRef(triple).starts_with("x86_64"); }
+  /// Whether operands of bf16 lie in pairs.
+  bool usesPairs() const { return bf16 != BF16Unit::None; }
 
   /// Whether this machine can execute code for the target; if not, `missing` names a feature.
   bool runsHere(std::string &missing) const;

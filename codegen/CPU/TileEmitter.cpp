@@ -130,6 +130,17 @@ void TileEmitter::loop(Value begin, Value end, int64_t step, function_ref<void(V
   });
 }
 
+void TileEmitter::prefetchShare(Value tile, Value number, int64_t shares) {
+  auto type = cast<MemRefType>(tile.getType());
+  constexpr int64_t kLineBits = 64 * 8;
+  int64_t perLine = kLineBits / type.getElementTypeBitWidth();
+  int64_t lines = llvm::divideCeil(llvm::divideCeil(type.getNumElements(), perLine), shares);
+  Value first = mul(number, index(lines * perLine));
+  for (int64_t line = 0; line < lines; ++line)
+    memref::PrefetchOp::create(b, tile, ValueRange{index(0), add(first, line * perLine)}, /*isWrite=*/false,
+                               /*localityHint=*/2, /*isDataCache=*/true);
+}
+
 Value TileEmitter::rowAt(Value source, Value offset, int64_t size) {
   auto layout = StridedLayoutAttr::get(b.getContext(), ShapedType::kDynamic, {1});
   auto type = MemRefType::get({size}, cast<MemRefType>(source.getType()).getElementType(), layout);

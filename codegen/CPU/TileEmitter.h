@@ -8,6 +8,7 @@
 #define WEFT_CODEGEN_CPU_TILEEMITTER_H
 
 #include "codegen/CPU/Passes.h"
+#include "codegen/CPU/Target.h"
 
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
@@ -17,6 +18,7 @@ namespace weft {
 struct TileTarget {
   int64_t lanes;
   bool scalef;
+  BF16Unit bf16;
 };
 
 /// Emits the ops of one tile step at its place.
@@ -61,6 +63,9 @@ public:
                                       llvm::ArrayRef<mlir::Value> carried, LoopBody body);
   void loop(mlir::Value begin, mlir::Value end, int64_t step, llvm::function_ref<void(mlir::Value)> body);
 
+  /// Fetches share number `number` of `shares` equal ones of a tile into the second-level cache.
+  void prefetchShare(mlir::Value tile, mlir::Value number, int64_t shares);
+
   /// `size` elements from `source + offset`.
   mlir::Value rowAt(mlir::Value source, mlir::Value offset, int64_t size);
 };
@@ -72,6 +77,9 @@ void lowerScores(ScoresOp op, TileTarget target);
 void lowerSoftmax(SoftmaxOp op, TileTarget target);
 void lowerAccumulate(AccumulateOp op, TileTarget target);
 void lowerStoreTile(StoreTileOp op, TileTarget target);
+/// As lowerScores and lowerAccumulate, for operands of bf16 and AMX.
+void lowerScoresToTiles(ScoresOp op, TileTarget target);
+void lowerAccumulateToTiles(AccumulateOp op, TileTarget target);
 
 } // namespace weft
 

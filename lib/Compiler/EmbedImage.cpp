@@ -66,7 +66,8 @@ void weft::embedImage(llvm::Module &code, mlir::ModuleOp module) {
     fields.append({b.integer(blocks->tokens), b.integer(blocks->count()), b.integers(blocks->offsets),
                    b.integers(blocks->table)});
   for (int64_t number : {image.keyTileBytes, image.valueTileBytes, image.scratchBytes,
-                         static_cast<int64_t>(image.hasGiven), static_cast<int64_t>(image.parameters.size())})
+                         static_cast<int64_t>(image.hasGiven), static_cast<int64_t>(image.usesTiles),
+                         static_cast<int64_t>(image.parameters.size())})
     fields.push_back(b.integer(number));
   llvm::SmallVector<llvm::Constant *> parameters, lists;
   for (const rt::Parameter &parameter : image.parameters)

@@ -70,6 +70,7 @@ rt::KernelImage weft::buildImage(ModuleOp module) {
   result.valueTileBytes = integer("value_tile_bytes");
   result.scratchBytes = integer("scratch_bytes");
   result.hasGiven = image.getAs<BoolAttr>("given").getValue();
+  result.usesTiles = image.contains("tiles");
   for (Attribute parameter : image.getAs<ArrayAttr>("parameters"))
     result.parameters.push_back(buildParameter(cast<DictionaryAttr>(parameter)));
   if (auto lists = image.getAs<ArrayAttr>("lists"))

@@ -32,12 +32,17 @@ static void initializeTargets() {
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
     LLVMInitializeX86AsmParser();
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+    LLVMInitializeAArch64AsmParser();
   });
 }
 
 rt::Result<std::unique_ptr<llvm::TargetMachine>> weft::createTargetMachine(const CPUTarget &target) {
   initializeTargets();
-  llvm::Triple triple("x86_64-unknown-linux-gnu");
+  llvm::Triple triple(target.triple);
   std::string error;
   const llvm::Target *backend = llvm::TargetRegistry::lookupTarget(triple, error);
   if (!backend)

@@ -1,7 +1,7 @@
 // RUN: weft-opt %s --weft-cpu-lower-tiles --split-input-file | FileCheck %s
 // RUN: weft-opt %s --weft-cpu-lower-tiles="lanes=8 scalef=false" --split-input-file | FileCheck %s --check-prefix=LANES8
-// RUN: not weft-opt %s --weft-cpu-lower-tiles=lanes=4 --split-input-file 2>&1 | FileCheck %s --check-prefix=WRONG
-// WRONG: error: expected 8 or 16 lanes, but got
+// RUN: not weft-opt %s --weft-cpu-lower-tiles=lanes=12 --split-input-file 2>&1 | FileCheck %s --check-prefix=WRONG
+// WRONG: error: expected 4, 8 or 16 lanes, but got
 
 // Scores are sums of products in register tiles of whole vectors; no element stands alone.
 // CHECK-LABEL: func.func @scores

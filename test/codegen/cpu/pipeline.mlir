@@ -1,7 +1,7 @@
 // RUN: weft-opt %s --weft-to-cpu=target=znver4 | FileCheck %s
 // RUN: weft-opt %s --weft-to-cpu=target=x86-64-v3 | FileCheck %s --check-prefixes=CHECK,V3
 // RUN: not weft-opt %s --weft-to-cpu=target=vax 2>&1 | FileCheck %s --check-prefix=UNKNOWN
-// UNKNOWN: expected target native, x86-64-v3, x86-64-v4 or znver4, but got 'vax'
+// UNKNOWN: expected target native, aarch64, aarch64-bf16, x86-64-v3, x86-64-v4, znver4 or sapphirerapids, but got 'vax'
 
 // A program becomes functions of the LLVM dialect and an image for the runtime; nothing of Weft's own ops is left.
 // CHECK: module attributes {weft.image = {

@@ -1,0 +1,165 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Products of bf16 on AMX: scores and accumulation.
+//
+// The processor has eight tile registers of 16 rows of 64 bytes, and one instruction
+// that adds the product of 16 x 32 and 32 x 16 numbers of bf16 to 16 x 16 of f32. The
+// right operand lies in pairs, as for a dot product. Two by two results, two left and
+// two right operands fill the registers: each operand that is loaded is used twice.
+
+#include "codegen/CPU/TileEmitter.h"
+
+using namespace mlir;
+using namespace weft;
+
+namespace {
+
+constexpr int64_t kTile = 16, kSide = 2 * kTile, kDepth = 32;
+
+class AMXProduct {
+public:
+  AMXProduct(TileEmitter &e, Value a, Value b, Value c, Value ahead)
+      : e(e), a(a), bTile(b), c(c), ahead(ahead),
+        sumType(amx::TileType::get({kTile, kTile}, e.b.getF32Type())),
+        operandType(amx::TileType::get({kTile, kDepth}, e.b.getBF16Type())) {}
+
+  /// C = A B over all rows, the first `width` columns and `depth` terms.
+  void overwrite(Value rows, Value width, int64_t depth) {
+    e.loop(e.index(0), width, kSide, [&](Value j) {
+      e.loop(e.index(0), rows, kSide, [&](Value i) {
+        prefetch(i, j);
+        SmallVector<Value> sums(4);
+        for (Value &sum : sums)
+          sum = amx::TileZeroOp::create(e.b, sumType);
+        finish(i, j, 2, e.index(0), depth, sums);
+      });
+    });
+  }
+
+  /// C += A B over all rows, `width` columns and `depth` terms from `first`.
+  void add(Value rows, int64_t width, Value first, int64_t depth) {
+    int64_t whole = width / kSide * kSide;
+    if (whole)
+      e.loop(e.index(0), e.index(whole), kSide, [&](Value j) { addStrip(rows, j, 2, first, depth); });
+    if (whole != width)
+      addStrip(rows, e.index(whole), 1, first, depth);
+  }
+
+private:
+  void addStrip(Value rows, Value j, int64_t columns, Value first, int64_t depth) {
+    e.loop(e.index(0), rows, kSide, [&](Value i) {
+      prefetch(i, j);
+      finish(i, j, columns, first, depth, load(i, j, columns));
+    });
+  }
+
+  /// Adds `depth` terms to sums that are in registers, and stores them. Registers cannot be carried by a loop, so this is
+  /// straight-line code.
+  void finish(Value i, Value j, int64_t columns, Value first, int64_t depth, SmallVector<Value> sums) {
+    for (int64_t k = 0; k < depth; k += kDepth)
+      step(i, j, columns, e.add(first, k), sums);
+    store(i, j, columns, sums);
+  }
+
+  /// Adds the products of one depth of 32 to 2 x `columns` tiles.
+  void step(Value i, Value j, int64_t columns, Value k, MutableArrayRef<Value> sums) {
+    SmallVector<Value> right;
+    Value pair = arith::ShRUIOp::create(e.b, k, e.index(1));
+    for (int64_t column = 0; column < columns; ++column)
+      right.push_back(amx::TileLoadOp::create(e.b, operandType, bTile,
+                                              ValueRange{pair, e.mul(e.add(j, column * kTile), e.index(2))}));
+    for (int64_t row = 0; row < 2; ++row) {
+      Value left = amx::TileLoadOp::create(e.b, operandType, a, ValueRange{e.add(i, row * kTile), k});
+      for (int64_t column = 0; column < columns; ++column) {
+        Value &sum = sums[row * columns + column];
+        sum = amx::TileMulFOp::create(e.b, sumType, left, right[column], sum);
+      }
+    }
+  }
+
+  SmallVector<Value> load(Value i, Value j, int64_t columns) {
+    SmallVector<Value> sums;
+    forTiles(i, j, columns, [&](int64_t, ValueRange at) {
+      sums.push_back(amx::TileLoadOp::create(e.b, sumType, c, at));
+    });
+    return sums;
+  }
+
+  void store(Value i, Value j, int64_t columns, ArrayRef<Value> sums) {
+    forTiles(i, j, columns,
+             [&](int64_t number, ValueRange at) { amx::TileStoreOp::create(e.b, c, at, sums[number]); });
+  }
+
+  void forTiles(Value i, Value j, int64_t columns, llvm::function_ref<void(int64_t, ValueRange)> body) {
+    for (int64_t row = 0; row < 2; ++row)
+      for (int64_t column = 0; column < columns; ++column)
+        body(row * columns + column, {e.add(i, row * kTile), e.add(j, column * kTile)});
+  }
+
+  void prefetch(Value i, Value j) {
+    if (!ahead)
+      return;
+    auto whole = cast<MemRefType>(c.getType());
+    int64_t down = whole.getDimSize(0) / kSide, across = llvm::divideCeil(whole.getDimSize(1), kSide);
+    Value row = arith::DivUIOp::create(e.b, i, e.index(kSide)), column = arith::DivUIOp::create(e.b, j, e.index(kSide));
+    e.prefetchShare(ahead, e.add(e.mul(column, e.index(down)), row), down * across);
+  }
+
+  TileEmitter &e;
+  Value a, bTile, c, ahead;
+  amx::TileType sumType, operandType;
+};
+
+/// Multiplies the accumulator's rows by their corrections, 16 rows at a time and only where one is not 1: after the first
+/// key blocks maxima seldom rise.
+void correct(TileEmitter &e, AccumulateOp op) {
+  int64_t width = cast<MemRefType>(op.getAccumulator().getType()).getDimSize(1);
+  e.loop(e.index(0), op.getRows(), kTile, [&](Value i) {
+    Value factors = e.load(e.floats(), op.getCorrection(), {i});
+    Value differs = arith::CmpFOp::create(e.b, arith::CmpFPredicate::UNE, factors, e.splat(1.0));
+    Value any = vector::ReductionOp::create(e.b, vector::CombiningKind::OR, differs);
+    scf::IfOp::create(e.b, any, [&](OpBuilder &, Location) {
+      e.loop(i, e.add(i, kTile), 1, [&](Value row) {
+        Value factor = e.broadcast(e.loadScalar(op.getCorrection(), {row}));
+        for (int64_t c = 0; c < width; c += e.target.lanes) {
+          Value old = e.load(e.floats(), op.getAccumulator(), {row, e.index(c)});
+          e.store(arith::MulFOp::create(e.b, old, factor), op.getAccumulator(), {row, e.index(c)});
+        }
+      });
+      scf::YieldOp::create(e.b);
+    });
+  });
+}
+
+} // namespace
+
+void weft::lowerScoresToTiles(ScoresOp op, TileTarget target) {
+  TileEmitter e(op, target);
+  int64_t depth = cast<MemRefType>(op.getQuery().getType()).getDimSize(1);
+  AMXProduct(e, op.getQuery(), op.getKey(), op.getScores(), op.getAhead())
+      .overwrite(op.getRows(), e.alignUp(op.getColumns(), kSide), depth);
+  op.erase();
+}
+
+void weft::lowerAccumulateToTiles(AccumulateOp op, TileTarget target) {
+  TileEmitter e(op, target);
+  correct(e, op);
+  int64_t width = cast<MemRefType>(op.getAccumulator().getType()).getDimSize(1);
+  int64_t depth = cast<MemRefType>(op.getWeights().getType()).getDimSize(1);
+  Value padded = e.alignUp(op.getColumns(), kDepth);
+  AMXProduct product(e, op.getWeights(), op.getValue(), op.getAccumulator(), op.getAhead());
+  Value isWhole = arith::CmpIOp::create(e.b, arith::CmpIPredicate::eq, padded, e.index(depth));
+  auto whole = [&](OpBuilder &, Location) {
+    product.add(op.getRows(), width, e.index(0), depth);
+    scf::YieldOp::create(e.b);
+  };
+  // The last block of a grid may be shorter.
+  auto clipped = [&](OpBuilder &, Location) {
+    e.loop(e.index(0), padded, kDepth, [&](Value k) { product.add(op.getRows(), width, k, kDepth); });
+    scf::YieldOp::create(e.b);
+  };
+  scf::IfOp::create(e.b, isWhole, whole, clipped);
+  op.erase();
+}
