@@ -102,9 +102,10 @@ def Weft_BlockListsAttr : Weft_Attr<"BlockLists", "block_lists"> {
 
 def Weft_Layout : I32EnumAttr<"Layout", "how a tile of rows lies in its buffer", [
     I32EnumAttrCase<"Rows", 0, "rows">,
-    I32EnumAttrCase<"Columns", 1, "columns">,
-    I32EnumAttrCase<"RowPairs", 2, "row_pairs">,
-    I32EnumAttrCase<"ColumnPairs", 3, "column_pairs">]> {
+    I32EnumAttrCase<"KeyPanels", 1, "key_panels">,
+    I32EnumAttrCase<"KeyPairs", 2, "key_pairs">,
+    I32EnumAttrCase<"ValuePanels", 3, "value_panels">,
+    I32EnumAttrCase<"ValuePairs", 4, "value_pairs">]> {
   let cppNamespace = "::weft";
   let genSpecializedAttr = 0;
 }

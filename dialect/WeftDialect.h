@@ -50,6 +50,9 @@ enum CoordinateArg : unsigned {
 /// The types of a predicate region's arguments.
 llvm::SmallVector<mlir::Type> getCoordinateTypes(mlir::MLIRContext *context, bool given);
 
+/// Channels that a tile of `shape` has room for in `layout`.
+int64_t channelsOf(llvm::ArrayRef<int64_t> shape, Layout layout);
+
 /// Appends a block with a predicate region's arguments to `region`.
 mlir::Block &addCoordinateBlock(mlir::Region &region, bool given, mlir::Location loc);
 

@@ -9,6 +9,7 @@
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/OpImplementation.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <cmath>
 
@@ -33,16 +34,17 @@ static LogicalResult verifyScale(Operation *op, const APFloat &scale) {
   return success();
 }
 
-/// Operand shapes of C = A B, in pairs if the elements are bf16.
+/// Operand shapes of C = A B, with B in panels, and in pairs if the elements are bf16.
 static LogicalResult verifyProduct(Operation *op, Value a, Value b, Value c) {
   MemRefType left = tileType(a), right = tileType(b), result = tileType(c);
   if (left.getElementType() != right.getElementType() || !result.getElementType().isF32())
     return op->emitOpError("expected two operands of one element type and a result in f32, but got ")
            << left << ", " << right << " and " << result;
   int64_t pair = left.getElementType().isBF16() ? 2 : 1;
-  bool matches = left.getRank() == 2 && right.getRank() == 2 && result.getRank() == 2 &&
-                 left.getDimSize(1) == pair * right.getDimSize(0) && left.getDimSize(0) == result.getDimSize(0) &&
-                 right.getDimSize(1) == pair * result.getDimSize(1);
+  bool matches = left.getRank() == 2 && right.getRank() == 3 && result.getRank() == 2 &&
+                 right.getDimSize(2) >= pair && right.getDimSize(2) % pair == 0 &&
+                 left.getDimSize(1) == pair * right.getDimSize(1) && left.getDimSize(0) == result.getDimSize(0) &&
+                 right.getDimSize(0) == llvm::divideCeilSigned(result.getDimSize(1), right.getDimSize(2) / pair);
   if (!matches)
     return op->emitOpError("expected the shapes of a product, but got ") << left << ", " << right << " and " << result;
   return success();
@@ -57,15 +59,29 @@ static LogicalResult verifyRows(Operation *op, Value tile, Value rowVector) {
   return success();
 }
 
+int64_t weft::channelsOf(ArrayRef<int64_t> shape, Layout layout) {
+  switch (layout) {
+  case Layout::Rows:
+  case Layout::KeyPanels:
+    return shape[1];
+  case Layout::KeyPairs:
+    return 2 * shape[1];
+  case Layout::ValuePanels:
+    return shape[0] * shape[2];
+  case Layout::ValuePairs:
+    return shape[0] * (shape[2] / 2);
+  }
+  llvm_unreachable("all layouts are above");
+}
+
 LogicalResult LoadTileOp::verify() {
   if (failed(verifyTable(*this, getTable()))) // load_tile_c1
     return failure();
   MemRefType tile = tileType(getTile());
   int64_t d = getD();
-  bool byColumns = getLayout() == Layout::Columns || getLayout() == Layout::ColumnPairs;
-  int64_t pair = getLayout() == Layout::RowPairs || getLayout() == Layout::ColumnPairs ? 2 : 1;
-  bool holds = tile.getRank() == 2 && d % 8 == 0 && d > 0 &&
-               (byColumns ? tile.getDimSize(0) * pair >= d : tile.getDimSize(1) >= d * pair);
+  bool isRows = getLayout() == Layout::Rows;
+  bool holds = tile.getRank() == (isRows ? 2 : 3) && d % 8 == 0 && d > 0 &&
+               channelsOf(tile.getShape(), getLayout()) >= d;
   if (!holds) // load_tile_c2
     return emitOpError("expected d to be a multiple of 8 that the tile holds, but got ") << d << " for " << tile;
   if (!tile.getElementType().isF32() && tile.getElementType() != tileType(getSource()).getElementType()) // load_tile_c3

@@ -25,12 +25,16 @@ def Weft_LoadTileOp : Weft_Op<"load_tile"> {
     | layout | place |
     |---|---|
     | `rows` | `tile[i][c]` |
-    | `columns` | `tile[c][i]` |
-    | `row_pairs` | `tile[i / 2][2 c + i mod 2]` |
-    | `column_pairs` | `tile[c / 2][2 i + c mod 2]` |
+    | `key_panels` | `tile[i / n][c][i mod n]` |
+    | `key_pairs` | `tile[i / n][c / 2][2 (i mod n) + c mod 2]` |
+    | `value_panels` | `tile[c / n][i][c mod n]` |
+    | `value_pairs` | `tile[c / n][i / 2][2 (c mod n) + i mod 2]` |
 
-    The rest of the rows (or columns) up to the next multiple of 32 tokens is
-    filled with zeros, and so is the tile beyond d.
+    A panel holds n columns of a product's right operand behind one another, so
+    that what the inner loop reads is contiguous: in rows as wide as the tile
+    it would lie on few of the first-level cache's sets. The rest of the tokens
+    up to the next multiple of 32 is filled with zeros, and so is the tile
+    beyond d.
 
     ```mlir
     weft.load_tile %source stride %stride tokens %table first %first count %count into %tile
@@ -39,7 +43,7 @@ def Weft_LoadTileOp : Weft_Op<"load_tile"> {
 
     Constraints:
     - (C1) the table has 4 rows.
-    - (C2) d is a multiple of 8 and the tile holds d channels in the layout.
+    - (C2) d is a multiple of 8 and the tile holds d channels in the layout: rows have rank 2, panels rank 3.
     - (C3) the tile is f32, or bf16 from a bf16 source.
   }];
   let arguments = (ins Weft_Source:$source, Index:$stride, Weft_Table:$table,
@@ -81,12 +85,12 @@ def Weft_ScoresOp : Weft_Op<"scores"> {
 
     ```mlir
     weft.scores %q, %k into %s rows %rows columns %columns ahead %v
-        : memref<128x64xf32>, memref<64x128xf32>, memref<128x128xf32>, memref<128x64xf32>
+        : memref<128x64xf32>, memref<4x64x32xf32>, memref<128x128xf32>, memref<2x128x32xf32>
     ```
 
     Constraints:
     - (C1) query and key have one element type, and the scores are f32.
-    - (C2) the shapes are those of a product: [rows, d], [d, columns] (pairs: [d / 2, 2 columns]) and [rows, columns].
+    - (C2) the shapes are those of a product: [rows, d], panels [ceil(columns / n), d, n] (pairs: [ceil(columns / n), d / 2, 2 n]) and [rows, columns].
   }];
   let arguments = (ins Weft_Tile:$query, Weft_Tile:$key, Weft_Tile:$scores,
                        Index:$rows, Index:$columns, Optional<Weft_Tile>:$ahead);
@@ -152,12 +156,12 @@ def Weft_AccumulateOp : Weft_Op<"accumulate"> {
 
     ```mlir
     weft.accumulate %p, %v, %c into %o rows %rows columns %columns ahead %k
-        : memref<128x128xf32>, memref<128x64xf32>, memref<128xf32>, memref<128x64xf32>, memref<64x128xf32>
+        : memref<128x128xf32>, memref<2x128x32xf32>, memref<128xf32>, memref<128x64xf32>, memref<4x64x32xf32>
     ```
 
     Constraints:
     - (C1) weights and value have one element type, and the accumulator is f32.
-    - (C2) the shapes are those of a product: [rows, columns], [columns, d] (pairs: [columns / 2, 2 d]) and [rows, d].
+    - (C2) the shapes are those of a product: [rows, columns], panels [ceil(d / n), columns, n] (pairs: [ceil(d / n), columns / 2, 2 n]) and [rows, d].
   }];
   let arguments = (ins Weft_Tile:$weights, Weft_Tile:$value, Weft_RowVector:$correction,
                        Weft_Tile:$accumulator, Index:$rows, Index:$columns,

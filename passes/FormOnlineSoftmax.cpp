@@ -68,7 +68,9 @@ private:
   MemRefType table(GridAttr grid) { return MemRefType::get({4, grid.getTokens()}, b.getI32Type()); }
   /// `count` tiles of one type behind one another.
   static MemRefType stack(int64_t count, MemRefType tile) {
-    return MemRefType::get({count, tile.getDimSize(0), tile.getDimSize(1)}, tile.getElementType());
+    SmallVector<int64_t> shape = {count};
+    llvm::append_range(shape, tile.getShape());
+    return MemRefType::get(shape, tile.getElementType());
   }
   Value constant(int64_t value) { return arith::ConstantIndexOp::create(b, value); }
 
@@ -93,8 +95,8 @@ private:
       LoadTileOp::create(b, args[from], args[stride], args[kPackTable], args[kPackFirst], args[kPackCount], args[tile],
                          shapes.headDim, layout);
     };
-    load(kPackKey, kPackKeyStride, kPackedKeyTile, shapes.pairs ? Layout::ColumnPairs : Layout::Columns);
-    load(kPackValue, kPackValueStride, kPackedValueTile, shapes.pairs ? Layout::RowPairs : Layout::Rows);
+    load(kPackKey, kPackKeyStride, kPackedKeyTile, shapes.pairs ? Layout::KeyPairs : Layout::KeyPanels);
+    load(kPackValue, kPackValueStride, kPackedValueTile, shapes.pairs ? Layout::ValuePairs : Layout::ValuePanels);
     func::ReturnOp::create(b);
   }
 
@@ -154,10 +156,12 @@ private:
   }
 
   Value tileOf(Value stacked, Value block, MemRefType tile) {
-    SmallVector<OpFoldResult> offsets = {block, b.getIndexAttr(0), b.getIndexAttr(0)};
-    SmallVector<OpFoldResult> strides(3, b.getIndexAttr(1));
-    SmallVector<OpFoldResult> sizes = {b.getIndexAttr(1), b.getIndexAttr(tile.getDimSize(0)),
-                                       b.getIndexAttr(tile.getDimSize(1))};
+    SmallVector<OpFoldResult> offsets = {block}, sizes = {b.getIndexAttr(1)};
+    for (int64_t extent : tile.getShape()) {
+      offsets.push_back(b.getIndexAttr(0));
+      sizes.push_back(b.getIndexAttr(extent));
+    }
+    SmallVector<OpFoldResult> strides(offsets.size(), b.getIndexAttr(1));
     auto type = memref::SubViewOp::inferRankReducedResultType(tile.getShape(), cast<MemRefType>(stacked.getType()),
                                                               offsets, sizes, strides);
     return memref::SubViewOp::create(b, cast<MemRefType>(type), stacked, offsets, sizes, strides);

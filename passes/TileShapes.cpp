@@ -26,8 +26,12 @@ TileShapes::TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule) : 
   elementType = pairs ? Type(BFloat16Type::get(op.getContext())) : f32;
   auto tile = [](int64_t m, int64_t n, Type type) { return MemRefType::get({m, n}, type); };
   query = tile(rows, depth, elementType);
-  key = pairs ? tile(depth / 2, 2 * columns, elementType) : tile(depth, columns, elementType);
-  value = pairs ? tile(columns / 2, 2 * valueDim, elementType) : tile(columns, valueDim, elementType);
+  auto panels = [&](int64_t terms, int64_t width) {
+    int64_t pair = pairs ? 2 : 1;
+    return MemRefType::get({llvm::divideCeilSigned(width, kPanel), terms / pair, kPanel * pair}, elementType);
+  };
+  key = panels(depth, columns);
+  value = panels(columns, valueDim);
   scores = tile(rows, columns, f32);
   weights = tile(rows, columns, elementType);
   accumulator = tile(rows, valueDim, f32);

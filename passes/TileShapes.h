@@ -15,6 +15,9 @@ namespace weft {
 /// Blocks are rounded up to this many tokens, head dims of values to half of it.
 constexpr int64_t kTileGranule = 32;
 
+/// Columns of a panel of keys or values: all register tiles' widths divide it, and its rows are whole cache lines.
+constexpr int64_t kPanel = 32;
+
 /// Extents of the buffers of one kernel, in elements.
 struct TileShapes {
   /// The depth of the scores' product is rounded up to `depthGranule` channels.

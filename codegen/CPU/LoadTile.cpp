@@ -15,23 +15,33 @@ class TileLoader {
 public:
   TileLoader(LoadTileOp op, TileTarget target)
       : op(op), e(op, target), tileType(op.getTile().getType()), d(op.getD()), lanes(target.lanes),
-        raw(tileType.getElementType().isBF16()) {}
+        raw(tileType.getElementType().isBF16()) {
+    if (tileType.getRank() == 3)
+      panel = tileType.getDimSize(2) / (isPaired(op.getLayout()) ? 2 : 1);
+  }
 
   void emit() {
     padded = e.alignUp(op.getCount(), 32);
     switch (op.getLayout()) {
     case Layout::Rows:
       return emitRows();
-    case Layout::RowPairs:
-      return emitRowPairs();
-    case Layout::Columns:
-      return emitColumns(/*unit=*/1);
-    case Layout::ColumnPairs:
-      return emitColumns(/*unit=*/2);
+    case Layout::KeyPanels:
+      return emitKeys(/*unit=*/1);
+    case Layout::KeyPairs:
+      return emitKeys(/*unit=*/2);
+    case Layout::ValuePanels:
+      return emitValues();
+    case Layout::ValuePairs:
+      return emitValuePairs();
     }
   }
 
 private:
+  /// The head dim is a multiple of it.
+  static constexpr int64_t kEight = 8;
+
+  static bool isPaired(Layout layout) { return layout == Layout::KeyPairs || layout == Layout::ValuePairs; }
+
   /// The row of token `i`; of the last token for an `i` beyond, so that the access is legal.
   Value rowOf(Value i) {
     Value last = e.add(op.getCount(), -1);
@@ -77,28 +87,53 @@ private:
     });
   }
 
-  void emitRowPairs() {
+  /// Where channel c of a value is, for c a multiple of a vector's width.
+  std::pair<Value, Value> panelOf(Value c) {
+    return {arith::DivUIOp::create(e.b, c, e.index(panel)), arith::RemUIOp::create(e.b, c, e.index(panel))};
+  }
+
+  /// Zeros in row `row` of every panel from channel d.
+  void clearRest(Value row, int64_t unit) {
+    for (int64_t c = d; c < channelsOf(tileType.getShape(), op.getLayout()); c += kEight)
+      e.store(e.splat(0.0, e.vector(kEight * unit, tileType.getElementType())), op.getTile(),
+              {e.index(c / panel), row, e.index(c % panel * unit)});
+  }
+
+  void emitValues() {
+    e.loop(e.index(0), padded, 1, [&](Value i) {
+      Value row = rowOf(i);
+      forColumns(lanes, [&](Value c, int64_t width) {
+        auto [number, column] = panelOf(c);
+        e.store(orZero(i, loadConverted(row, c, width)), op.getTile(), {number, i, column});
+      });
+      clearRest(i, /*unit=*/1);
+    });
+  }
+
+  void emitValuePairs() {
     e.loop(e.index(0), padded, 2, [&](Value i) {
       Value next = e.add(i, 1), even = rowOf(i), odd = rowOf(next);
       Value pair = arith::ShRUIOp::create(e.b, i, e.index(1));
       forColumns(16, [&](Value c, int64_t width) {
         Value mixed = vector::InterleaveOp::create(e.b, orZero(i, loadConverted(even, c, width)),
                                                    orZero(next, loadConverted(odd, c, width)));
-        e.store(mixed, op.getTile(), {pair, e.mul(c, e.index(2))});
+        auto [number, column] = panelOf(c);
+        e.store(mixed, op.getTile(), {number, pair, e.mul(column, e.index(2))});
       });
-      if (int64_t rest = tileType.getDimSize(1) - 2 * d)
-        e.store(e.splat(0.0, e.vector(rest, tileType.getElementType())), op.getTile(), {pair, e.index(2 * d)});
+      clearRest(pair, /*unit=*/2);
     });
   }
 
   /// Transposes squares of `lanes` rows by `lanes` units of `unit` elements, a unit being 32 bits wide.
-  void emitColumns(int64_t unit) {
+  void emitKeys(int64_t unit) {
     e.loop(e.index(0), padded, lanes, [&](Value i) {
       SmallVector<Value> rows, positions;
       for (int64_t r = 0; r < lanes; ++r) {
         positions.push_back(e.add(i, r));
         rows.push_back(rowOf(positions.back()));
       }
+      auto [number, column] = panelOf(i);
+      Value place = e.mul(column, e.index(unit)), panelNumber = number;
       forColumns(lanes * unit, [&](Value c, int64_t width) {
         SmallVector<Value> square;
         for (int64_t r = 0; r < lanes; ++r)
@@ -106,11 +141,11 @@ private:
         transpose(square);
         Value first = unit == 1 ? c : Value(arith::ShRUIOp::create(e.b, c, e.index(1)));
         for (int64_t u = 0; u < width / unit; ++u)
-          e.store(fromUnits(square[u], unit), op.getTile(), {e.add(first, u), e.mul(i, e.index(unit))});
+          e.store(fromUnits(square[u], unit), op.getTile(), {panelNumber, e.add(first, u), place});
       });
-      for (int64_t row = d / unit; row < tileType.getDimSize(0); ++row)
+      for (int64_t row = d / unit; row < tileType.getDimSize(1); ++row)
         e.store(e.splat(0.0, e.vector(lanes * unit, tileType.getElementType())), op.getTile(),
-                {e.index(row), e.mul(i, e.index(unit))});
+                {panelNumber, e.index(row), place});
     });
   }
 
@@ -152,6 +187,8 @@ private:
   TileEmitter e;
   MemRefType tileType;
   int64_t d, lanes;
+  /// Columns of a panel.
+  int64_t panel = 0;
   bool raw;
   Value padded;
 };

@@ -12,68 +12,91 @@ using namespace weft;
 namespace {
 
 /// Emits `C[i][j] = (factor[i] C[i][j] +) sum_k A[i][k] B[k][j]` tile by tile, each tile's accumulators held in registers
-/// over the whole sum. In pairs, A and B hold two consecutive k side by side and one instruction sums their products.
+/// over the whole sum. B lies in panels: see weft.load_tile. In pairs, A and B hold two consecutive k side by side and one
+/// instruction sums their products.
 class Product {
 public:
   Product(TileEmitter &e, Value a, Value b, Value c, Value ahead)
       : e(e), a(a), bTile(b), c(c), ahead(ahead), pairs(cast<MemRefType>(a.getType()).getElementType().isBF16()),
-        tileRows(e.target.lanes == 16 ? 8 : 4), strip(e.target.lanes == 4 ? 4 : 2) {}
+        panel(cast<MemRefType>(b.getType()).getDimSize(2) / (pairs ? 2 : 1)) {}
 
   /// The factor of the old C in row `i`; without one C is overwritten.
   using Scale = llvm::function_ref<Value(Value)>;
 
-  /// All rows and the first `width` columns.
-  void emit(Value rows, Value width, Value steps, Scale scale) {
-    e.loop(e.index(0), width, strip * e.target.lanes, [&](Value j) { emitStrip(rows, steps, j, strip, scale); });
+  /// All rows, and the columns of the first `panels` panels.
+  void emit(Value rows, Value panels, Value steps, Scale scale) {
+    e.loop(e.index(0), panels, 1, [&](Value number) { emitPanel(rows, number, panel, steps, scale); });
   }
 
-  /// As emit() for a width that need not be whole strips.
+  /// As emit() for `width` columns, which need not fill their last panel.
   void emit(Value rows, int64_t width, Value steps, Scale scale) {
-    int64_t vectors = width / e.target.lanes, whole = vectors / strip * strip;
-    if (whole)
-      emit(rows, e.index(whole * e.target.lanes), steps, scale);
-    if (whole != vectors)
-      emitStrip(rows, steps, e.index(whole * e.target.lanes), vectors - whole, scale);
+    if (int64_t whole = width / panel)
+      emit(rows, e.index(whole), steps, scale);
+    if (int64_t rest = width % panel)
+      emitPanel(rows, e.index(width / panel), rest, steps, scale);
   }
 
+  int64_t columnsPerPanel() const { return panel; }
   /// Terms of the sum that one step takes.
   int64_t termsPerStep() const { return pairs ? 2 : 1; }
 
 private:
   static constexpr int64_t unroll = 4;
 
-  /// A column strip of `strip` vectors at column j: all rows.
-  void emitStrip(Value rows, Value steps, Value j, int64_t strip, Scale scale) {
-    e.loop(e.index(0), rows, tileRows, [&](Value i) { emitTile(i, j, strip, steps, scale); });
+  /// One register tile.
+  struct Tile {
+    int64_t rows, vectors;
+    /// Its first row; its panel, and its first column there.
+    Value i, panel;
+    int64_t offset;
+  };
+
+  int64_t maxVectors() const { return e.target.lanes == 4 ? 4 : 2; }
+
+  /// As many sums as the registers hold beside the operands; enough of them to hide the latency of an addition.
+  int64_t rowsFor(int64_t vectors) const {
+    int64_t sums = e.target.lanes == 8 ? 8 : 16;
+    return sums / vectors;
   }
 
-  Value columnOf(Value j, int64_t vector) { return e.add(j, vector * e.target.lanes); }
-
-  void emitTile(Value i, Value j, int64_t strip, Value steps, Scale scale) {
-    if (ahead)
-      prefetch(i, j);
-    SmallVector<Value> sums(tileRows * strip, e.splat(0.0));
-    sums = e.loop(e.index(0), steps, unroll, sums, [&](Value k, SmallVector<Value> carried) {
-      for (int64_t u = 0; u < unroll; ++u)
-        step(i, j, strip, e.add(k, u), carried);
-      return carried;
-    });
-    for (int64_t row = 0; row < tileRows; ++row) {
-      Value at = e.add(i, row);
-      Value factor = scale ? scale(at) : Value();
-      for (int64_t vector = 0; vector < strip; ++vector)
-        finish(sums[row * strip + vector], at, columnOf(j, vector), factor);
+  /// All rows and the first `width` columns of a panel.
+  void emitPanel(Value rows, Value number, int64_t width, Value steps, Scale scale) {
+    for (int64_t offset = 0; offset < width; offset += maxVectors() * e.target.lanes) {
+      int64_t vectors = std::min(maxVectors(), (width - offset) / e.target.lanes);
+      e.loop(e.index(0), rows, rowsFor(vectors), [&](Value i) {
+        emitTile({rowsFor(vectors), vectors, i, number, offset}, steps, scale);
+      });
     }
   }
 
-  /// Each register tile fetches its share of `ahead`: the products read it in strides of a row, which the hardware does
-  /// not foresee.
-  void prefetch(Value i, Value j) {
+  void emitTile(Tile tile, Value steps, Scale scale) {
+    if (ahead)
+      prefetch(tile);
+    SmallVector<Value> sums(tile.rows * tile.vectors, e.splat(0.0));
+    sums = e.loop(e.index(0), steps, unroll, sums, [&](Value k, SmallVector<Value> carried) {
+      for (int64_t u = 0; u < unroll; ++u)
+        step(tile, e.add(k, u), carried);
+      return carried;
+    });
+    Value first = e.mul(tile.panel, e.index(panel));
+    for (int64_t row = 0; row < tile.rows; ++row) {
+      Value at = e.add(tile.i, row);
+      Value factor = scale ? scale(at) : Value();
+      for (int64_t vector = 0; vector < tile.vectors; ++vector)
+        finish(sums[row * tile.vectors + vector], at, e.add(first, columnOf(tile, vector)), factor);
+    }
+  }
+
+  int64_t columnOf(Tile tile, int64_t vector) const { return tile.offset + vector * e.target.lanes; }
+
+  /// Each register tile fetches its share of `ahead`, which was packed long ago.
+  void prefetch(Tile tile) {
     auto whole = cast<MemRefType>(c.getType());
-    int64_t tilesDown = whole.getDimSize(0) / tileRows, width = strip * e.target.lanes;
-    Value row = arith::DivUIOp::create(e.b, i, e.index(tileRows));
-    Value column = arith::DivUIOp::create(e.b, j, e.index(width));
-    e.prefetchShare(ahead, e.add(e.mul(column, e.index(tilesDown)), row),
+    int64_t width = maxVectors() * e.target.lanes, rows = rowsFor(maxVectors());
+    int64_t tilesDown = whole.getDimSize(0) / rows;
+    Value row = arith::DivUIOp::create(e.b, tile.i, e.index(tile.rows));
+    Value strip = e.add(e.mul(tile.panel, e.index(panel / width)), tile.offset / width);
+    e.prefetchShare(ahead, e.add(e.mul(strip, e.index(tilesDown)), row),
                     tilesDown * llvm::divideCeil(whole.getDimSize(1), width));
   }
 
@@ -85,18 +108,16 @@ private:
     e.store(sum, c, {row, column});
   }
 
-  void step(Value i, Value j, int64_t strip, Value k, MutableArrayRef<Value> sums) {
+  void step(Tile tile, Value k, MutableArrayRef<Value> sums) {
     Type element = cast<MemRefType>(bTile.getType()).getElementType();
     VectorType type = e.vector(e.target.lanes * termsPerStep(), element);
     SmallVector<Value> columns;
-    for (int64_t vector = 0; vector < strip; ++vector) {
-      Value column = columnOf(j, vector);
-      columns.push_back(e.load(type, bTile, {k, pairs ? e.mul(column, e.index(2)) : column}));
-    }
-    for (int64_t row = 0; row < tileRows; ++row) {
-      Value factor = broadcastTerm(e.add(i, row), k);
-      for (int64_t vector = 0; vector < strip; ++vector) {
-        Value &sum = sums[row * strip + vector];
+    for (int64_t vector = 0; vector < tile.vectors; ++vector)
+      columns.push_back(e.load(type, bTile, {tile.panel, k, e.index(columnOf(tile, vector) * termsPerStep())}));
+    for (int64_t row = 0; row < tile.rows; ++row) {
+      Value factor = broadcastTerm(e.add(tile.i, row), k);
+      for (int64_t vector = 0; vector < tile.vectors; ++vector) {
+        Value &sum = sums[row * tile.vectors + vector];
         sum = pairs ? addPairs(sum, factor, columns[vector]) : e.fma(factor, columns[vector], sum);
       }
     }
@@ -123,9 +144,8 @@ private:
   TileEmitter &e;
   Value a, bTile, c, ahead;
   bool pairs;
-  int64_t tileRows;
-  /// Vectors of a tile's row.
-  int64_t strip;
+  /// Columns of a panel.
+  int64_t panel;
 };
 
 } // namespace
@@ -135,7 +155,8 @@ void weft::lowerScores(ScoresOp op, TileTarget target) {
   Product product(e, op.getQuery(), op.getKey(), op.getScores(), op.getAhead());
   int64_t depth = cast<MemRefType>(op.getQuery().getType()).getDimSize(1);
   Value steps = e.index(depth / product.termsPerStep());
-  product.emit(op.getRows(), e.alignUp(op.getColumns(), 32), steps, nullptr);
+  Value panels = arith::CeilDivUIOp::create(e.b, op.getColumns(), e.index(product.columnsPerPanel()));
+  product.emit(op.getRows(), panels, steps, nullptr);
   op.erase();
 }
 

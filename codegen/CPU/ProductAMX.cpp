@@ -25,51 +25,50 @@ public:
         sumType(amx::TileType::get({kTile, kTile}, e.b.getF32Type())),
         operandType(amx::TileType::get({kTile, kDepth}, e.b.getBF16Type())) {}
 
-  /// C = A B over all rows, the first `width` columns and `depth` terms.
-  void overwrite(Value rows, Value width, int64_t depth) {
-    e.loop(e.index(0), width, kSide, [&](Value j) {
+  /// C = A B over all rows, the first `panels` panels and `depth` terms.
+  void overwrite(Value rows, Value panels, int64_t depth) {
+    e.loop(e.index(0), panels, 1, [&](Value panel) {
       e.loop(e.index(0), rows, kSide, [&](Value i) {
-        prefetch(i, j);
+        prefetch(i, panel);
         SmallVector<Value> sums(4);
         for (Value &sum : sums)
           sum = amx::TileZeroOp::create(e.b, sumType);
-        finish(i, j, 2, e.index(0), depth, sums);
+        finish(i, panel, 2, e.index(0), depth, sums);
       });
     });
   }
 
   /// C += A B over all rows, `width` columns and `depth` terms from `first`.
   void add(Value rows, int64_t width, Value first, int64_t depth) {
-    int64_t whole = width / kSide * kSide;
-    if (whole)
-      e.loop(e.index(0), e.index(whole), kSide, [&](Value j) { addStrip(rows, j, 2, first, depth); });
-    if (whole != width)
-      addStrip(rows, e.index(whole), 1, first, depth);
+    if (int64_t whole = width / kSide)
+      e.loop(e.index(0), e.index(whole), 1, [&](Value panel) { addPanel(rows, panel, 2, first, depth); });
+    if (width % kSide)
+      addPanel(rows, e.index(width / kSide), 1, first, depth);
   }
 
 private:
-  void addStrip(Value rows, Value j, int64_t columns, Value first, int64_t depth) {
+  void addPanel(Value rows, Value panel, int64_t columns, Value first, int64_t depth) {
     e.loop(e.index(0), rows, kSide, [&](Value i) {
-      prefetch(i, j);
-      finish(i, j, columns, first, depth, load(i, j, columns));
+      prefetch(i, panel);
+      finish(i, panel, columns, first, depth, load(i, panel, columns));
     });
   }
 
   /// Adds `depth` terms to sums that are in registers, and stores them. Registers cannot be carried by a loop, so this is
   /// straight-line code.
-  void finish(Value i, Value j, int64_t columns, Value first, int64_t depth, SmallVector<Value> sums) {
+  void finish(Value i, Value panel, int64_t columns, Value first, int64_t depth, SmallVector<Value> sums) {
     for (int64_t k = 0; k < depth; k += kDepth)
-      step(i, j, columns, e.add(first, k), sums);
-    store(i, j, columns, sums);
+      step(i, panel, columns, e.add(first, k), sums);
+    store(i, panel, columns, sums);
   }
 
   /// Adds the products of one depth of 32 to 2 x `columns` tiles.
-  void step(Value i, Value j, int64_t columns, Value k, MutableArrayRef<Value> sums) {
+  void step(Value i, Value panel, int64_t columns, Value k, MutableArrayRef<Value> sums) {
     SmallVector<Value> right;
     Value pair = arith::ShRUIOp::create(e.b, k, e.index(1));
     for (int64_t column = 0; column < columns; ++column)
       right.push_back(amx::TileLoadOp::create(e.b, operandType, bTile,
-                                              ValueRange{pair, e.mul(e.add(j, column * kTile), e.index(2))}));
+                                              ValueRange{panel, pair, e.index(column * 2 * kTile)}));
     for (int64_t row = 0; row < 2; ++row) {
       Value left = amx::TileLoadOp::create(e.b, operandType, a, ValueRange{e.add(i, row * kTile), k});
       for (int64_t column = 0; column < columns; ++column) {
@@ -79,32 +78,33 @@ private:
     }
   }
 
-  SmallVector<Value> load(Value i, Value j, int64_t columns) {
+  SmallVector<Value> load(Value i, Value panel, int64_t columns) {
     SmallVector<Value> sums;
-    forTiles(i, j, columns, [&](int64_t, ValueRange at) {
+    forTiles(i, panel, columns, [&](int64_t, ValueRange at) {
       sums.push_back(amx::TileLoadOp::create(e.b, sumType, c, at));
     });
     return sums;
   }
 
-  void store(Value i, Value j, int64_t columns, ArrayRef<Value> sums) {
-    forTiles(i, j, columns,
+  void store(Value i, Value panel, int64_t columns, ArrayRef<Value> sums) {
+    forTiles(i, panel, columns,
              [&](int64_t number, ValueRange at) { amx::TileStoreOp::create(e.b, c, at, sums[number]); });
   }
 
-  void forTiles(Value i, Value j, int64_t columns, llvm::function_ref<void(int64_t, ValueRange)> body) {
+  void forTiles(Value i, Value panel, int64_t columns, llvm::function_ref<void(int64_t, ValueRange)> body) {
+    Value j = e.mul(panel, e.index(kSide));
     for (int64_t row = 0; row < 2; ++row)
       for (int64_t column = 0; column < columns; ++column)
         body(row * columns + column, {e.add(i, row * kTile), e.add(j, column * kTile)});
   }
 
-  void prefetch(Value i, Value j) {
+  void prefetch(Value i, Value panel) {
     if (!ahead)
       return;
     auto whole = cast<MemRefType>(c.getType());
     int64_t down = whole.getDimSize(0) / kSide, across = llvm::divideCeil(whole.getDimSize(1), kSide);
-    Value row = arith::DivUIOp::create(e.b, i, e.index(kSide)), column = arith::DivUIOp::create(e.b, j, e.index(kSide));
-    e.prefetchShare(ahead, e.add(e.mul(column, e.index(down)), row), down * across);
+    Value row = arith::DivUIOp::create(e.b, i, e.index(kSide));
+    e.prefetchShare(ahead, e.add(e.mul(panel, e.index(down)), row), down * across);
   }
 
   TileEmitter &e;
@@ -139,7 +139,7 @@ void weft::lowerScoresToTiles(ScoresOp op, TileTarget target) {
   TileEmitter e(op, target);
   int64_t depth = cast<MemRefType>(op.getQuery().getType()).getDimSize(1);
   AMXProduct(e, op.getQuery(), op.getKey(), op.getScores(), op.getAhead())
-      .overwrite(op.getRows(), e.alignUp(op.getColumns(), kSide), depth);
+      .overwrite(op.getRows(), arith::CeilDivUIOp::create(e.b, op.getColumns(), e.index(kSide)), depth);
   op.erase();
 }
 

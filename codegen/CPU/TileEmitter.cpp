@@ -136,9 +136,11 @@ void TileEmitter::prefetchShare(Value tile, Value number, int64_t shares) {
   int64_t perLine = kLineBits / type.getElementTypeBitWidth();
   int64_t lines = llvm::divideCeil(llvm::divideCeil(type.getNumElements(), perLine), shares);
   Value first = mul(number, index(lines * perLine));
-  for (int64_t line = 0; line < lines; ++line)
-    memref::PrefetchOp::create(b, tile, ValueRange{index(0), add(first, line * perLine)}, /*isWrite=*/false,
-                               /*localityHint=*/2, /*isDataCache=*/true);
+  SmallVector<Value> place(type.getRank(), index(0));
+  for (int64_t line = 0; line < lines; ++line) {
+    place.back() = add(first, line * perLine);
+    memref::PrefetchOp::create(b, tile, place, /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+  }
 }
 
 Value TileEmitter::rowAt(Value source, Value offset, int64_t size) {

@@ -6,37 +6,24 @@
 
 #include "lib/Interpreter/Tile.h"
 
-#include <array>
-
 using namespace mlir;
 using namespace weft;
 using namespace weft::interp;
 
 /// Where channel `c` of token `i` is.
-static std::array<int64_t, 2> getPlace(Layout layout, int64_t i, int64_t c) {
+static SmallVector<int64_t, 3> getPlace(ArrayRef<int64_t> shape, Layout layout, int64_t i, int64_t c) {
+  int64_t panel = shape.back();
   switch (layout) {
   case Layout::Rows:
     return {i, c};
-  case Layout::Columns:
-    return {c, i};
-  case Layout::RowPairs:
-    return {i / 2, 2 * c + i % 2};
-  case Layout::ColumnPairs:
-    return {c / 2, 2 * i + c % 2};
-  }
-  llvm_unreachable("all layouts are above");
-}
-
-int64_t interp::getChannels(const Buffer &tile, Layout layout) {
-  switch (layout) {
-  case Layout::Rows:
-    return tile.shape[1];
-  case Layout::Columns:
-    return tile.shape[0];
-  case Layout::RowPairs:
-    return tile.shape[1] / 2;
-  case Layout::ColumnPairs:
-    return 2 * tile.shape[0];
+  case Layout::KeyPanels:
+    return {i / panel, c, i % panel};
+  case Layout::KeyPairs:
+    return {2 * i / panel, c / 2, 2 * i % panel + c % 2};
+  case Layout::ValuePanels:
+    return {c / panel, i, c % panel};
+  case Layout::ValuePairs:
+    return {2 * c / panel, i / 2, 2 * c % panel + i % 2};
   }
   llvm_unreachable("all layouts are above");
 }
@@ -47,7 +34,7 @@ static LogicalResult checkExtent(Operation *op, const Buffer &tile, TileExtent e
     return op->emitOpError("expected a count of at least 0, but got ") << extent.tokens;
   for (int64_t i = std::max<int64_t>(0, extent.tokens - 2); i < extent.tokens; ++i)
     for (int64_t c = std::max<int64_t>(0, extent.channels - 2); c < extent.channels; ++c)
-      if (failed(checkIndices(op, tile, getPlace(extent.layout, i, c))))
+      if (failed(checkIndices(op, tile, getPlace(tile.shape, extent.layout, i, c))))
         return failure();
   return success();
 }
@@ -58,7 +45,7 @@ FailureOr<Matrix> interp::readTile(Operation *op, const Buffer &tile, TileExtent
   Matrix matrix(extent.tokens, Row(extent.channels));
   for (int64_t i = 0; i < extent.tokens; ++i)
     for (int64_t c = 0; c < extent.channels; ++c)
-      matrix[i][c] = tile.at(getPlace(extent.layout, i, c));
+      matrix[i][c] = tile.at(getPlace(tile.shape, extent.layout, i, c));
   return matrix;
 }
 
@@ -68,7 +55,7 @@ LogicalResult interp::writeTile(Operation *op, const Buffer &tile, TileExtent ex
   for (int64_t i = 0; i < extent.tokens; ++i)
     for (int64_t c = 0; c < extent.channels; ++c) {
       bool isPadding = i >= std::ssize(matrix) || c >= std::ssize(matrix[i]);
-      tile.at(getPlace(extent.layout, i, c)) = isPadding ? 0 : matrix[i][c];
+      tile.at(getPlace(tile.shape, extent.layout, i, c)) = isPadding ? 0 : matrix[i][c];
     }
   return success();
 }

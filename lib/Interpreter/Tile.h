@@ -22,9 +22,6 @@ struct TileExtent {
   int64_t tokens, channels;
 };
 
-/// Channels that a tile has room for.
-int64_t getChannels(const Buffer &tile, Layout layout);
-
 /// The functions below fail with an error at `op` where it reaches beyond a buffer.
 mlir::FailureOr<Matrix> readTile(mlir::Operation *op, const Buffer &tile, TileExtent extent);
 

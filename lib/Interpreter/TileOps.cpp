@@ -43,14 +43,14 @@ LogicalResult interp::evaluate(LoadTileOp op, Scope &scope) {
   }
   const Buffer &tile = scope.get<Buffer>(op.getTile());
   Layout layout = op.getLayout();
-  TileExtent padded{layout, static_cast<int64_t>(llvm::alignTo(rows.size(), kGranule)), getChannels(tile, layout)};
+  TileExtent padded{layout, static_cast<int64_t>(llvm::alignTo(rows.size(), kGranule)), channelsOf(tile.shape, layout)};
   return writeTile(op, tile, padded, rows);
 }
 
 LogicalResult interp::evaluate(InitTileOp op, Scope &scope) {
   const Buffer &accumulator = scope.get<Buffer>(op.getAccumulator());
   int64_t rows = scope.getInteger(op.getRows());
-  if (failed(writeTile(op, accumulator, {Layout::Rows, rows, getChannels(accumulator, Layout::Rows)}, {})) ||
+  if (failed(writeTile(op, accumulator, {Layout::Rows, rows, channelsOf(accumulator.shape, Layout::Rows)}, {})) ||
       failed(writeVector(op, scope.get<Buffer>(op.getMaximum()), Row(rows, -kInfinity))))
     return failure();
   return writeVector(op, scope.get<Buffer>(op.getSum()), Row(rows, 0));
@@ -70,7 +70,7 @@ LogicalResult interp::evaluate(ScoresOp op, Scope &scope) {
   const Buffer &queryTile = scope.get<Buffer>(op.getQuery());
   int64_t rows = scope.getInteger(op.getRows()), columns = scope.getInteger(op.getColumns());
   int64_t d = queryTile.shape[1];
-  Layout keyLayout = isPaired(op.getKey()) ? Layout::ColumnPairs : Layout::Columns;
+  Layout keyLayout = isPaired(op.getKey()) ? Layout::KeyPairs : Layout::KeyPanels;
   FailureOr<Matrix> query = readTile(op, queryTile, {Layout::Rows, rows, d});
   FailureOr<Matrix> key = readTile(op, scope.get<Buffer>(op.getKey()), {keyLayout, columns, d});
   if (failed(query) || failed(key))
@@ -172,8 +172,8 @@ LogicalResult interp::evaluate(SoftmaxOp op, Scope &scope) {
 LogicalResult interp::evaluate(AccumulateOp op, Scope &scope) {
   const Buffer &tile = scope.get<Buffer>(op.getAccumulator());
   int64_t rows = scope.getInteger(op.getRows()), columns = scope.getInteger(op.getColumns());
-  TileExtent extent{Layout::Rows, rows, getChannels(tile, Layout::Rows)};
-  Layout valueLayout = isPaired(op.getValue()) ? Layout::RowPairs : Layout::Rows;
+  TileExtent extent{Layout::Rows, rows, channelsOf(tile.shape, Layout::Rows)};
+  Layout valueLayout = isPaired(op.getValue()) ? Layout::ValuePairs : Layout::ValuePanels;
   FailureOr<Matrix> weights = readTile(op, scope.get<Buffer>(op.getWeights()), {Layout::Rows, rows, columns});
   FailureOr<Matrix> value = readTile(op, scope.get<Buffer>(op.getValue()), {valueLayout, columns, extent.channels});
   FailureOr<Row> correction = readVector(op, scope.get<Buffer>(op.getCorrection()), rows);

@@ -121,22 +121,24 @@ func.func @block_attention_given(%q: tensor<?x1x64x32xf32>, %blocks: !weft.block
 }
 
 // CHECK-LABEL: func.func @tiles
-func.func @tiles(%source: memref<f32>, %table: memref<4x512xi32>, %lse: memref<f32>, %tile: memref<128x64xf32>, %keys: memref<64x128xf32>,
+func.func @tiles(%source: memref<f32>, %table: memref<4x512xi32>, %lse: memref<f32>, %tile: memref<128x64xf32>, %keys: memref<4x64x32xf32>, %values: memref<2x128x32xf32>, %key_pairs: memref<4x32x64xf32>, %value_pairs: memref<2x64x64xf32>,
                  %s: memref<128x128xf32>, %m: memref<128xf32>, %l: memref<128xf32>, %c: memref<128xf32>, %i: index, %head: i32, %want: i1) {
   // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}rows{{.*}}} : memref<f32>, memref<4x512xi32>,
   weft.load_tile %source stride %i tokens %table first %i count %i into %tile {d = 64 : i64, layout = #weft.layout<rows>} : memref<f32>, memref<4x512xi32>, memref<128x64xf32>
-  // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}columns{{.*}}} : memref<f32>, memref<4x512xi32>,
-  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft.layout<columns>} : memref<f32>, memref<4x512xi32>, memref<64x128xf32>
-  // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}row_pairs{{.*}}} : memref<f32>, memref<4x512xi32>,
-  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft.layout<row_pairs>} : memref<f32>, memref<4x512xi32>, memref<64x128xf32>
-  // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}column_pairs{{.*}}} : memref<f32>, memref<4x512xi32>,
-  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft.layout<column_pairs>} : memref<f32>, memref<4x512xi32>, memref<64x128xf32>
+  // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}key_panels{{.*}}} : memref<f32>, memref<4x512xi32>,
+  weft.load_tile %source stride %i tokens %table first %i count %i into %keys {d = 64 : i64, layout = #weft.layout<key_panels>} : memref<f32>, memref<4x512xi32>, memref<4x64x32xf32>
+  // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}value_panels{{.*}}} : memref<f32>, memref<4x512xi32>,
+  weft.load_tile %source stride %i tokens %table first %i count %i into %values {d = 64 : i64, layout = #weft.layout<value_panels>} : memref<f32>, memref<4x512xi32>, memref<2x128x32xf32>
+  // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}key_pairs{{.*}}} : memref<f32>, memref<4x512xi32>,
+  weft.load_tile %source stride %i tokens %table first %i count %i into %key_pairs {d = 64 : i64, layout = #weft.layout<key_pairs>} : memref<f32>, memref<4x512xi32>, memref<4x32x64xf32>
+  // CHECK: weft.load_tile %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} {d = 64 : i64, layout = {{.*}}value_pairs{{.*}}} : memref<f32>, memref<4x512xi32>,
+  weft.load_tile %source stride %i tokens %table first %i count %i into %value_pairs {d = 64 : i64, layout = #weft.layout<value_pairs>} : memref<f32>, memref<4x512xi32>, memref<2x64x64xf32>
   // CHECK: weft.init_tile %{{.*}}, %{{.*}}, %{{.*}} rows %{{.*}} : memref<128x64xf32>, memref<128xf32>
   weft.init_tile %tile, %m, %l rows %i : memref<128x64xf32>, memref<128xf32>
   // CHECK: weft.scores %{{.*}}, %{{.*}} into %{{.*}} rows %{{.*}} columns %{{.*}} :
-  weft.scores %tile, %keys into %s rows %i columns %i : memref<128x64xf32>, memref<64x128xf32>, memref<128x128xf32>
-  // CHECK: weft.scores {{.*}} ahead %{{.*}} : {{.*}}, memref<128x64xf32>
-  weft.scores %tile, %keys into %s rows %i columns %i ahead %tile : memref<128x64xf32>, memref<64x128xf32>, memref<128x128xf32>, memref<128x64xf32>
+  weft.scores %tile, %keys into %s rows %i columns %i : memref<128x64xf32>, memref<4x64x32xf32>, memref<128x128xf32>
+  // CHECK: weft.scores {{.*}} ahead %{{.*}} : {{.*}}, memref<2x128x32xf32>
+  weft.scores %tile, %keys into %s rows %i columns %i ahead %values : memref<128x64xf32>, memref<4x64x32xf32>, memref<128x128xf32>, memref<2x128x32xf32>
   // CHECK: weft.softmax {{.*}} rows %{{.*}} columns %{{.*}} scale 1.250000e-01 : memref<128x128xf32>, memref<128xf32>, memref<128x128xf32> {
   // CHECK-NEXT: }
   weft.softmax %s, %m, %l, %c into %s rows %i columns %i scale 1.250000e-01 : memref<128x128xf32>, memref<128xf32>, memref<128x128xf32> {
@@ -149,9 +151,9 @@ func.func @tiles(%source: memref<f32>, %table: memref<4x512xi32>, %lse: memref<f
     weft.yield %given : i1
   }
   // CHECK: weft.accumulate %{{.*}}, %{{.*}}, %{{.*}} into %{{.*}} rows %{{.*}} columns %{{.*}} :
-  weft.accumulate %s, %tile, %c into %tile rows %i columns %i : memref<128x128xf32>, memref<128x64xf32>, memref<128xf32>, memref<128x64xf32>
-  // CHECK: weft.accumulate {{.*}} ahead %{{.*}} : {{.*}}, memref<64x128xf32>
-  weft.accumulate %s, %tile, %c into %tile rows %i columns %i ahead %keys : memref<128x128xf32>, memref<128x64xf32>, memref<128xf32>, memref<128x64xf32>, memref<64x128xf32>
+  weft.accumulate %s, %values, %c into %tile rows %i columns %i : memref<128x128xf32>, memref<2x128x32xf32>, memref<128xf32>, memref<128x64xf32>
+  // CHECK: weft.accumulate {{.*}} ahead %{{.*}} : {{.*}}, memref<4x64x32xf32>
+  weft.accumulate %s, %values, %c into %tile rows %i columns %i ahead %keys : memref<128x128xf32>, memref<2x128x32xf32>, memref<128xf32>, memref<128x64xf32>, memref<4x64x32xf32>
   // CHECK: weft.store_tile {{.*}} tokens {{.*}} first {{.*}} count {{.*}} to {{.*}} stride {{.*}} lse {{.*}} stride {{.*}} if {{.*}} scale 1.250000e-01 {d = 64 : i64}
   weft.store_tile %tile, %m, %l tokens %table first %i count %i to %source stride %i lse %lse stride %i if %want scale 1.250000e-01 {d = 64 : i64}
       : memref<128x64xf32>, memref<128xf32>, memref<4x512xi32>, memref<f32>

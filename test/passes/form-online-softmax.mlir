@@ -26,12 +26,12 @@ func.func @masked(%q: tensor<?x2x64x32xbf16>, %k: tensor<?x2x64x32xbf16>, %v: te
 // PAIRS-SAME: value_tile_bytes = 2048 : i64
 
 // CHECK-LABEL: func.func @masked.pack
-// CHECK: weft.load_tile {{.*}}layout = #weft.layout<columns>{{.*}}memref<32x32xf32>
-// CHECK-NEXT: weft.load_tile {{.*}}layout = #weft.layout<rows>{{.*}}memref<32x32xf32>
+// CHECK: weft.load_tile {{.*}}layout = #weft.layout<key_panels>{{.*}}memref<1x32x32xf32>
+// CHECK-NEXT: weft.load_tile {{.*}}layout = #weft.layout<value_panels>{{.*}}memref<1x32x32xf32>
 // CHECK-NEXT: return
 // PAIRS-LABEL: func.func @masked.pack
-// PAIRS: weft.load_tile {{.*}}layout = #weft.layout<column_pairs>{{.*}}memref<16x64xbf16>
-// PAIRS-NEXT: weft.load_tile {{.*}}layout = #weft.layout<row_pairs>{{.*}}memref<16x64xbf16>
+// PAIRS: weft.load_tile {{.*}}layout = #weft.layout<key_pairs>{{.*}}memref<1x16x64xbf16>
+// PAIRS-NEXT: weft.load_tile {{.*}}layout = #weft.layout<value_pairs>{{.*}}memref<1x16x64xbf16>
 
 // The steps of one query block, with two branches for the softmax; the parameter is the last argument.
 // CHECK-LABEL: func.func @masked.attend
@@ -78,7 +78,7 @@ func.func @full(%q: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2
 // CHECK-NOT: scf.if
 // CHECK: weft.store_tile
 // PAIRS-LABEL: func.func @full.pack
-// PAIRS: layout = #weft.layout<columns>
+// PAIRS: layout = #weft.layout<key_panels>
 
 // -----
 

@@ -118,28 +118,37 @@ TEST_F(LoadTileTest, Rows) {
   EXPECT_TRUE(std::isnan(at(tile, 4, 32 * 12))) << "rows beyond the padding are not written";
 }
 
-TEST_F(LoadTileTest, Columns) {
-  Buffer tile = load("columns", "10x48", "f32", 480);
+/// Panels of 4 columns: two for the channels, ten for the keys.
+TEST_F(LoadTileTest, KeyPanels) {
+  Buffer tile = load("key_panels", "10x10x4", "f32", 400);
   for (int64_t i = 0; i < 32; ++i)
     for (int64_t c = 0; c < 10; ++c)
-      EXPECT_EQ(at(tile, 4, c * 48 + i), expected(i, c)) << i << ", " << c;
-  EXPECT_TRUE(std::isnan(at(tile, 4, 32))) << "columns beyond the padding are not written";
+      EXPECT_EQ(at(tile, 4, i / 4 * 40 + c * 4 + i % 4), expected(i, c)) << i << ", " << c;
+  EXPECT_TRUE(std::isnan(at(tile, 4, 320))) << "keys beyond the padding are not written";
 }
 
-TEST_F(LoadTileTest, RowPairs) {
-  Buffer tile = load("row_pairs", "20x24", "bf16", 480);
+TEST_F(LoadTileTest, KeyPairs) {
+  Buffer tile = load("key_pairs", "10x5x8", "bf16", 400);
+  for (int64_t i = 0; i < 32; ++i)
+    for (int64_t c = 0; c < 10; ++c)
+      EXPECT_EQ(at(tile, 2, i / 4 * 40 + c / 2 * 8 + 2 * (i % 4) + c % 2), expected(i, c)) << i << ", " << c;
+  EXPECT_TRUE(std::isnan(at(tile, 2, 320)));
+}
+
+TEST_F(LoadTileTest, ValuePanels) {
+  Buffer tile = load("value_panels", "3x34x4", "f32", 408);
   for (int64_t i = 0; i < 32; ++i)
     for (int64_t c = 0; c < 12; ++c)
-      EXPECT_EQ(at(tile, 2, i / 2 * 24 + 2 * c + i % 2), expected(i, c)) << i << ", " << c;
-  EXPECT_TRUE(std::isnan(at(tile, 2, 16 * 24)));
+      EXPECT_EQ(at(tile, 4, c / 4 * 136 + i * 4 + c % 4), expected(i, c)) << i << ", " << c;
+  EXPECT_TRUE(std::isnan(at(tile, 4, 32 * 4)));
 }
 
-TEST_F(LoadTileTest, ColumnPairs) {
-  Buffer tile = load("column_pairs", "5x96", "bf16", 480);
+TEST_F(LoadTileTest, ValuePairs) {
+  Buffer tile = load("value_pairs", "3x17x8", "bf16", 408);
   for (int64_t i = 0; i < 32; ++i)
-    for (int64_t c = 0; c < 10; ++c)
-      EXPECT_EQ(at(tile, 2, c / 2 * 96 + 2 * i + c % 2), expected(i, c)) << i << ", " << c;
-  EXPECT_TRUE(std::isnan(at(tile, 2, 64)));
+    for (int64_t c = 0; c < 12; ++c)
+      EXPECT_EQ(at(tile, 2, c / 4 * 136 + i / 2 * 8 + 2 * (c % 4) + i % 2), expected(i, c)) << i << ", " << c;
+  EXPECT_TRUE(std::isnan(at(tile, 2, 16 * 8)));
 }
 
 TEST_F(TileInterpreterTest, InitTile) {
@@ -158,9 +167,10 @@ TEST_F(TileInterpreterTest, InitTile) {
 }
 
 TEST_F(TileInterpreterTest, Scores) {
-  Buffer query = memoryOf(counting(3 * 2), 4), key = memoryOf(counting(2 * 4), 4), scores = unwritten(12, 4);
-  EXPECT_TRUE(run("%q: memref<3x2xf32>, %k: memref<2x4xf32>, %s: memref<3x4xf32>, %rows: index, %columns: index",
-                  "weft.scores %q, %k into %s rows %rows columns %columns : memref<3x2xf32>, memref<2x4xf32>, "
+  // Panels of two keys: the keys (1, 5), (2, 6), (3, 7), (4, 8).
+  Buffer query = memoryOf(counting(3 * 2), 4), key = memoryOf({1, 2, 5, 6, 3, 4, 7, 8}, 4), scores = unwritten(12, 4);
+  EXPECT_TRUE(run("%q: memref<3x2xf32>, %k: memref<2x2x2xf32>, %s: memref<3x4xf32>, %rows: index, %columns: index",
+                  "weft.scores %q, %k into %s rows %rows columns %columns : memref<3x2xf32>, memref<2x2x2xf32>, "
                   "memref<3x4xf32>",
                   {query, key, scores, int64_t{2}, int64_t{3}}))
       << message;
@@ -172,10 +182,10 @@ TEST_F(TileInterpreterTest, Scores) {
 }
 
 TEST_F(TileInterpreterTest, ScoresInPairs) {
-  // key[c / 2][2 j + c mod 2]: the keys (1, 2, 5, 6) and (3, 4, 7, 8).
+  // One panel, key[0][c / 2][2 j + c mod 2]: the keys (1, 2, 5, 6) and (3, 4, 7, 8).
   Buffer query = memoryOf(counting(4), 2), key = memoryOf(counting(8), 2), scores = unwritten(2, 4);
-  EXPECT_TRUE(run("%q: memref<1x4xbf16>, %k: memref<2x4xbf16>, %s: memref<1x2xf32>, %rows: index, %columns: index",
-                  "weft.scores %q, %k into %s rows %rows columns %columns : memref<1x4xbf16>, memref<2x4xbf16>, "
+  EXPECT_TRUE(run("%q: memref<1x4xbf16>, %k: memref<1x2x4xbf16>, %s: memref<1x2xf32>, %rows: index, %columns: index",
+                  "weft.scores %q, %k into %s rows %rows columns %columns : memref<1x4xbf16>, memref<1x2x4xbf16>, "
                   "memref<1x2xf32>",
                   {query, key, scores, int64_t{1}, int64_t{2}}))
       << message;
@@ -300,9 +310,9 @@ TEST_F(SoftmaxTest, NaNGoesThrough) {
 TEST_F(TileInterpreterTest, Accumulate) {
   Buffer weights = memoryOf({1, 2, 100, 3, 4, 100}, 4), value = memoryOf(counting(3 * 2), 4);
   Buffer correction = memoryOf({10, 0.5}, 4), accumulator = memoryOf({1, 2, 3, 4}, 4);
-  EXPECT_TRUE(run("%p: memref<2x3xf32>, %v: memref<3x2xf32>, %c: memref<2xf32>, %o: memref<2x2xf32>, %rows: index, "
+  EXPECT_TRUE(run("%p: memref<2x3xf32>, %v: memref<1x3x2xf32>, %c: memref<2xf32>, %o: memref<2x2xf32>, %rows: index, "
                   "%columns: index",
-                  "weft.accumulate %p, %v, %c into %o rows %rows columns %columns : memref<2x3xf32>, memref<3x2xf32>, "
+                  "weft.accumulate %p, %v, %c into %o rows %rows columns %columns : memref<2x3xf32>, memref<1x3x2xf32>, "
                   "memref<2xf32>, memref<2x2xf32>",
                   {weights, value, correction, accumulator, int64_t{2}, int64_t{2}}))
       << message;
@@ -313,13 +323,13 @@ TEST_F(TileInterpreterTest, Accumulate) {
 }
 
 TEST_F(TileInterpreterTest, AccumulateInPairs) {
-  // value[j / 2][2 c + j mod 2]: the rows (1, 3), (2, 4), (5, 7), (6, 8).
+  // One panel, value[0][j / 2][2 c + j mod 2]: the rows (1, 3), (2, 4), (5, 7), (6, 8).
   Buffer weights = memoryOf({1, 10, 100, 1000}, 2), value = memoryOf(counting(8), 2);
   Buffer correction = memoryOf({0}, 4), accumulator = memoryOf({1, 2}, 4);
-  EXPECT_TRUE(run("%p: memref<1x4xbf16>, %v: memref<2x4xbf16>, %c: memref<1xf32>, %o: memref<1x2xf32>, %rows: index, "
+  EXPECT_TRUE(run("%p: memref<1x4xbf16>, %v: memref<1x2x4xbf16>, %c: memref<1xf32>, %o: memref<1x2xf32>, %rows: index, "
                   "%columns: index",
                   "weft.accumulate %p, %v, %c into %o rows %rows columns %columns : memref<1x4xbf16>, "
-                  "memref<2x4xbf16>, memref<1xf32>, memref<1x2xf32>",
+                  "memref<1x2x4xbf16>, memref<1xf32>, memref<1x2xf32>",
                   {weights, value, correction, accumulator, int64_t{1}, int64_t{4}}))
       << message;
   EXPECT_EQ(at(accumulator, 4, 0), 6521);
@@ -359,7 +369,7 @@ TEST_F(TileInterpreterTest, StoreTile) {
 }
 
 TEST_F(TileInterpreterTest, ViewsOfBuffers) {
-  // Element [i][j] of the 3x4 view is at byte 8 + 4 (4 i + j); the subview is [1..2][1, 3] of it.
+  // Element [i][j] of the 3x4 view is at byte 8 + 4 (4 i + j); the subview is [1..2][1, 3] of it, and once more a panel.
   Buffer scratch = unwritten(64, 1), accumulator = unwritten(4, 4), maximum = unwritten(2, 4), sum = unwritten(2, 4);
   for (int64_t i = 0; i < 12; ++i)
     scratch.at({8 + 4 * i}) = i;
@@ -369,12 +379,15 @@ TEST_F(TileInterpreterTest, ViewsOfBuffers) {
     %one = arith.constant 1 : index
     %view = memref.view %scratch[%shift][%three] : memref<64xi8> to memref<?x4xf32>
     %part = memref.subview %view[%one, 1] [2, 2] [1, 2] : memref<?x4xf32> to memref<2x2xf32, strided<[4, 2], offset: ?>>
+    %panels = memref.view %scratch[%shift][%one] : memref<64xi8> to memref<?x3x4xf32>
+    %panel = memref.subview %panels[0, %one, 1] [1, 2, 2] [1, 1, 2]
+        : memref<?x3x4xf32> to memref<1x2x2xf32, strided<[12, 4, 2], offset: ?>>
     %row = memref.subview %view[0, 0] [1, 2] [1, 1] : memref<?x4xf32> to memref<2xf32>
     %rows = arith.constant 2 : index
     weft.init_tile %o, %m, %l rows %rows : memref<2x2xf32>, memref<2xf32>
-    weft.accumulate %part, %part, %row into %o rows %rows columns %rows
-        : memref<2x2xf32, strided<[4, 2], offset: ?>>, memref<2x2xf32, strided<[4, 2], offset: ?>>, memref<2xf32>,
-          memref<2x2xf32>
+    weft.accumulate %part, %panel, %row into %o rows %rows columns %rows
+        : memref<2x2xf32, strided<[4, 2], offset: ?>>, memref<1x2x2xf32, strided<[12, 4, 2], offset: ?>>,
+          memref<2xf32>, memref<2x2xf32>
   )";
   EXPECT_TRUE(run("%scratch: memref<64xi8>, %o: memref<2x2xf32>, %m: memref<2xf32>, %l: memref<2xf32>", body,
                   {scratch, accumulator, maximum, sum}))

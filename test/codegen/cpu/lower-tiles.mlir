@@ -14,8 +14,8 @@
 // LANES8-LABEL: func.func @scores
 // LANES8-NOT: vector<16xf32>
 // LANES8: {{vector|math}}.fma {{.*}}vector<8xf32>
-func.func @scores(%q: memref<32x32xf32>, %k: memref<32x32xf32>, %s: memref<32x32xf32>, %rows: index, %columns: index) {
-  weft.scores %q, %k into %s rows %rows columns %columns : memref<32x32xf32>, memref<32x32xf32>, memref<32x32xf32>
+func.func @scores(%q: memref<32x32xf32>, %k: memref<1x32x32xf32>, %s: memref<32x32xf32>, %rows: index, %columns: index) {
+  weft.scores %q, %k into %s rows %rows columns %columns : memref<32x32xf32>, memref<1x32x32xf32>, memref<32x32xf32>
   return
 }
 
@@ -25,8 +25,8 @@ func.func @scores(%q: memref<32x32xf32>, %k: memref<32x32xf32>, %s: memref<32x32
 // CHECK-LABEL: func.func @ahead
 // CHECK-COUNT-64: memref.prefetch %{{.*}} read, locality<2>, data
 // CHECK-NOT: memref.prefetch
-func.func @ahead(%q: memref<32x32xf32>, %k: memref<32x32xf32>, %s: memref<32x32xf32>, %rows: index, %columns: index, %next: memref<64x64xf32>) {
-  weft.scores %q, %k into %s rows %rows columns %columns ahead %next : memref<32x32xf32>, memref<32x32xf32>, memref<32x32xf32>, memref<64x64xf32>
+func.func @ahead(%q: memref<32x32xf32>, %k: memref<1x32x32xf32>, %s: memref<32x32xf32>, %rows: index, %columns: index, %next: memref<64x64xf32>) {
+  weft.scores %q, %k into %s rows %rows columns %columns ahead %next : memref<32x32xf32>, memref<1x32x32xf32>, memref<32x32xf32>, memref<64x64xf32>
   return
 }
 
@@ -35,8 +35,8 @@ func.func @ahead(%q: memref<32x32xf32>, %k: memref<32x32xf32>, %s: memref<32x32x
 // Pairs of bf16 go to the dot product.
 // CHECK-LABEL: func.func @pairs
 // CHECK: x86vector.avx512.dot {{.*}} vector<32xbf16> -> vector<16xf32>
-func.func @pairs(%q: memref<32x32xbf16>, %k: memref<16x64xbf16>, %s: memref<32x32xf32>, %rows: index, %columns: index) {
-  weft.scores %q, %k into %s rows %rows columns %columns : memref<32x32xbf16>, memref<16x64xbf16>, memref<32x32xf32>
+func.func @pairs(%q: memref<32x32xbf16>, %k: memref<1x16x64xbf16>, %s: memref<32x32xf32>, %rows: index, %columns: index) {
+  weft.scores %q, %k into %s rows %rows columns %columns : memref<32x32xbf16>, memref<1x16x64xbf16>, memref<32x32xf32>
   return
 }
 
@@ -59,8 +59,8 @@ func.func @softmax(%s: memref<32x32xf32>, %m: memref<32xf32>, %l: memref<32xf32>
   weft.softmax %s, %m, %l, %c into %s rows %rows columns %columns scale 2.500000e-01 : memref<32x32xf32>, memref<32xf32>, memref<32x32xf32> {}
   return
 }
-func.func @accumulate(%p: memref<32x32xf32>, %v: memref<32x32xf32>, %c: memref<32xf32>, %o: memref<32x32xf32>, %rows: index, %columns: index) {
-  weft.accumulate %p, %v, %c into %o rows %rows columns %columns : memref<32x32xf32>, memref<32x32xf32>, memref<32xf32>, memref<32x32xf32>
+func.func @accumulate(%p: memref<32x32xf32>, %v: memref<1x32x32xf32>, %c: memref<32xf32>, %o: memref<32x32xf32>, %rows: index, %columns: index) {
+  weft.accumulate %p, %v, %c into %o rows %rows columns %columns : memref<32x32xf32>, memref<1x32x32xf32>, memref<32xf32>, memref<32x32xf32>
   return
 }
 
