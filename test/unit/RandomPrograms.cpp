@@ -53,7 +53,8 @@ public:
     std::string clauses = order();
     if (random.chance(95))
       clauses += fmt::format("  mask {}\n", mask());
-    program.request.source = definitions + fmt::format("attention a({}) {{\n{}}}\n", attentionParameters, clauses);
+    program.request.source =
+        definitions + fmt::format("attention {}({}) {{\n{}}}\n", limits.name, attentionParameters, clauses);
   }
 
 private:

@@ -55,6 +55,8 @@ struct ProgramLimits {
   int64_t maxTokens = 400;
   /// In percent of the programs.
   int given = 20, rectangular = 20, dynamic = 40;
+  /// Of the attention.
+  std::string name = "a";
 };
 
 RandomProgram makeProgram(Random &random, const ProgramLimits &limits = ProgramLimits());

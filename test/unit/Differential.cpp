@@ -1,0 +1,151 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Comparison of kernels with the interpreter.
+
+#include "test/unit/Differential.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cmath>
+#include <limits>
+
+using namespace weft;
+using namespace weft::test;
+
+rt::DType test::toDType(ElementType type) {
+  return type == ElementType::F32 ? rt::DType::F32 : type == ElementType::BF16 ? rt::DType::BF16 : rt::DType::F16;
+}
+
+std::vector<int64_t> Case::queryShape() const {
+  return {batch, options().heads, options().queryGrid.tokens(), options().headDim};
+}
+
+std::vector<int64_t> Case::keyShape() const {
+  return {batch, options().heads, options().keyGrid.tokens(), options().headDim};
+}
+
+void Case::makeGivenLists(Random &random, const rt::KernelImage &image) {
+  if (program.usesGiven)
+    operands.given = makeGiven(random, options().heads, image.query.count(), image.key.count());
+}
+
+void Case::allocateInputs(const std::function<TensorLayout()> &layout) {
+  rt::DType dtype = toDType(options().elementType);
+  operands.query = TestTensor(dtype, queryShape(), layout());
+  operands.key = TestTensor(dtype, keyShape(), layout());
+  operands.value = TestTensor(dtype, keyShape(), layout());
+}
+
+void Case::allocateResults(const std::function<TensorLayout()> &layout) {
+  std::vector<int64_t> shape = queryShape();
+  operands.out = TestTensor(toDType(options().elementType), shape, layout());
+  shape.pop_back();
+  operands.lse = TestTensor(rt::DType::F32, shape, layout());
+}
+
+void Case::makeOperands(Random &random, const rt::KernelImage &image) {
+  makeGivenLists(random, image);
+  allocateInputs([&] {
+    return random.pick({TensorLayout::BHSD, TensorLayout::BSHD, TensorLayout::Padded, TensorLayout::Packed,
+                        TensorLayout::Reversed, TensorLayout::Broadcast});
+  });
+  for (TestTensor *tensor : {&operands.query, &operands.key, &operands.value})
+    tensor->fill([&](auto...) { return random.normal(); });
+  allocateResults([&] {
+    return random.pick(
+        {TensorLayout::BHSD, TensorLayout::BSHD, TensorLayout::Padded, TensorLayout::Packed, TensorLayout::Reversed});
+  });
+}
+
+rt::Result<InterpreterResult> Case::interpret(const std::vector<int64_t> &rows) const {
+  auto context = createContext();
+  auto module = buildProgram(*context, program.request);
+  if (!module)
+    return module.status();
+  // The program, not the plan: what the passes do is to be checked too.
+  if (rt::Status status = chooseTiles(**module); !status)
+    return status;
+  InterpreterArgs args;
+  args.tensors = {operands.query.view, operands.key.view, operands.value.view};
+  args.parameters = program.parameters;
+  if (operands.given)
+    args.given.push_back(*operands.given);
+  args.rows = rows;
+  auto result = weft::interpret(kernelOf(**module), args);
+  if (mlir::failed(result))
+    return rt::Status::error("the interpreter failed");
+  return *result;
+}
+
+std::string Case::describe() const {
+  return fmt::format("batch {}, parameters [{}]\n{}", batch, fmt::join(program.parameters, ", "),
+                     test::describe(program.request));
+}
+
+std::vector<int64_t> test::chooseRows(const Case &test) {
+  int64_t tokens = test.options().queryGrid.tokens();
+  int64_t perRow = test.batch * test.options().heads * test.options().keyGrid.tokens() * test.options().headDim;
+  int64_t count = std::clamp<int64_t>(15'000'000 / perRow, 1, tokens);
+  std::vector<int64_t> rows;
+  for (int64_t i = 0; i < count; ++i)
+    rows.push_back(i * tokens / count);
+  return rows;
+}
+
+Tolerance test::toleranceOf(ElementType type) {
+  switch (type) {
+  case ElementType::F32:
+    return {1e-5, 1e-5};
+  case ElementType::BF16:
+    return {4e-3, 1e-3};
+  case ElementType::F16:
+    return {4e-3, 1e-5};
+  }
+  return {};
+}
+
+static bool isCloseLse(double actual, double expected, double tolerance) {
+  if (!std::isfinite(expected))
+    return actual == expected || (std::isnan(actual) && std::isnan(expected));
+  return std::abs(actual - expected) <= tolerance * std::max(1.0, std::abs(expected));
+}
+
+std::string test::compareRows(const Operands &operands, const InterpreterResult &expected,
+                              const std::vector<int64_t> &rows, Tolerance tolerance) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const TestTensor &out = operands.out, &lse = operands.lse;
+  double difference = 0, reference = 0;
+  int64_t width = out.width();
+  for (int64_t b = 0; b < out.view.shape[0]; ++b)
+    for (int64_t h = 0; h < out.view.shape[1]; ++h)
+      for (size_t i = 0; i < rows.size(); ++i) {
+        int64_t at = (b * out.view.shape[1] + h) * rows.size() + i;
+        double expectedLse = expected.lse.data[at], actualLse = lse.at(b, h, rows[i]);
+        if (!isCloseLse(actualLse, expectedLse, tolerance.lse))
+          return fmt::format("lse of batch {} head {} row {}: expected {}, but got {}", b, h, rows[i], expectedLse,
+                             actualLse);
+        bool isEmpty = expectedLse == -infinity;
+        for (int64_t c = 0; c < width; ++c) {
+          double value = out.at(b, h, rows[i], c), wanted = expected.out.data[at * width + c];
+          if (std::isnan(wanted) && std::isnan(value))
+            continue;
+          if (!std::isfinite(value) || !std::isfinite(wanted) || (isEmpty && value != 0))
+            return fmt::format("out of batch {} head {} row {} channel {}: expected {}, but got {}", b, h, rows[i], c,
+                               wanted, value);
+          difference += (value - wanted) * (value - wanted), reference += wanted * wanted;
+        }
+      }
+  double relative = difference == 0 ? 0 : std::sqrt(difference / reference);
+  return relative <= tolerance.out ? "" : fmt::format("out: relative error {}", relative);
+}
+
+std::string test::compareWithInterpreter(const Case &test) {
+  std::vector<int64_t> rows = chooseRows(test);
+  auto expected = test.interpret(rows);
+  if (!expected)
+    return "interpretation: " + expected.message();
+  return compareRows(test.operands, *expected, rows, toleranceOf(test.options().elementType));
+}
