@@ -30,6 +30,12 @@ llvm_config.add_tool_substitutions(["FileCheck", "not", "split-file"], [config.l
 config.substitutions.append(("%python", '"%s"' % config.python_executable))
 config.substitutions.append(("%weft_root", config.weft_root))
 
+# What scripts/setup peers makes.
+peers_python = os.path.join(config.weft_root, "build", "venv-peers", "bin", "python")
+config.substitutions.append(("%peers_python", '"%s"' % peers_python))
+if os.path.exists(peers_python):
+    config.available_features.add("peers")
+
 
 def cpu_features():
     """Names as in /proc/cpuinfo: avx2, avx512f, avx512_bf16, amx_bf16, ..."""

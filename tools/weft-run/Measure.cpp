@@ -17,6 +17,12 @@ static double millisecondsSince(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
 
+static double median(std::vector<double> values) {
+  auto middle = values.begin() + values.size() / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 rt::Result<CompiledKernel> weft::compileTimed(const CompileRequest &request) {
   auto start = Clock::now();
   KernelResult kernel = compileKernel(request);
@@ -36,17 +42,20 @@ rt::Result<Run> weft::runKernel(const rt::Kernel &kernel, const Inputs &inputs, 
   rt::RunArgs args;
   args.query = inputs.query.view, args.key = inputs.key.view, args.value = inputs.value.view;
   args.out = out->view, args.lse = lse->view, args.given = given;
-  std::vector<double> times;
+  Run run;
+  run.out = *out, run.lse = *lse;
   for (int i = 0; i <= repeat; ++i) {
     auto start = Clock::now();
     if (rt::Status status = kernel.run(args); !status)
       return status;
-    times.push_back(millisecondsSince(start));
+    double milliseconds = millisecondsSince(start);
+    if (i == 0)
+      run.firstMilliseconds = milliseconds;
+    else
+      run.times.push_back(milliseconds);
   }
-  if (times.size() > 1)
-    times.erase(times.begin()); // the warm-up
-  std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
-  return Run{*out, *lse, times[times.size() / 2]};
+  run.milliseconds = median(run.times);
+  return run;
 }
 
 rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request, const Inputs &inputs,

@@ -23,13 +23,15 @@ struct CompiledKernel {
 };
 rt::Result<CompiledKernel> compileTimed(const CompileRequest &request);
 
-/// Outputs of a kernel, and the median time of its calls.
+/// Outputs of a kernel, the time of its first call, the times of those after it in order, and their median.
 struct Run {
   OwnedTensor out, lse;
+  double firstMilliseconds = 0;
+  std::vector<double> times;
   double milliseconds = 0;
 };
 
-/// Calls a kernel once to warm up and `repeat` times for the median.
+/// Calls a kernel once to warm up and `repeat` times, at least 1, for the median.
 rt::Result<Run> runKernel(const rt::Kernel &kernel, const Inputs &inputs, const rt::GivenLists *given, int repeat);
 
 /// The interpreter's result for a request on these inputs; all rows if `rows` is empty.

@@ -31,6 +31,7 @@ std::string weft::toText(const Report &report) {
   line("lse error", report.lseError, error);
   line("error to dense", report.denseError, error);
   line("compile time", report.compileMilliseconds, time);
+  line("first run time", report.firstMilliseconds, time);
   line("run time", report.milliseconds, time);
   line("dense run time", report.denseMilliseconds, time);
   line("speed-up over dense", report.speedup, [](double value) { return fmt::format("{:.2f}x", value); });
@@ -38,14 +39,16 @@ std::string weft::toText(const Report &report) {
 }
 
 std::string weft::toJSON(const Report &report) {
-  auto number = [](const std::optional<double> &value) -> nlohmann::ordered_json {
+  auto number = [](const auto &value) -> nlohmann::ordered_json {
     return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
   };
   nlohmann::ordered_json json;
+  json["version"] = WEFT_VERSION;
   json["name"] = report.name;
   json["backend"] = report.backend;
   json["dtype"] = report.dtype;
   json["target"] = report.target;
+  json["threads"] = number(report.threads);
   json["query_blocks"] = report.queryBlocks;
   json["key_blocks"] = report.keyBlocks;
   json["density"] = number(report.density);
@@ -53,7 +56,9 @@ std::string weft::toJSON(const Report &report) {
   json["error_lse"] = number(report.lseError);
   json["error_dense"] = number(report.denseError);
   json["compile_ms"] = number(report.compileMilliseconds);
+  json["first_time_ms"] = number(report.firstMilliseconds);
   json["time_ms"] = number(report.milliseconds);
+  json["times_ms"] = report.times;
   json["dense_time_ms"] = number(report.denseMilliseconds);
   json["speedup"] = number(report.speedup);
   return json.dump(2) + "\n";

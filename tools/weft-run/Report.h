@@ -11,14 +11,17 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace weft {
 
 /// Figures of one run; those not asked for stay empty.
 struct Report {
   std::string name, backend, dtype, target, order;
+  std::optional<int> threads;
   int64_t queryBlocks = 0, keyBlocks = 0;
-  std::optional<double> density, compileMilliseconds, milliseconds;
+  std::optional<double> density, compileMilliseconds, firstMilliseconds, milliseconds;
+  std::vector<double> times;
   std::optional<double> interpreterError, lseError, denseError, denseMilliseconds, speedup;
 };
 

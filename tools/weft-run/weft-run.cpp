@@ -6,6 +6,7 @@
 
 #include "dialect/WeftDialect.h"
 #include "lib/Interpreter/Interpreter.h"
+#include "runtime/Threads.h"
 #include "tools/ToolOptions.h"
 #include "tools/weft-run/Inputs.h"
 #include "tools/weft-run/Measure.h"
@@ -127,13 +128,16 @@ rt::Status runOnCPU(const CompileRequest &request, const Inputs &inputs, const G
   const rt::Kernel &kernel = *compiled->kernel;
   report.name = kernel.image().name;
   report.compileMilliseconds = compiled->milliseconds;
+  report.threads = rt::defaultThreads();
   if (givenMap)
     if (rt::Status status = checkColumns(*givenMap, kernel); !status)
       return status;
   auto run = runKernel(kernel, inputs, lists, repeat);
   if (!run)
     return run.status();
+  report.firstMilliseconds = run->firstMilliseconds;
   report.milliseconds = run->milliseconds;
+  report.times = run->times;
   rt::RunArgs args;
   args.given = lists;
   auto resolved = kernel.resolveLists(args);
