@@ -6,10 +6,12 @@
 
 #include "bench/Peak.h"
 #include "bench/Problem.h"
+#include "runtime/Threads.h"
 
 #include <benchmark/benchmark.h>
 
 #include <chrono>
+#include <set>
 
 using namespace weft;
 using namespace weft::bench;
@@ -64,6 +66,13 @@ double measureDense(const rt::Kernel &kernel, int threads) {
   return seconds[1];
 }
 
+/// The unit that a kernel for this machine computes its products with.
+Unit unitFor(const rt::KernelImage &image) {
+  if (image.usesTiles)
+    return Unit::BF16Tile;
+  return image.dtype == rt::DType::BF16 && hasUnit(Unit::BF16Dot) ? Unit::BF16Dot : Unit::F32FMA;
+}
+
 void runKernel(benchmark::State &state, const Case &what) {
   int threads = state.range(0);
   KernelResult compiled = compileKernel(what.request), dense = compileDense(what.request);
@@ -83,8 +92,7 @@ void runKernel(benchmark::State &state, const Case &what) {
   if (rt::Status status = kernel.run(args); !status)
     return state.SkipWithError(status.message().c_str());
 
-  Unit unit = kernel.image().dtype == rt::DType::BF16 && hasUnit(Unit::BF16Dot) ? Unit::BF16Dot : Unit::F32FMA;
-  double peak = measurePeak(unit, threads), denseSeconds = measureDense(**dense, threads);
+  double peak = measurePeak(unitFor(kernel.image()), threads), denseSeconds = measureDense(**dense, threads);
   double seconds = 0;
   for (auto _ : state) {
     double once = secondsOf(kernel, args);
@@ -100,11 +108,16 @@ void runKernel(benchmark::State &state, const Case &what) {
   state.counters["speedup"] = denseSeconds / seconds;
 }
 
+/// 1, 2 and all threads of the machine.
+void addThreads(benchmark::internal::Benchmark *benchmark) {
+  for (int threads : std::set<int>{1, 2, rt::defaultThreads()})
+    benchmark->Arg(threads);
+}
+
 void addCase(Case what) {
   benchmark::RegisterBenchmark(what.name.c_str(), [what](benchmark::State &state) { runKernel(state, what); })
       ->ArgName("threads")
-      ->Arg(1)
-      ->Arg(2)
+      ->Apply(addThreads)
       ->UseManualTime()
       ->Unit(benchmark::kMillisecond);
 }
@@ -117,7 +130,7 @@ Case withType(Case what, ElementType type, const char *suffix) {
 
 void addPeak(const char *name, Unit unit) {
   if (hasUnit(unit))
-    benchmark::RegisterBenchmark(name, runPeak, unit)->ArgName("threads")->Arg(1)->Arg(2)->Iterations(5);
+    benchmark::RegisterBenchmark(name, runPeak, unit)->ArgName("threads")->Apply(addThreads)->Iterations(5);
 }
 
 void addTypes(const Case &what) {
@@ -135,6 +148,7 @@ void addShape(const char *name, GridShape grid, int64_t headDim) {
 bool addAll() {
   addPeak("peak/f32_fma", Unit::F32FMA);
   addPeak("peak/bf16_dot", Unit::BF16Dot);
+  addPeak("peak/bf16_tile", Unit::BF16Tile);
   CompileRequest lists = textRequest("attention lists { mask given }", kGrid);
   // Always true, which ranges cannot tell: factors are equal, and every block has tokens of all columns.
   CompileRequest partial = textRequest("let t = q.t - k.t let h = q.h - k.h let w = q.w - k.w "

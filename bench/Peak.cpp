@@ -6,6 +6,8 @@
 
 #include "bench/Peak.h"
 
+#include "runtime/Tiles.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -64,15 +66,45 @@ __attribute__((target("avx512f,avx512bf16"))) float runDot512(int64_t steps) {
   return _mm512_cvtss_f32(sums[0]);
 }
 
+/// Layout of the tile configuration in Intel's manual: palette 1, then bytes per row and rows of each tile.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, startRow = 0, reserved[14] = {};
+  uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+/// Two by two sums, as a product of matrices has them.
+__attribute__((target("amx-tile,amx-bf16"))) float runTiles(int64_t steps) {
+  TileConfig config;
+  _tile_loadconfig(&config);
+  _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3);
+  _tile_zero(4), _tile_zero(5), _tile_zero(6), _tile_zero(7);
+  for (int64_t step = 0; step < steps; ++step) {
+    for (int i = 0; i < kChains / 4; ++i) {
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  alignas(64) float sums[256];
+  _tile_stored(0, sums, 64);
+  _tile_release();
+  return sums[0];
+}
+
 struct Loop {
   float (*run)(int64_t steps);
   double operationsPerInstruction;
+  int64_t steps;
 };
 
 Loop loopOf(Unit unit) {
+  if (unit == Unit::BF16Tile)
+    return {runTiles, 2 * 16 * 16 * 32, kSteps / 16};
   if (unit == Unit::BF16Dot)
-    return {runDot512, 64};
-  return __builtin_cpu_supports("avx512f") ? Loop{runFMA512, 32} : Loop{runFMA256, 16};
+    return {runDot512, 64, kSteps};
+  return __builtin_cpu_supports("avx512f") ? Loop{runFMA512, 32, kSteps} : Loop{runFMA256, 16, kSteps};
 }
 
 /// Seconds until all threads have run the loop once.
@@ -81,8 +113,8 @@ double timeOnce(const Loop &loop, int threads) {
   std::vector<float> results(threads);
   std::vector<std::thread> others;
   for (int i = 1; i < threads; ++i)
-    others.emplace_back([&, i] { results[i] = loop.run(kSteps); });
-  results[0] = loop.run(kSteps);
+    others.emplace_back([&, i] { results[i] = loop.run(loop.steps); });
+  results[0] = loop.run(loop.steps);
   for (std::thread &other : others)
     other.join();
   [[maybe_unused]] volatile float keep = results[0];
@@ -92,8 +124,15 @@ double timeOnce(const Loop &loop, int threads) {
 } // namespace
 
 bool weft::bench::hasUnit(Unit unit) {
-  return unit == Unit::BF16Dot ? __builtin_cpu_supports("avx512bf16")
-                               : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  switch (unit) {
+  case Unit::F32FMA:
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  case Unit::BF16Dot:
+    return __builtin_cpu_supports("avx512bf16");
+  case Unit::BF16Tile:
+    return __builtin_cpu_supports("amx-bf16") && rt::requestTiles();
+  }
+  return false;
 }
 
 double weft::bench::measurePeak(Unit unit, int threads) {
@@ -101,5 +140,5 @@ double weft::bench::measurePeak(Unit unit, int threads) {
   double seconds = timeOnce(loop, threads);
   for (int i = 0; i < 20; ++i)
     seconds = std::min(seconds, timeOnce(loop, threads));
-  return threads * kSteps * kChains * loop.operationsPerInstruction / seconds;
+  return threads * loop.steps * kChains * loop.operationsPerInstruction / seconds;
 }

@@ -10,7 +10,7 @@
 namespace weft::bench {
 
 /// The instructions that bound a kernel.
-enum class Unit { F32FMA, BF16Dot };
+enum class Unit { F32FMA, BF16Dot, BF16Tile };
 
 /// Whether this machine has the unit's vector instructions.
 bool hasUnit(Unit unit);

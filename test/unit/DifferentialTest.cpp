@@ -26,7 +26,7 @@ namespace {
 const std::vector<std::string> &runnableTargets() {
   static const std::vector<std::string> targets = [] {
     std::vector<std::string> result;
-    for (const char *name : {"native", "x86-64-v4", "x86-64-v3", "znver4"}) {
+    for (const char *name : {"native", "x86-64-v4", "x86-64-v3", "znver4", "sapphirerapids"}) {
       std::string text;
       std::optional<CPUTarget> target = CPUTarget::parse(name, text);
       if (target && target->runsHere(text))
