@@ -51,8 +51,8 @@ enum PackArg : unsigned {
 /// Builds the two functions of one kernel.
 class KernelFormer {
 public:
-  KernelFormer(func::FuncOp kernel, BlockAttentionOp op, bool pairs, int64_t depthGranule)
-      : kernel(kernel), op(op), shapes(op, pairs, depthGranule), b(op.getLoc(), op.getContext()),
+  KernelFormer(func::FuncOp kernel, BlockAttentionOp op, bool pairs, int64_t depthGranule, int64_t rowGroup)
+      : kernel(kernel), op(op), shapes(op, pairs, depthGranule, rowGroup), b(op.getLoc(), op.getContext()),
         source(MemRefType::get({}, op.getQuery().getType().getElementType())) {
     b.setInsertionPoint(kernel);
   }
@@ -186,40 +186,100 @@ private:
     return tileOf(args[kPackedKey], blockOf(loadEntry(next)), shapes.key);
   }
 
-  /// One visited key block. An entry is `key block * 4 + given * 2 + partial`. Each product brings the next one's operand
-  /// nearer.
+  /// A visited key block.
+  struct KeyBlock {
+    /// `key block * 4 + given * 2 + partial`.
+    Value entry;
+    /// Its first position and its tokens.
+    Value first, columns;
+    Value key, value, nextKey;
+  };
+
+  /// The rows of a query block that take a step together.
+  struct Group {
+    Value first, rows;
+    Value query, accumulator, maximum, sum, correction;
+  };
+
+  /// One visited key block, for all groups of rows.
   void formStep(Value at) {
-    Value entry = loadEntry(at), block = blockOf(entry);
+    KeyBlock keys;
+    keys.entry = loadEntry(at);
+    Value block = blockOf(keys.entry);
     auto offset = [&](Value at) -> Value {
       return arith::IndexCastOp::create(b, index(), memref::LoadOp::create(b, args[kKeyOffsets], ValueRange{at}));
     };
-    Value first = offset(block);
-    Value columns = arith::SubIOp::create(b, offset(arith::AddIOp::create(b, block, constant(1))), first);
-    Value key = tileOf(args[kPackedKey], block, shapes.key), value = tileOf(args[kPackedValue], block, shapes.value);
-    ScoresOp::create(b, query, key, scores, args[kQueryCount], columns, value);
+    keys.first = offset(block);
+    keys.columns = arith::SubIOp::create(b, offset(arith::AddIOp::create(b, block, constant(1))), keys.first);
+    keys.key = tileOf(args[kPackedKey], block, shapes.key);
+    keys.value = tileOf(args[kPackedValue], block, shapes.value);
+    keys.nextKey = keyAfter(at);
+    auto loop = scf::ForOp::create(b, constant(0), args[kQueryCount], constant(shapes.group));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    formGroupStep(keys, groupFrom(loop.getInductionVar()));
+  }
+
+  /// `shapes.group` rows of a buffer.
+  Value rowsFrom(Value buffer, Value first) {
+    auto type = cast<MemRefType>(buffer.getType());
+    SmallVector<OpFoldResult> offsets(type.getRank(), b.getIndexAttr(0)), strides(type.getRank(), b.getIndexAttr(1));
+    SmallVector<OpFoldResult> sizes = {b.getIndexAttr(shapes.group)};
+    offsets[0] = first;
+    for (int64_t extent : type.getShape().drop_front())
+      sizes.push_back(b.getIndexAttr(extent));
+    return memref::SubViewOp::create(b, buffer, offsets, sizes, strides);
+  }
+
+  Group groupFrom(Value first) {
+    Value rest = arith::SubIOp::create(b, args[kQueryCount], first);
+    Value rows = arith::MinSIOp::create(b, rest, constant(shapes.group));
+    return {first,
+            rows,
+            rowsFrom(query, first),
+            rowsFrom(accumulator, first),
+            rowsFrom(maximum, first),
+            rowsFrom(sum, first),
+            rowsFrom(correction, first)};
+  }
+
+  /// The group's share of a tile that is read soon.
+  Value shareOf(Value tile, const Group &group) {
+    Value flat = memref::CollapseShapeOp::create(b, tile, ReassociationIndices{0, 1, 2});
+    int64_t perRow = cast<MemRefType>(tile.getType()).getNumElements() / shapes.rows;
+    OpFoldResult begin = arith::MulIOp::create(b, group.first, constant(perRow)).getResult();
+    OpFoldResult size = b.getIndexAttr(perRow * shapes.group), stride = b.getIndexAttr(1);
+    return memref::SubViewOp::create(b, flat, begin, size, stride);
+  }
+
+  /// Each product brings a share of the next one's operand nearer.
+  void formGroupStep(const KeyBlock &keys, const Group &group) {
+    ScoresOp::create(b, group.query, keys.key, scores, group.rows, keys.columns, shareOf(keys.value, group));
     if (op.getBody().empty()) {
-      formSoftmax(columns, {}, {}, {});
+      formSoftmax(keys, group, /*masked=*/false);
     } else {
-      scf::IfOp::create(
-          b, bit(entry, 1), [&](OpBuilder &, Location) { formMaskedBranch(entry, columns, first); },
-          [&](OpBuilder &builder, Location loc) {
-            formSoftmax(columns, {}, {}, {});
-            scf::YieldOp::create(b);
-          });
+      auto branch = [&](bool masked) {
+        return [this, &keys, &group, masked](OpBuilder &, Location) {
+          formSoftmax(keys, group, masked);
+          scf::YieldOp::create(b);
+        };
+      };
+      scf::IfOp::create(b, bit(keys.entry, 1), branch(true), branch(false));
     }
-    AccumulateOp::create(b, weights, value, correction, accumulator, args[kQueryCount], columns, keyAfter(at));
+    AccumulateOp::create(b, weights, keys.value, group.correction, group.accumulator, group.rows, keys.columns,
+                         shareOf(keys.nextKey, group));
   }
 
-  void formMaskedBranch(Value entry, Value columns, Value first) {
-    formSoftmax(columns, first, args[kHeadIndex], bit(entry, 2));
-    scf::YieldOp::create(b);
-  }
-
-  void formSoftmax(Value columns, Value first, Value head, Value given) {
-    bool masked = first != nullptr;
-    auto softmax = SoftmaxOp::create(b, scores, maximum, sum, correction, weights, args[kQueryCount], columns,
-                                     masked ? args[kQueryTable] : Value(), masked ? args[kQueryFirst] : Value(),
-                                     masked ? args[kKeyTable] : Value(), first, head, given, op.getScaleAttr());
+  void formSoftmax(const KeyBlock &keys, const Group &group, bool masked) {
+    Value queryTable, queryFirst, keyTable, keyFirst, head, given;
+    if (masked) {
+      queryTable = args[kQueryTable], keyTable = args[kKeyTable], keyFirst = keys.first;
+      queryFirst = arith::AddIOp::create(b, args[kQueryFirst], group.first);
+      head = args[kHeadIndex], given = bit(keys.entry, 2);
+    }
+    auto softmax = SoftmaxOp::create(b, scores, group.maximum, group.sum, group.correction, weights, group.rows,
+                                     keys.columns, queryTable, queryFirst, keyTable, keyFirst, head, given,
+                                     op.getScaleAttr());
     if (masked)
       clonePredicate(softmax.getBody());
   }
@@ -310,8 +370,13 @@ struct FormOnlineSoftmax final : weft::impl::FormOnlineSoftmaxPassBase<FormOnlin
       op.emitOpError("expected a depth granule that is a multiple of 8, but got ") << depthGranule.getValue();
       return signalPassFailure();
     }
+    if (rowGroup < kTileGranule || rowGroup % kTileGranule) {
+      op.emitOpError("expected a row group that is a multiple of ") << kTileGranule << ", but got "
+                                                                    << rowGroup.getValue();
+      return signalPassFailure();
+    }
     bool usePairs = pairs && op.getQuery().getType().getElementType().isBF16();
-    KernelFormer(kernel, op, usePairs, depthGranule).form();
+    KernelFormer(kernel, op, usePairs, depthGranule, rowGroup).form();
     ++numKernels;
     if (!op.getBody().empty())
       ++numMasked;

@@ -98,7 +98,8 @@ def FormOnlineSoftmaxPass : Pass<"weft-form-online-softmax", "mlir::ModuleOp"> {
     After: two functions on buffers. `NAME.pack` brings one key block and its
     values into the layouts of the tile steps. `NAME.attend` computes one query
     block: it loads the queries, walks the block's list with weft.scores,
-    weft.softmax and weft.accumulate, and scatters output and log-sum-exp.
+    weft.softmax and weft.accumulate for one group of rows after the other, and
+    scatters output and log-sum-exp.
     Full and partial entries take two branches; only the second holds the
     predicate. The module's `weft.image` attribute describes both for the
     runtime.
@@ -113,6 +114,8 @@ def FormOnlineSoftmaxPass : Pass<"weft-form-online-softmax", "mlir::ModuleOp"> {
            "keep bf16 operands as pairs for a dot-product instruction instead of converting them to f32">,
     Option<"depthGranule", "depth-granule", "int64_t", "8",
            "channels of queries and keys are padded with zeros to a multiple of this, itself a multiple of 8">,
+    Option<"rowGroup", "row-group", "int64_t", "32",
+           "rows of a query block, at most, that take a key block's steps together; a multiple of 32">,
   ];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::func::FuncDialect",
                            "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect", "weft::WeftDialect"];

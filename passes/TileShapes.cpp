@@ -8,15 +8,18 @@
 
 #include "llvm/Support/MathExtras.h"
 
+#include <numeric>
+
 using namespace mlir;
 using namespace weft;
 
-TileShapes::TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule) : pairs(pairs) {
+TileShapes::TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule, int64_t rowGroup) : pairs(pairs) {
   BlockPartition queryParts = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getBlock());
   BlockPartition keyParts = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
   queryBlocks = queryParts.numBlocks();
   keyBlocks = keyParts.numBlocks();
   rows = llvm::alignTo(queryParts.maxTokens(), kTileGranule);
+  group = std::gcd(rows, rowGroup);
   columns = llvm::alignTo(keyParts.maxTokens(), kTileGranule);
   headDim = op.getQuery().getType().getDimSize(3);
   depth = llvm::alignTo(headDim, depthGranule);
@@ -32,8 +35,8 @@ TileShapes::TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule) : 
   };
   key = panels(depth, columns);
   value = panels(columns, valueDim);
-  scores = tile(rows, columns, f32);
-  weights = tile(rows, columns, elementType);
+  scores = tile(group, columns, f32);
+  weights = tile(group, columns, elementType);
   accumulator = tile(rows, valueDim, f32);
   rowVector = MemRefType::get({rows}, f32);
 

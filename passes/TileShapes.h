@@ -20,8 +20,8 @@ constexpr int64_t kPanel = 32;
 
 /// Extents of the buffers of one kernel, in elements.
 struct TileShapes {
-  /// The depth of the scores' product is rounded up to `depthGranule` channels.
-  TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule);
+  /// The depth of the scores' product is rounded up to `depthGranule` channels; a group has `rowGroup` rows at most.
+  TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule, int64_t rowGroup);
 
   bool pairs;
   int64_t headDim;
@@ -31,6 +31,8 @@ struct TileShapes {
   int64_t valueDim;
   /// The largest query and key block, rounded up.
   int64_t rows, columns;
+  /// Rows that take a key block's steps together, a divisor of `rows`: their scores stay in the first-level cache.
+  int64_t group;
   int64_t queryBlocks, keyBlocks;
 
   mlir::Type elementType;

@@ -19,6 +19,22 @@ static std::vector<int64_t> getIntegers(ArrayRef<OpFoldResult> mixed, const Scop
   return integers;
 }
 
+/// Of contiguous buffers to one axis alone.
+LogicalResult interp::evaluate(memref::CollapseShapeOp op, Scope &scope) {
+  Buffer buffer = scope.get<Buffer>(op.getSrc());
+  int64_t count = 1;
+  for (auto [stride, extent] : llvm::reverse(llvm::zip_equal(buffer.strides, buffer.shape))) {
+    if (stride != count)
+      return op.emitOpError("expected a contiguous buffer, but got ") << op.getSrcType();
+    count *= extent;
+  }
+  if (op.getResultType().getRank() != 1)
+    return op.emitOpError("expected a result of rank 1, but got ") << op.getResultType();
+  buffer.strides = {1}, buffer.shape = {count};
+  scope.bind(op, std::move(buffer));
+  return success();
+}
+
 LogicalResult interp::evaluate(memref::LoadOp op, Scope &scope) {
   if (!op.getType().isIntOrIndex())
     return op.emitOpError("expected to load an integer, but got ") << op.getType();

@@ -31,6 +31,7 @@ mlir::LogicalResult evaluate(RestoreOp op, Scope &scope);
 mlir::LogicalResult evaluate(ScoresOp op, Scope &scope);
 mlir::LogicalResult evaluate(SoftmaxOp op, Scope &scope);
 mlir::LogicalResult evaluate(StoreTileOp op, Scope &scope);
+mlir::LogicalResult evaluate(mlir::memref::CollapseShapeOp op, Scope &scope);
 mlir::LogicalResult evaluate(mlir::memref::LoadOp op, Scope &scope);
 mlir::LogicalResult evaluate(mlir::memref::SubViewOp op, Scope &scope);
 mlir::LogicalResult evaluate(mlir::memref::ViewOp op, Scope &scope);

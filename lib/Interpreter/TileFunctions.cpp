@@ -14,7 +14,8 @@ using namespace weft::interp;
 
 static LogicalResult evaluateTileOp(Operation *op, Scope &scope) {
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<AccumulateOp, InitTileOp, LoadTileOp, ScoresOp, SoftmaxOp, StoreTileOp, memref::LoadOp, memref::SubViewOp,
+      .Case<AccumulateOp, InitTileOp, LoadTileOp, ScoresOp, SoftmaxOp, StoreTileOp, memref::CollapseShapeOp,
+            memref::LoadOp, memref::SubViewOp,
             memref::ViewOp, scf::ForOp, scf::IfOp>([&](auto known) { return evaluate(known, scope); })
       .Default([&](Operation *other) { return evaluateScalar(other, scope); });
 }

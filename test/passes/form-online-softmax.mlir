@@ -1,4 +1,6 @@
 // RUN: weft-opt %s --weft-form-online-softmax --split-input-file --verify-diagnostics | FileCheck %s
+// RUN: not weft-opt %s --weft-form-online-softmax=row-group=48 --split-input-file 2>&1 | FileCheck %s --check-prefix=GROUP
+// GROUP: error: {{.*}}expected a row group that is a multiple of 32, but got 48
 // RUN: weft-opt %s --weft-form-online-softmax=pairs --split-input-file --verify-diagnostics | FileCheck %s --check-prefix=PAIRS
 
 #g = #weft.grid<2x4x8>
@@ -41,6 +43,8 @@ func.func @masked(%q: tensor<?x2x64x32xbf16>, %k: tensor<?x2x64x32xbf16>, %v: te
 // CHECK: scf.for
 // CHECK: %[[ENTRY:.*]] = memref.load
 // CHECK: arith.shrui %[[ENTRY]]
+// CHECK: scf.for %[[ROW:.*]] = %{{.*}} to %{{.*}} step
+// CHECK: memref.subview %{{.*}}[%[[ROW]], 0] [32, 32] [1, 1]
 // CHECK: weft.scores {{.*}} ahead
 // CHECK: %[[BIT:.*]] = arith.andi %[[ENTRY]]
 // CHECK: %[[PARTIAL:.*]] = arith.cmpi ne, %[[BIT]]
