@@ -1,5 +1,6 @@
 // RUN: weft-opt %s --weft-cpu-lower-tiles --split-input-file | FileCheck %s
 // RUN: weft-opt %s --weft-cpu-lower-tiles="lanes=8 scalef=false" --split-input-file | FileCheck %s --check-prefix=LANES8
+// RUN: weft-opt %s --weft-cpu-lower-tiles=bf16=tile-x86 --split-input-file | FileCheck %s --check-prefix=TILES
 // RUN: not weft-opt %s --weft-cpu-lower-tiles=lanes=12 --split-input-file 2>&1 | FileCheck %s --check-prefix=WRONG
 // WRONG: error: expected 4, 8 or 16 lanes, but got
 
@@ -33,6 +34,10 @@ func.func @ahead(%q: memref<32x32xf32>, %k: memref<1x32x32xf32>, %s: memref<32x3
 // -----
 
 // Pairs of bf16 go to the dot product.
+// TILES-LABEL: func.func @pairs
+// TILES-COUNT-4: amx.tile_zero : !amx.tile<16x16xf32>
+// TILES-COUNT-4: amx.tile_mulf
+// TILES-COUNT-4: amx.tile_store
 // CHECK-LABEL: func.func @pairs
 // CHECK: x86vector.avx512.dot {{.*}} vector<32xbf16> -> vector<16xf32>
 func.func @pairs(%q: memref<32x32xbf16>, %k: memref<1x16x64xbf16>, %s: memref<32x32xf32>, %rows: index, %columns: index) {
