@@ -7,8 +7,6 @@
 #ifndef WEFT_TOOLS_WEFT_RUN_REPORT_H
 #define WEFT_TOOLS_WEFT_RUN_REPORT_H
 
-#include "runtime/Status.h"
-
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,10 +25,8 @@ struct Report {
 
 /// Aligned lines for a person.
 std::string toText(const Report &report);
-/// One JSON object; figures not asked for are null.
+/// One JSON object; figures not asked for are null, those that are not finite strings.
 std::string toJSON(const Report &report);
-/// Writes a text file so that it appears whole or not at all; "-" is standard output.
-rt::Status writeText(const std::string &path, const std::string &text);
 
 } // namespace weft
 
