@@ -40,7 +40,8 @@ template <typename T> void NumberOption<T>::parse(const std::string &text) {
   else
     failed = StringRef(text).getAsDouble(number);
   if (failed)
-    std::exit(reportError(toolName, fmt::format("--{}: expected {}, but got '{}'", option.ArgStr.str(), expected, text)));
+    std::exit(
+        reportError(toolName, fmt::format("--{}: expected {}, but got '{}'", option.ArgStr.str(), expected, text)));
 }
 
 template class weft::NumberOption<int64_t>;

@@ -25,8 +25,9 @@ struct Inputs {
   OwnedTensor query, key, value;
 };
 
-/// Reads tensors `q`, `k` and `v` (or `query`, `key`, `value`) from a file, or from three .npy files with commas between
-/// their names, and converts them to the kernel's element type; `bshd` says that their axes are [batch, tokens, heads, head dim].
+/// Reads tensors `q`, `k` and `v` (or `query`, `key`, `value`) from a file, or from three .npy files with commas
+/// between their names, and converts them to the kernel's element type; `bshd` says that their axes are
+/// [batch, tokens, heads, head dim].
 rt::Result<Inputs> readInputs(const std::string &path, bool bshd, const ExpectedShape &shape);
 
 /// Normally distributed inputs.

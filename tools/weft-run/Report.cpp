@@ -55,6 +55,11 @@ std::string weft::toJSON(const Report &report) {
   json["backend"] = report.backend;
   json["dtype"] = report.dtype;
   json["target"] = report.target;
+  json["grid"] = report.grid;
+  json["heads"] = report.heads;
+  json["head_dim"] = report.headDim;
+  json["block"] = report.block;
+  json["values"] = report.values;
   json["threads"] = number(report.threads);
   json["query_blocks"] = report.queryBlocks;
   json["key_blocks"] = report.keyBlocks;

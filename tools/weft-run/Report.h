@@ -15,7 +15,10 @@ namespace weft {
 
 /// Figures of one run; those not asked for stay empty.
 struct Report {
-  std::string name, backend, dtype, target, order;
+  std::string name, backend, dtype, target, grid;
+  int64_t heads = 0, headDim = 0, block = 0;
+  /// Parameters as the command line sets them: "name=value".
+  std::vector<std::string> values;
   std::optional<int> threads;
   int64_t queryBlocks = 0, keyBlocks = 0;
   std::optional<double> density, compileMilliseconds, firstMilliseconds, milliseconds;

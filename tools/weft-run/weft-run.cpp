@@ -408,6 +408,9 @@ rt::Status runTool() {
     return inputs.status();
   report.backend = backendName;
   report.dtype = tool.dtype;
+  report.grid = tool.grid;
+  report.heads = tool.heads, report.headDim = tool.headDim, report.block = tool.block;
+  report.values = tool.set;
   if (plan->backend == Backend::CPU)
     report.target = tool.target;
   auto results = plan->backend == Backend::CPU ? runOnCPU(*request, *inputs, lists, plan->check, report)
