@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -22,6 +23,7 @@ int weft::rt::defaultThreads() {
       long value = std::strtol(text, &end, 10);
       if (end != text && *end == 0 && value >= 1 && value <= 1024)
         return static_cast<int>(value);
+      std::fprintf(stderr, "warning: WEFT_NUM_THREADS: expected 1 to 1024, but got '%s'\n", text);
     }
     return std::max(1, tbb::info::default_concurrency());
   }();

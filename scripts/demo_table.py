@@ -7,7 +7,8 @@
     demo_table.py DIR
 
 Reads every DIR/<name>.json (an object with name, density, error_dense, error_interpreter, time_ms, dense_time_ms,
-speedup, compile_ms; a number may be null where it was not measured) and, where there is one, DIR/<name>.map.npy (uint8
+speedup, compile_ms; a number may be null where it was not measured, or the string "nan" or "inf"; and values and block,
+which tell what was asked) and, where there is one, DIR/<name>.map.npy (uint8
 [lists, query blocks, key blocks]: 0 empty, 1 partial, 2 full). Writes DIR/results.json, a list of these objects ordered
 by density, and DIR/<name>.png for each map.
 """
@@ -40,7 +41,8 @@ def read_result(path):
         fail(f"{path}: expected an object with the string 'name'")
     for key in NUMBERS:
         value = result.get(key)
-        if key not in result or isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+        is_number = isinstance(value, (int, float, type(None))) and not isinstance(value, bool)
+        if key not in result or not (is_number or value in ("nan", "inf", "-inf")):
             fail(f"{path}: expected '{key}' to be a number or null, but got {value!r}")
     return result
 
@@ -53,16 +55,22 @@ def read_results(folder):
 
 
 def cell(value, form):
-    return "-" if value is None else format(value, form)
+    return "-" if value is None else format(float(value), form)
+
+
+def request(result):
+    """What the run was asked beyond the name: the values of parameters and the block."""
+    return " ".join([*result.get("values", []), f"block={result['block']}"] if "block" in result else [])
 
 
 def table(results):
     """The aligned table: words to the left, numbers to the right."""
-    rows = [("attention", "density", "error to dense", "time (ms)", "speed-up over Weft's dense")]
+    rows = [("attention", "request", "density", "error to dense", "time (ms)", "speed-up over Weft's dense")]
     for result in results:
         rows.append(
             (
                 result["name"],
+                request(result),
                 cell(result["density"], ".1%"),
                 cell(result["error_dense"], ".2e"),
                 cell(result["time_ms"], ".1f"),
@@ -73,8 +81,8 @@ def table(results):
     rows.insert(1, tuple("-" * width for width in widths))
     lines = []
     for row in rows:
-        numbers = (text.rjust(width) for text, width in zip(row[1:], widths[1:]))
-        lines.append("  ".join([row[0].ljust(widths[0]), *numbers]))
+        numbers = (text.rjust(width) for text, width in zip(row[2:], widths[2:]))
+        lines.append("  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1]), *numbers]))
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 namespace weft {
 namespace {
@@ -38,8 +39,11 @@ private:
   void visit(const Definition &definition);
   void follow(const ReferenceExpr &reference);
   void reportCycle(const ReferenceExpr &reference);
+  /// Once for a program: the rest of a chain would be a chain again.
+  void reportChain(const ReferenceExpr &reference);
 
   Diagnostics &diagnostics;
+  bool chainReported = false;
   std::map<const Definition *, State> states;
   std::vector<const Definition *> path;
 };
@@ -75,13 +79,18 @@ void DefinitionSorter::follow(const ReferenceExpr &reference) {
   if (state == State::Open)
     reportCycle(reference);
   else if (state == State::New && path.size() >= maxChain)
+    reportChain(reference);
+  else if (state == State::New)
+    visit(*reference.definition);
+}
+
+void DefinitionSorter::reportChain(const ReferenceExpr &reference) {
+  if (!std::exchange(chainReported, true))
     diagnostics.error(
         reference.name.range,
         fmt::format(
             "expected at most {} definitions that each refer to the next",
             maxChain));
-  else if (state == State::New)
-    visit(*reference.definition);
 }
 
 void DefinitionSorter::reportCycle(const ReferenceExpr &reference) {
@@ -107,6 +116,10 @@ struct Extent {
   uint64_t height = 1;
 };
 
+bool isTooLarge(const Extent &extent) {
+  return extent.nodes > maxExpandedNodes || extent.height > maxExpandedHeight;
+}
+
 class ExpansionChecker {
 public:
   explicit ExpansionChecker(Diagnostics &diagnostics)
@@ -116,6 +129,9 @@ public:
   std::map<const Definition *, Extent> known;
 
 private:
+  /// True if a definition in `expr` was reported already.
+  bool usesTooLarge(const Expr &expr) const;
+
   Diagnostics &diagnostics;
 };
 
@@ -138,8 +154,18 @@ Extent ExpansionChecker::measure(const Expr &expr) const {
   return extent;
 }
 
+bool ExpansionChecker::usesTooLarge(const Expr &expr) const {
+  std::vector<const ReferenceExpr *> references;
+  collectReferences(expr, references);
+  return std::ranges::any_of(references, [&](const ReferenceExpr *reference) {
+    return isTooLarge(known.at(reference->definition));
+  });
+}
+
 void ExpansionChecker::check(const Expr &expr, const Identifier &name) {
   Extent extent = measure(expr);
+  if (isTooLarge(extent) && usesTooLarge(expr))
+    return;
   if (extent.nodes > maxExpandedNodes)
     diagnostics.error(name.range,
                       fmt::format("'{}' expands to more than {} operations",

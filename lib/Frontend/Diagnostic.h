@@ -53,8 +53,9 @@ public:
   const std::deque<Diagnostic> &all() const { return entries; }
   const SourceFile &source() const { return file; }
 
-  /// All diagnostics as `file:line:col: error: message`, each with its source
-  /// line, a caret and its notes.
+  /// The diagnostics as `file:line:col: error: message`, each with an excerpt of
+  /// its source line, a caret and its notes; at most 20, errors before warnings,
+  /// and how many more there are.
   std::string render() const;
   /// The same without source lines: one line per message.
   std::string summary() const;

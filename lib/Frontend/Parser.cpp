@@ -539,6 +539,13 @@ ExprPtr Parser::parseReference() {
   uint32_t begin = token.range.begin;
   ReferenceExpr reference;
   parseName(reference.name);
+  if (at(TokenKind::Dot)) {
+    diagnostics.error(
+        reference.name.range,
+        fmt::format("unknown name '{}': expected 'q', 'k' or 'grid' before '.'",
+                    reference.name.text));
+    return nullptr;
+  }
   if (at(TokenKind::LeftParen)) {
     reference.hasParentheses = true;
     if (!parseArguments(reference.arguments))

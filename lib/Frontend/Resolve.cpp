@@ -46,13 +46,15 @@ private:
   using NameMap = std::map<std::string_view, const Item *>;
   /// Enters `item` under its name; reports a second item of that name.
   template <typename Item>
-  void declare(NameMap<Item> &names, const Item &item, std::string_view what);
+  bool declare(NameMap<Item> &names, const Item &item, std::string_view what);
 
   Program &program;
   Diagnostics &diagnostics;
   NameMap<Definition> definitions;
   NameMap<Attention> attentions;
   NameMap<Parameter> parameters;
+  /// Those whose defaults are being resolved.
+  const Parameters *defaultsOf = nullptr;
   std::set<const Parameter *> used;
 };
 
@@ -73,7 +75,7 @@ void Resolver::run() {
 }
 
 template <typename Item>
-void Resolver::declare(NameMap<Item> &names, const Item &item,
+bool Resolver::declare(NameMap<Item> &names, const Item &item,
                        std::string_view what) {
   auto [first, inserted] = names.try_emplace(item.name.text, &item);
   if (!inserted)
@@ -81,6 +83,7 @@ void Resolver::declare(NameMap<Item> &names, const Item &item,
         .error(item.name.range,
                fmt::format("duplicate {} '{}'", what, item.name.text))
         .note(first->second->name.range, "the first is here");
+  return inserted;
 }
 
 void Resolver::declareItems() {
@@ -93,7 +96,8 @@ void Resolver::declareItems() {
 void Resolver::declareParameters(const Parameters &list, bool inAttention) {
   parameters.clear();
   for (auto &parameter : list) {
-    declare(parameters, *parameter, "parameter");
+    if (!declare(parameters, *parameter, "parameter"))
+      used.insert(parameter.get());
     if (parameter->isDynamic && !inAttention)
       diagnostics.error(
           parameter->range,
@@ -106,9 +110,11 @@ void Resolver::declareParameters(const Parameters &list, bool inAttention) {
 
 void Resolver::resolveDefaults(const Parameters &list) {
   parameters.clear();
+  defaultsOf = &list;
   for (auto &parameter : list)
     if (parameter->defaultValue)
       resolve(*parameter->defaultValue);
+  defaultsOf = nullptr;
 }
 
 void Resolver::warnUnused(const Parameters &list) {
@@ -157,7 +163,16 @@ std::vector<std::string_view> Resolver::visibleNames() const {
 
 void Resolver::reportUnknown(const ReferenceExpr &reference) {
   const std::string &name = reference.name.text;
-  if (attentions.contains(name))
+  auto hasName = [&](const std::unique_ptr<Parameter> &parameter) {
+    return parameter->name.text == name;
+  };
+  if (defaultsOf && std::ranges::any_of(*defaultsOf, hasName))
+    diagnostics.error(
+        reference.name.range,
+        fmt::format("unknown name '{0}': the default of a parameter cannot "
+                    "refer to parameter '{0}'",
+                    name));
+  else if (attentions.contains(name))
     diagnostics.error(
         reference.name.range,
         fmt::format(
@@ -179,12 +194,13 @@ void Resolver::reportUnknown(const ReferenceExpr &reference) {
 
 void Resolver::bindArguments(ReferenceExpr &reference) {
   reference.bound.assign(reference.definition->parameters.size(), nullptr);
-  bool namedBefore = false;
+  bool namedBefore = false, understood = true;
   for (size_t i = 0; i < reference.arguments.size(); ++i) {
     const Argument &argument = reference.arguments[i];
     const Parameter *parameter =
         parameterFor(reference, argument, i, namedBefore);
     namedBefore |= argument.name.has_value();
+    understood &= parameter != nullptr;
     if (!parameter)
       continue;
     const Expr *&slot = reference.bound[parameter->index];
@@ -196,7 +212,9 @@ void Resolver::bindArguments(ReferenceExpr &reference) {
     else
       slot = argument.value.get();
   }
-  bindDefaults(reference);
+  // An argument that was not understood may be the one that would be missing.
+  if (understood)
+    bindDefaults(reference);
 }
 
 const Parameter *Resolver::parameterFor(const ReferenceExpr &reference,

@@ -7,19 +7,41 @@
 #include "lib/Frontend/SourceFile.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
-#include <limits>
-#include <sstream>
+#include <memory>
 
 namespace weft {
 
+/// More than any program needs, and little enough to read a device that never
+/// ends.
+static constexpr size_t maxBytes = 16 << 20;
+
+static std::string withoutByteOrderMark(std::string text) {
+  if (text.starts_with("\xEF\xBB\xBF"))
+    text.erase(0, 3);
+  return text;
+}
+
 SourceFile::SourceFile(std::string name, std::string text)
-    : fileName(std::move(name)), contents(std::move(text)), lineStarts{0} {
+    : fileName(std::move(name)),
+      contents(withoutByteOrderMark(std::move(text))), lineStarts{0} {
   for (size_t i = 0; i < contents.size(); ++i)
     if (contents[i] == '\n')
       lineStarts.push_back(static_cast<uint32_t>(i + 1));
+}
+
+/// The bytes of `file`, at most one more than `maxBytes`.
+static std::string readBytes(std::FILE *file) {
+  std::string text;
+  char buffer[1 << 16];
+  size_t count;
+  while (text.size() <= maxBytes &&
+         (count = std::fread(buffer, 1, sizeof(buffer), file)) > 0)
+    text.append(buffer, count);
+  return text;
 }
 
 std::optional<SourceFile> SourceFile::read(const std::string &path,
@@ -29,23 +51,21 @@ std::optional<SourceFile> SourceFile::read(const std::string &path,
     error = "expected a file, but '" + path + "' is a directory";
     return std::nullopt;
   }
-  std::ifstream file;
-  if (path != "-")
-    file.open(path, std::ios::binary);
-  std::istream &stream = path == "-" ? std::cin : file;
-  std::ostringstream buffer;
-  if (stream)
-    buffer << stream.rdbuf();
-  if (!stream || buffer.bad()) {
-    error = "cannot read '" + path + "'";
+  bool isInput = path == "-";
+  std::unique_ptr<std::FILE, int (*)(std::FILE *)> file(
+      isInput ? stdin : std::fopen(path.c_str(), "rb"),
+      isInput ? [](std::FILE *) { return 0; } : std::fclose);
+  std::string text = file ? readBytes(file.get()) : "";
+  if (!file || std::ferror(file.get())) {
+    error = "cannot read '" + path + "': " + std::strerror(errno);
     return std::nullopt;
   }
-  std::string text = buffer.str();
-  if (text.size() > std::numeric_limits<int32_t>::max()) {
-    error = "expected at most 2 GiB of source text in '" + path + "'";
+  if (text.size() > maxBytes) {
+    error = "expected at most 16 MiB of source text, but got more in '" + path +
+            "'";
     return std::nullopt;
   }
-  return SourceFile(path == "-" ? "<stdin>" : path, std::move(text));
+  return SourceFile(isInput ? "<stdin>" : path, std::move(text));
 }
 
 std::string_view SourceFile::text(SourceRange range) const {
@@ -60,10 +80,13 @@ LineColumn SourceFile::position(uint32_t offset) const {
 }
 
 uint32_t SourceFile::offset(LineColumn position) const {
+  if (position.line == 0)
+    return 0;
   if (position.line > lineStarts.size())
     return contents.size();
   uint32_t length = line(position.line).size();
-  return lineStarts[position.line - 1] + std::min(position.column - 1, length);
+  uint32_t column = std::max<uint32_t>(position.column, 1) - 1;
+  return lineStarts[position.line - 1] + std::min(column, length);
 }
 
 std::string_view SourceFile::line(uint32_t number) const {

@@ -42,9 +42,10 @@ struct LineColumn {
 /// it.
 class SourceFile {
 public:
+  /// A byte order mark at the beginning of `text` is dropped.
   SourceFile(std::string name, std::string text);
-  /// Reads a file from disk, "-" being standard input; nothing, and `error`
-  /// set, when it cannot be read.
+  /// Reads a file of at most 16 MiB, "-" being standard input; nothing, and
+  /// `error` set, when it cannot be read.
   static std::optional<SourceFile> read(const std::string &path,
                                         std::string &error);
 

@@ -56,7 +56,8 @@ const Attention *Instantiation::findAttention() {
                                   didYouMean(request.attention, names)));
   else if (names.size() > 1)
     diagnostics.error(fmt::format(
-        "expected the name of an attention, because the file has several: {}",
+        "expected the name of an attention (--attention), because the file has "
+        "several: {}",
         quotedList(names, "and")));
   else
     return program.attentions.front().get();

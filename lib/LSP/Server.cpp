@@ -146,7 +146,17 @@ void Server::update(const URIForFile &uri, std::string text, int64_t version) {
   publish(params);
 }
 
+/// Files of the other server, `weft-lsp-server --mlir`, get no answers here
+/// rather than wrong ones.
+bool isForeign(const TextDocumentItem &document) {
+  return document.languageId == "mlir" ||
+         document.uri.file().ends_with(".mlir");
+}
+
 void Server::onOpen(const DidOpenTextDocumentParams &params) {
+  if (isForeign(params.textDocument))
+    return Logger::info("{0}: expected a .weft file; --mlir serves .mlir files",
+                        params.textDocument.uri.file());
   update(params.textDocument.uri, params.textDocument.text,
          params.textDocument.version);
 }
@@ -269,7 +279,7 @@ llvm::LogicalResult serverMain(int argc, char **argv) {
   for (int i = 1; i < argc; ++i) {
     if (llvm::StringRef(argv[i]) != "--lit-test") {
       llvm::errs() << "weft-lsp-server: error: unknown option '" << argv[i]
-                   << "': expected '--lit-test' or '--mlir'\n";
+                   << "': expected '--lit-test', '--mlir', '--help' or '--version'\n";
       return llvm::failure();
     }
     readable = true;

@@ -34,6 +34,30 @@ std::string followLinks(const std::string &path) {
   return error ? path : target.string();
 }
 
+/// True for what exists and can be neither replaced nor a folder: devices,
+/// pipes, sockets.
+bool isDevice(const std::string &path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored) &&
+         !std::filesystem::is_regular_file(path, ignored) &&
+         !std::filesystem::is_directory(path, ignored);
+}
+
+rt::Status writeAll(int file, const std::string &path, const void *data,
+                    int64_t count) {
+  const auto *source = static_cast<const std::byte *>(data);
+  while (count > 0) {
+    ssize_t put = ::write(file, source, static_cast<size_t>(count));
+    if (put < 0 && errno == EINTR)
+      continue;
+    if (put < 0)
+      return systemError(path, "write");
+    source += put;
+    count -= put;
+  }
+  return rt::Status::ok();
+}
+
 } // namespace
 
 FileDescriptor::~FileDescriptor() {
@@ -136,17 +160,7 @@ OutputFile::~OutputFile() {
 }
 
 rt::Status OutputFile::write(const void *data, int64_t count) {
-  const auto *source = static_cast<const std::byte *>(data);
-  while (count > 0) {
-    ssize_t put = ::write(file.get(), source, static_cast<size_t>(count));
-    if (put < 0 && errno == EINTR)
-      continue;
-    if (put < 0)
-      return systemError(path, "write");
-    source += put;
-    count -= put;
-  }
-  return rt::Status::ok();
+  return writeAll(file.get(), path, data, count);
 }
 
 rt::Status OutputFile::writeTensor(const rt::Tensor &tensor) {
@@ -173,6 +187,51 @@ rt::Status OutputFile::commit() {
     return status;
   }
   return rt::Status::ok();
+}
+
+rt::Status writeFile(const std::string &path, std::string_view bytes) {
+  int64_t count = static_cast<int64_t>(bytes.size());
+  if (path == "-")
+    return writeAll(STDOUT_FILENO, "standard output", bytes.data(), count);
+  if (isDevice(path)) {
+    FileDescriptor device(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (device.get() < 0)
+      return systemError(path, "open");
+    return writeAll(device.get(), path, bytes.data(), count);
+  }
+  rt::Result<OutputFile> file = OutputFile::create(path);
+  if (!file)
+    return file.status();
+  if (rt::Status status = file->write(bytes.data(), count); !status)
+    return status;
+  return file->commit();
+}
+
+rt::Status checkWritable(const std::string &path) {
+  if (path == "-")
+    return rt::Status::ok();
+  std::error_code ignored;
+  std::string target = followLinks(path);
+  if (std::filesystem::is_directory(target, ignored))
+    return rt::Status::error(
+        fmt::format("{}: expected a file, but got a directory", path));
+  if (std::filesystem::exists(target, ignored) &&
+      ::access(target.c_str(), W_OK) != 0)
+    return systemError(path, "replace");
+  std::string folder = std::filesystem::path(target).parent_path().string();
+  bool isReachable = isDevice(target) ||
+                     ::access(folder.empty() ? "." : folder.c_str(),
+                              W_OK | X_OK) == 0;
+  return isReachable ? rt::Status::ok() : systemError(path, "create");
+}
+
+bool isSameFile(const std::string &a, const std::string &b) {
+  if (isDevice(a) || isDevice(b))
+    return false;
+  std::error_code ignored;
+  return std::filesystem::equivalent(a, b, ignored) ||
+         std::filesystem::weakly_canonical(a, ignored) ==
+             std::filesystem::weakly_canonical(b, ignored);
 }
 
 } // namespace weft

@@ -78,6 +78,17 @@ private:
   FileDescriptor file;
 };
 
+/// Writes `bytes` to a file, which appears whole or not at all; "-" is standard
+/// output, and a device is written in place.
+rt::Status writeFile(const std::string &path, std::string_view bytes);
+
+/// Says why a file could not be written under `path`; makes nothing.
+rt::Status checkWritable(const std::string &path);
+
+/// True if both paths name one regular file, also through links and when it
+/// does not exist yet.
+bool isSameFile(const std::string &a, const std::string &b);
+
 } // namespace weft
 
 #endif // WEFT_LIB_TENSORFILE_FILEIO_H

@@ -43,12 +43,14 @@ TEST(SourceFile, MapsOffsetsToLinesAndBack) {
   EXPECT_EQ(source.offset({3, 1}), 5u);
   EXPECT_EQ(source.offset({1, 99}), 2u);
   EXPECT_EQ(source.offset({9, 1}), 6u);
+  EXPECT_EQ(source.offset({0, 1}), 0u);
+  EXPECT_EQ(source.offset({3, 0}), 5u);
 }
 
 TEST(SourceFile, ReportsUnreadableFiles) {
   std::string error;
   EXPECT_FALSE(SourceFile::read("/nonexistent/x.weft", error));
-  EXPECT_EQ(error, "cannot read '/nonexistent/x.weft'");
+  EXPECT_EQ(error, "cannot read '/nonexistent/x.weft': No such file or directory");
 }
 
 TEST(Lexer, SplitsWordsNumbersAndPunctuation) {

@@ -75,8 +75,7 @@ TEST(Sema, Duplicates) {
             "t:1:11: note: the first is here\n");
   EXPECT_EQ(check("let f(n: int, n: int) = n"),
             "t:1:15: error: duplicate parameter 'n'\n"
-            "t:1:7: note: the first is here\n"
-            "t:1:15: warning: unused parameter 'n'\n");
+            "t:1:7: note: the first is here\n");
 }
 
 TEST(Sema, UnusedParametersAreWarnings) {
@@ -129,7 +128,8 @@ TEST(Sema, ParametersHideDefinitions) {
 
 TEST(Sema, DefaultsDoNotSeeParameters) {
   EXPECT_EQ(check("let f(a: int, b: int = a) = a + b"),
-            "t:1:24: error: unknown name 'a'\n");
+            "t:1:24: error: unknown name 'a': the default of a parameter "
+            "cannot refer to parameter 'a'\n");
 }
 
 //===-- Cycles and size ---------------------------------------------------===//
@@ -334,8 +334,8 @@ TEST(StaticValues, ChoosesTheAttention) {
   EXPECT_EQ(instantiate("let n = 1"),
             "t: error: expected an attention, but the file has none\n");
   EXPECT_EQ(instantiate("attention a {} attention b {}"),
-            "t: error: expected the name of an attention, because the file has "
-            "several: 'a' and 'b'\n");
+            "t: error: expected the name of an attention (--attention), "
+            "because the file has several: 'a' and 'b'\n");
   StaticRequest request;
   request.attention = "neer";
   EXPECT_EQ(instantiate("attention near {}", request),

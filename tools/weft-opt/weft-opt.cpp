@@ -5,11 +5,14 @@
 // Runs passes on .mlir files.
 
 #include "lib/Register.h"
+#include "tools/Version.h"
 
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "llvm/Support/CommandLine.h"
 
 int main(int argc, char **argv) {
+  llvm::cl::SetVersionPrinter(weft::printVersion);
   weft::registerAllPasses();
   mlir::DialectRegistry registry;
   weft::registerAllDialects(registry);

@@ -8,7 +8,9 @@
 
 #include <fmt/format.h>
 
+#include <iterator>
 #include <random>
+#include <sstream>
 
 using namespace weft;
 
@@ -64,12 +66,45 @@ rt::Result<OwnedTensor> pick(const TensorMap &file, const std::string &path, con
   return convert(view, shape.dtype);
 }
 
+/// One file with three tensors, or three files with one tensor each: q, k and v.
+rt::Result<TensorMap> readOperands(const std::string &paths) {
+  if (paths.find(',') == std::string::npos)
+    return readTensorFile(paths);
+  static constexpr const char *names[] = {"q", "k", "v"};
+  TensorMap operands;
+  size_t count = 0;
+  std::istringstream stream(paths);
+  for (std::string path; std::getline(stream, path, ','); ++count) {
+    auto file = readTensorFile(path);
+    if (!file)
+      return file.status();
+    if (file->tensors.size() != 1)
+      return rt::Status::error(fmt::format("{}: expected one tensor, but got {}", path, file->tensors.size()));
+    if (count < std::size(names))
+      operands.tensors[names[count]] = file->tensors.begin()->second;
+  }
+  if (count != std::size(names))
+    return rt::Status::error(fmt::format("--input: expected one file, or three for q, k and v, but got {}", count));
+  return operands;
+}
+
+/// A file that says which grid it is about must be about that of the request.
+rt::Status checkGrid(const TensorMap &file, const std::string &path, const std::string &grid) {
+  auto named = file.metadata.find("grid");
+  if (named == file.metadata.end() || named->second == grid)
+    return rt::Status::ok();
+  return rt::Status::error(
+      fmt::format("{}: expected --grid={}, as its metadata says, but got {}", path, named->second, grid));
+}
+
 } // namespace
 
 rt::Result<Inputs> weft::readInputs(const std::string &path, bool bshd, const ExpectedShape &shape) {
-  auto file = readTensorFile(path);
+  auto file = readOperands(path);
   if (!file)
     return file.status();
+  if (rt::Status status = checkGrid(*file, path, shape.grid); !status)
+    return status;
   auto query = pick(*file, path, "q", "query", bshd, shape, shape.queryTokens);
   auto key = query ? pick(*file, path, "k", "key", bshd, shape, shape.keyTokens) : query;
   auto value = key ? pick(*file, path, "v", "value", bshd, shape, shape.keyTokens) : key;
@@ -115,9 +150,14 @@ rt::Result<GivenMap> weft::readGiven(const std::string &path) {
   for (int64_t set = 0; set < map.shape[0]; ++set) {
     lists.offsets.push_back(lists.keyBlocks.size());
     for (int64_t i = 0; i < map.shape[1]; ++i) {
-      for (int64_t j = 0; j < map.shape[2]; ++j)
-        if (bytes[set * map.strides[0] + i * map.strides[1] + j * map.strides[2]])
+      for (int64_t j = 0; j < map.shape[2]; ++j) {
+        int byte = bytes[set * map.strides[0] + i * map.strides[1] + j * map.strides[2]];
+        if (byte > 1)
+          return rt::Status::error(
+              fmt::format("{}: expected 0 or 1 in set {}, row {}, column {}, but got {}", path, set, i, j, byte));
+        if (byte)
           lists.keyBlocks.push_back(j);
+      }
       lists.offsets.push_back(lists.keyBlocks.size());
     }
   }

@@ -16,6 +16,8 @@ namespace weft {
 struct ExpectedShape {
   int64_t heads, queryTokens, keyTokens, headDim;
   rt::DType dtype;
+  /// The query grid as a file's metadata may name it, "TxHxW".
+  std::string grid;
 };
 
 /// q, k and v as [batch, heads, tokens, head dim].
@@ -23,8 +25,9 @@ struct Inputs {
   OwnedTensor query, key, value;
 };
 
-/// Reads tensors `q`, `k` and `v` (or `query`, `key`, `value`) from a file and converts them to the kernel's element
-/// type; `bshd` says that their axes are [batch, tokens, heads, head dim].
+/// Reads tensors `q`, `k` and `v` (or `query`, `key`, `value`) from a file, or from three .npy files with commas
+/// between their names, and converts them to the kernel's element type; `bshd` says that their axes are
+/// [batch, tokens, heads, head dim].
 rt::Result<Inputs> readInputs(const std::string &path, bool bshd, const ExpectedShape &shape);
 
 /// Normally distributed inputs.
@@ -36,7 +39,7 @@ struct GivenMap {
   int64_t keyBlocks;
 };
 
-/// Reads an array of u8 or bool [sets, query blocks, key blocks] in which non-zero means named.
+/// Reads an array of u8 or bool [sets, query blocks, key blocks] in which 1 means named and 0 not.
 rt::Result<GivenMap> readGiven(const std::string &path);
 
 } // namespace weft

@@ -6,6 +6,10 @@
 
 #include "tools/weft-run/Measure.h"
 
+#include "mlir/IR/Diagnostics.h"
+
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -58,6 +62,15 @@ rt::Result<Run> weft::runKernel(const rt::Kernel &kernel, const Inputs &inputs, 
   return run;
 }
 
+/// "FILE:LINE:COLUMN: error: MESSAGE".
+static std::string describe(mlir::Diagnostic &diagnostic) {
+  auto place = diagnostic.getLocation()->findInstanceOf<mlir::FileLineColRange>();
+  if (!place)
+    return diagnostic.str();
+  return fmt::format("{}:{}:{}: error: {}", place.getFilename().getValue().str(), place.getStartLine(),
+                     place.getStartColumn(), diagnostic.str());
+}
+
 rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request, const Inputs &inputs,
                                                    const rt::GivenLists *given, const std::vector<int64_t> &rows) {
   auto context = createContext();
@@ -74,9 +87,14 @@ rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request
     args.given.push_back(*given);
   args.rows = rows;
   auto function = *(*module)->getOps<mlir::func::FuncOp>().begin();
+  std::string message = "expected a program that the interpreter can run";
+  mlir::ScopedDiagnosticHandler handler(context.get(), [&](mlir::Diagnostic &diagnostic) {
+    message = describe(diagnostic);
+    return mlir::success();
+  });
   mlir::FailureOr<InterpreterResult> result = interpret(function, args);
   if (mlir::failed(result))
-    return rt::Status::error("expected a program that the interpreter can run");
+    return rt::Status::error(message);
   return std::move(*result);
 }
 
@@ -104,7 +122,7 @@ struct ErrorSum {
   double relative() const {
     if (difference == 0)
       return 0;
-    return reference == 0 ? std::numeric_limits<double>::infinity() : std::sqrt(difference / reference);
+    return reference == 0 ? std::numeric_limits<double>::infinity() : std::abs(std::sqrt(difference / reference));
   }
 };
 

@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <cstdio>
-#include <fstream>
+#include <cmath>
+#include <type_traits>
 
 using namespace weft;
 
@@ -38,16 +38,28 @@ std::string weft::toText(const Report &report) {
   return text;
 }
 
+/// JSON has no spelling for "nan" and "inf": they are strings, so that null says only that a figure was not asked for.
+template <typename T> static nlohmann::ordered_json number(const std::optional<T> &value) {
+  if (!value)
+    return nullptr;
+  if constexpr (std::is_floating_point_v<T>)
+    if (!std::isfinite(*value))
+      return std::isnan(*value) ? "nan" : *value > 0 ? "inf" : "-inf";
+  return *value;
+}
+
 std::string weft::toJSON(const Report &report) {
-  auto number = [](const auto &value) -> nlohmann::ordered_json {
-    return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
-  };
   nlohmann::ordered_json json;
   json["version"] = WEFT_VERSION;
   json["name"] = report.name;
   json["backend"] = report.backend;
   json["dtype"] = report.dtype;
   json["target"] = report.target;
+  json["grid"] = report.grid;
+  json["heads"] = report.heads;
+  json["head_dim"] = report.headDim;
+  json["block"] = report.block;
+  json["values"] = report.values;
   json["threads"] = number(report.threads);
   json["query_blocks"] = report.queryBlocks;
   json["key_blocks"] = report.keyBlocks;
@@ -62,25 +74,4 @@ std::string weft::toJSON(const Report &report) {
   json["dense_time_ms"] = number(report.denseMilliseconds);
   json["speedup"] = number(report.speedup);
   return json.dump(2) + "\n";
-}
-
-rt::Status weft::writeText(const std::string &path, const std::string &text) {
-  if (path == "-") {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return rt::Status::ok();
-  }
-  std::string temporary = path + ".tmp";
-  {
-    std::ofstream file(temporary, std::ios::binary);
-    file << text;
-    if (!file.flush()) {
-      std::remove(temporary.c_str());
-      return rt::Status::error(fmt::format("{}: expected a file that can be written", path));
-    }
-  }
-  if (std::rename(temporary.c_str(), path.c_str()) != 0) {
-    std::remove(temporary.c_str());
-    return rt::Status::error(fmt::format("{}: expected a file that can be replaced", path));
-  }
-  return rt::Status::ok();
 }

@@ -7,8 +7,6 @@
 #ifndef WEFT_TOOLS_WEFT_RUN_REPORT_H
 #define WEFT_TOOLS_WEFT_RUN_REPORT_H
 
-#include "runtime/Status.h"
-
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,7 +15,10 @@ namespace weft {
 
 /// Figures of one run; those not asked for stay empty.
 struct Report {
-  std::string name, backend, dtype, target, order;
+  std::string name, backend, dtype, target, grid;
+  int64_t heads = 0, headDim = 0, block = 0;
+  /// Parameters as the command line sets them: "name=value".
+  std::vector<std::string> values;
   std::optional<int> threads;
   int64_t queryBlocks = 0, keyBlocks = 0;
   std::optional<double> density, compileMilliseconds, firstMilliseconds, milliseconds;
@@ -27,10 +28,8 @@ struct Report {
 
 /// Aligned lines for a person.
 std::string toText(const Report &report);
-/// One JSON object; figures not asked for are null.
+/// One JSON object; figures not asked for are null, those that are not finite strings.
 std::string toJSON(const Report &report);
-/// Writes a text file so that it appears whole or not at all; "-" is standard output.
-rt::Status writeText(const std::string &path, const std::string &text);
 
 } // namespace weft
 

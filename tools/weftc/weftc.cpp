@@ -7,12 +7,18 @@
 #include "lib/Compiler/Stages.h"
 #include "lib/Frontend/ASTPrinter.h"
 #include "lib/Frontend/Frontend.h"
+#include "lib/TensorFile/FileIO.h"
 #include "tools/ToolOptions.h"
+#include "tools/Version.h"
 
+#include "dialect/WeftDialect.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinAttributes.h"
-#include "llvm/Support/FileSystem.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/InitLLVM.h"
-#include "llvm/Support/ToolOutputFile.h"
+
+#include <fmt/format.h>
 
 using namespace llvm;
 using namespace weft;
@@ -22,13 +28,11 @@ namespace {
 enum class Emit { AST, Weft, Plan, LLVM, Asm, Obj };
 
 cl::OptionCategory category("weftc options");
-ToolOptions tool(category);
-cl::opt<Emit> emit("emit", cl::desc("what to write"), cl::init(Emit::Plan), cl::cat(category),
-                   cl::values(clEnumValN(Emit::AST, "ast", "the syntax tree"),
-                              clEnumValN(Emit::Weft, "weft", "the program in the weft dialect"),
-                              clEnumValN(Emit::Plan, "plan", "the plan: block lists and tiles"),
-                              clEnumValN(Emit::LLVM, "llvm", "optimised LLVM IR"),
-                              clEnumValN(Emit::Asm, "asm", "assembly"), clEnumValN(Emit::Obj, "obj", "an object file")));
+ToolOptions tool("weftc", category);
+cl::opt<std::string> emitName("emit",
+                              cl::desc("what to write: ast, the syntax tree; weft, the program in the weft dialect; "
+                                       "plan, its block lists and tiles; llvm, optimised LLVM IR; asm; obj"),
+                              cl::init("plan"), cl::value_desc("STAGE"), cl::cat(category));
 cl::opt<std::string> output("o", cl::desc("the file to write; - is standard output"), cl::init("-"),
                             cl::value_desc("FILE"), cl::cat(category));
 
@@ -53,7 +57,34 @@ std::string printModule(mlir::ModuleOp module) {
   return text;
 }
 
-rt::Result<std::string> compile(const CompileRequest &request) {
+rt::Result<Emit> parseEmit() {
+  auto emit = StringSwitch<std::optional<Emit>>(emitName)
+                  .Case("ast", Emit::AST)
+                  .Case("weft", Emit::Weft)
+                  .Case("plan", Emit::Plan)
+                  .Case("llvm", Emit::LLVM)
+                  .Case("asm", Emit::Asm)
+                  .Case("obj", Emit::Obj)
+                  .Default(std::nullopt);
+  if (emit)
+    return *emit;
+  return rt::Status::error(
+      fmt::format("--emit: expected ast, weft, plan, llvm, asm or obj, but got '{}'", emitName.getValue()));
+}
+
+/// A dynamic parameter has no value before a call.
+rt::Status checkValues(mlir::ModuleOp module, const CompileRequest &request) {
+  for (auto function : module.getOps<mlir::func::FuncOp>())
+    for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+      auto name = function.getArgAttrOfType<mlir::StringAttr>(i, WeftDialect::kParameterNameAttrName);
+      if (name && request.options.values.count(name.str()))
+        return rt::Status::error(
+            fmt::format("--set: has no effect on '{}', since dynamic parameters are arguments of a call", name.str()));
+    }
+  return rt::Status::ok();
+}
+
+rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
   if (emit == Emit::AST)
     return printAST(request);
   std::string error;
@@ -66,6 +97,8 @@ rt::Result<std::string> compile(const CompileRequest &request) {
   if (!module)
     return module.status();
   errs() << warnings;
+  if (rt::Status status = checkValues(**module, request); !status)
+    return status;
   if (emit == Emit::Weft)
     return printModule(**module);
   if (rt::Status status = lowerToPlan(**module); !status)
@@ -86,24 +119,36 @@ rt::Result<std::string> compile(const CompileRequest &request) {
   return std::string(code->begin(), code->end());
 }
 
+/// Errors of the output are found before anything is computed.
+rt::Status checkOutput() {
+  if (output.empty())
+    return rt::Status::error("-o: expected a file name, but got nothing");
+  if (output != "-" && tool.file != "-" && isSameFile(output, tool.file))
+    return rt::Status::error(fmt::format("-o: expected another file than the input, but got '{}'", output.getValue()));
+  return checkWritable(output);
+}
+
+rt::Status runTool() {
+  auto emit = parseEmit();
+  if (!emit)
+    return emit.status();
+  auto request = tool.request(/*needsGrid=*/*emit != Emit::AST);
+  if (!request)
+    return request.status();
+  if (rt::Status status = checkOutput(); !status)
+    return status;
+  auto text = compile(*request, *emit);
+  return text ? writeFile(output, *text) : text.status();
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
   InitLLVM init(argc, argv);
   cl::HideUnrelatedOptions(category);
+  cl::SetVersionPrinter(printVersion);
   cl::ParseCommandLineOptions(argc, argv, "Weft's ahead-of-time compiler\n");
-  auto request = tool.request(/*needsGrid=*/emit != Emit::AST);
-  if (!request)
-    return reportError("weftc", request.message());
-  auto text = compile(*request);
-  if (!text)
-    return reportError("weftc", text.message());
-  // The file appears only now, so that a failed compilation leaves nothing behind.
-  std::error_code error;
-  ToolOutputFile file(output, error, emit == Emit::Obj ? sys::fs::OF_None : sys::fs::OF_Text);
-  if (error)
-    return reportError("weftc", output + ": " + error.message());
-  file.os() << *text;
-  file.keep();
+  if (rt::Status status = runTool(); !status)
+    return reportError("weftc", status.message());
   return 0;
 }
