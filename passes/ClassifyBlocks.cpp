@@ -7,6 +7,9 @@
 #include "passes/BlockClassifier.h"
 #include "passes/PassCounts.h"
 #include "passes/Passes.h"
+#include "passes/SinkCaptured.h"
+
+#include "mlir/IR/IRMapping.h"
 
 namespace weft {
 #define GEN_PASS_DEF_CLASSIFYBLOCKSPASS
@@ -62,6 +65,8 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
     auto addUniform = [&](BlockClass blockClass) {
       addLists(plan, buildUniformLists(query.numBlocks(), key.numBlocks(), blockClass));
     };
+    if (isa_and_nonnull<BlockArgument>(op.getMask()))
+      return op.emitOpError("expected a mask that ops define, but got an argument");
     Operation *mask = op.getMask() ? op.getMask().getDefiningOp() : nullptr;
     if (!mask) {
       addUniform(BlockClass::Full);
@@ -73,6 +78,7 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
     } else if (auto predicate = dyn_cast<PredicateOp>(mask)) {
       plan.given = predicate.getGiven();
       plan.body = &predicate.getBody();
+      sinkCaptured(*plan.body);
       plan.isDynamic = capturesParameters(*plan.body);
       if (plan.isDynamic)
         return success();
@@ -110,8 +116,10 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
         reorder(op.getKey(), op.getKeyGrid(), op.getKeyOrder()),
         reorder(op.getValue(), op.getKeyGrid(), op.getKeyOrder()), plan.given, op.getQueryGrid(), op.getKeyGrid(),
         op.getQueryOrder(), op.getKeyOrder(), op.getBlockAttr(), op.getScaleAttr(), lists, /*folded=*/UnitAttr());
-    if (plan.body && (plan.isDynamic || plan.hasPartial))
-      blockAttention.getBody().takeBody(*plan.body);
+    if (plan.body && (plan.isDynamic || plan.hasPartial)) {
+      IRMapping mapping; // another attention may use the mask
+      plan.body->cloneInto(&blockAttention.getBody(), mapping);
+    }
     Value out = restore(blockAttention.getOut()), lse = restore(blockAttention.getLse());
     Operation *mask = op.getMask() ? op.getMask().getDefiningOp() : nullptr;
     op.replaceAllUsesWith(ValueRange{out, lse});
