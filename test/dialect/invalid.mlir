@@ -77,6 +77,19 @@ func.func private @block_lists_c3() attributes {a = #weft.block_lists<offsets = 
 
 // -----
 
+// expected-error@+1 {{expected at most 16 dynamic parameters, but got 17}}
+func.func @kernel_parameters(%p0: i32, %p1: i32, %p2: i32, %p3: i32, %p4: i32, %p5: i32, %p6: i32, %p7: i32, %p8: i32, %p9: i32, %p10: i32, %p11: i32, %p12: i32, %p13: i32, %p14: i32, %p15: i32, %p16: i32) attributes {weft.kernel} {
+  return
+}
+
+// -----
+
+// expected-error@+1 {{expected weft.kernel on a function only}}
+module attributes {weft.kernel} {
+}
+
+// -----
+
 func.func @predicate_c1() {
   // expected-error@+1 {{expected a region with arguments}}
   %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {

@@ -219,3 +219,15 @@ func.func @argument(%q: tensor<?x2x64x32xf32>, %m: !mask) -> tensor<?x2x64x32xf3
     : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32>
   return %o : tensor<?x2x64x32xf32>
 }
+
+// -----
+
+#g = #weft.grid<1x300x300>
+#tokens = #weft.order<tiles = 1x1x1>
+
+func.func @many(%q: tensor<?x2x90000x32xf32>) -> tensor<?x2x90000x32xf32> {
+  // expected-error @+1 {{expected at most 2147483647 visited pairs of blocks, but got more}}
+  %o, %lse = weft.attention %q, %q, %q {query_grid = #g, key_grid = #g, query_order = #tokens, key_order = #tokens, scale = 1.0 : f64}
+    : tensor<?x2x90000x32xf32>, tensor<?x2x90000x32xf32> -> tensor<?x2x90000xf32>
+  return %o : tensor<?x2x90000x32xf32>
+}
