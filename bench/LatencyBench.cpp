@@ -178,7 +178,7 @@ void buildLists(benchmark::State &state, const char *example, Order order) {
   int64_t numEmpty = 0;
   for (auto _ : state) {
     BlockClassifier classifier(mask.predicate.getBody(), blocks, blocks, bindings);
-    ClassifiedLists lists = classifier.buildLists(/*heads=*/1, /*given=*/false);
+    ClassifiedLists lists = *classifier.buildLists(/*heads=*/1, /*given=*/false);
     numEmpty = lists.numEmpty;
     auto runtimeLists = rt::BlockLists::fromClassified(lists.lists, blocks.numBlocks(), blocks.numBlocks(),
                                                        lists.offsets, lists.entries);

@@ -30,12 +30,15 @@ def Weft_Dialect : Dialect {
   let useDefaultAttributePrinterParser = 1;
   let useDefaultTypePrinterParser = 1;
   let hasConstantMaterializer = 1;
+  let hasOperationAttrVerify = 1;
   let extraClassDeclaration = [{
     /// Function attribute of a program's entry point.
     static constexpr llvm::StringLiteral kKernelAttrName = "weft.kernel";
     /// Argument attributes of a dynamic parameter: its name and its default.
     static constexpr llvm::StringLiteral kParameterNameAttrName = "weft.name";
     static constexpr llvm::StringLiteral kParameterDefaultAttrName = "weft.default";
+    /// What a kernel's call has room for.
+    static constexpr int64_t kMaxParameters = 16;
     /// A text token's t, h and w: far from every video token.
     static constexpr int32_t kTextCoordinate = 1 << 20;
   }];

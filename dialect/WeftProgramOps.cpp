@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <cmath>
 
@@ -53,6 +54,41 @@ Value PredicateOp::getYielded() {
   return cast<YieldOp>(getBody().front().getTerminator()).getValue();
 }
 
+/// What the interpreter evaluates, block classification infers and code generation vectorises.
+static bool isPredicateOp(Operation &op) {
+  return isa<arith::AddIOp, arith::AndIOp, arith::CeilDivSIOp, arith::CmpIOp, arith::ConstantOp, arith::DivSIOp,
+             arith::ExtSIOp, arith::ExtUIOp, arith::FloorDivSIOp, arith::MaxSIOp, arith::MinSIOp, arith::MulIOp,
+             arith::OrIOp, arith::RemSIOp, arith::SelectOp, arith::SubIOp, arith::TruncIOp, arith::XOrIOp>(op);
+}
+
+/// Division by 0 has no value, and neither has the least integer by -1.
+static bool hasSafeDivisor(Operation &op) {
+  if (!isa<arith::CeilDivSIOp, arith::DivSIOp, arith::FloorDivSIOp, arith::RemSIOp>(op))
+    return true;
+  APInt divisor;
+  return matchPattern(op.getOperand(1), m_ConstantInt(&divisor)) && !divisor.isZero() && !divisor.isAllOnes();
+}
+
+static LogicalResult verifyPredicateOp(Operation *op, Operation &inner) {
+  auto isScalar = [](Type type) { return type.isInteger(32) || type.isInteger(1); };
+  if (!isMemoryEffectFree(&inner) || !llvm::all_of(inner.getResultTypes(), isScalar) ||
+      !llvm::all_of(inner.getOperandTypes(), isScalar) || inner.getNumRegions() != 0) // predicate_c3
+    return op->emitOpError("expected ops without effects on i1 and i32 scalars, but got ") << inner.getName();
+  if (!isPredicateOp(inner)) // predicate_c4
+    return op->emitOpError("expected an op that predicates may use, but got ") << inner.getName();
+  if (!hasSafeDivisor(inner)) // predicate_c5
+    return op->emitOpError("expected a constant divisor other than 0 and -1, but got ") << inner.getName() << " by "
+           << inner.getOperand(1);
+  return success();
+}
+
+LogicalResult weft::verifyScale(Operation *op, double scale) {
+  auto isUsable = [](float value) { return std::isfinite(value) && value > 0; };
+  if (!isUsable(scale) || !isUsable(scale * llvm::numbers::log2e))
+    return op->emitOpError("expected a scale that is positive and finite in f32, but got ") << scale;
+  return success();
+}
+
 LogicalResult weft::verifyPredicateBody(Operation *op, Region &body, bool given) {
   Block &block = body.front();
   auto expected = getCoordinateTypes(op->getContext(), given);
@@ -61,12 +97,9 @@ LogicalResult weft::verifyPredicateBody(Operation *op, Region &body, bool given)
            << llvm::to_vector(block.getArgumentTypes()) << ")";
   if (!block.mightHaveTerminator() || !isa<YieldOp>(block.getTerminator())) // predicate_c2
     return op->emitOpError("expected a region that ends with weft.yield");
-  auto isScalar = [](Type type) { return type.isInteger(32) || type.isInteger(1); };
-  for (Operation &inner : block.without_terminator()) // predicate_c3
-    if (!isMemoryEffectFree(&inner) || !llvm::all_of(inner.getResultTypes(), isScalar) ||
-        !llvm::all_of(inner.getOperandTypes(), isScalar) || inner.getNumRegions() != 0)
-      return op->emitOpError("expected ops without effects on i1 and i32 scalars, but got ")
-             << inner.getName();
+  for (Operation &inner : block.without_terminator())
+    if (failed(verifyPredicateOp(op, inner)))
+      return failure();
   return success();
 }
 
@@ -103,6 +136,8 @@ LogicalResult weft::verifyAttentionShapes(Operation *op, RankedTensorType query,
            << query << " and " << key;
   if (query.isDynamicDim(1) || query.isDynamicDim(2) || key.isDynamicDim(2) || query.isDynamicDim(3))
     return op->emitOpError("expected static heads, tokens and head dim, but got ") << query << " and " << key;
+  if (query.getDimSize(0) == 0 || query.getDimSize(1) == 0)
+    return op->emitOpError("expected at least 1 batch and head, but got ") << query;
   int64_t headDim = query.getDimSize(3);
   if (headDim < 32 || headDim > 256 || headDim % 8 != 0) // attention_c2
     return op->emitOpError("expected a head dim that is a multiple of 8 from 32 to 256, but got ") << headDim;
@@ -112,8 +147,8 @@ LogicalResult weft::verifyAttentionShapes(Operation *op, RankedTensorType query,
   if (key.getDimSize(2) != keyGrid.getTokens())
     return op->emitOpError("expected ") << keyGrid.getTokens() << " key tokens as in " << keyGrid
            << ", but got " << key.getDimSize(2);
-  if (!std::isfinite(scale) || !(scale > 0)) // attention_c4
-    return op->emitOpError("expected a positive, finite scale, but got ") << scale;
+  if (failed(verifyScale(op, scale))) // attention_c4
+    return failure();
   if (block < 32 || block > 256 || block % 32 != 0) // attention_c5
     return op->emitOpError("expected a block that is a multiple of 32 from 32 to 256, but got ") << block;
   if (lse.getShape() != query.getShape().drop_back()) // attention_c6

@@ -11,8 +11,11 @@
 
 namespace weft {
 
-/// Checks a predicate region: its arguments, its terminator, and that its ops are free of effects.
+/// Checks a predicate region: its arguments, its terminator and its ops.
 mlir::LogicalResult verifyPredicateBody(mlir::Operation *op, mlir::Region &body, bool given);
+
+/// Checks that `scale`, and its product with log2(e), is positive and finite as kernels have it: in f32.
+mlir::LogicalResult verifyScale(mlir::Operation *op, double scale);
 
 /// Checks constraints C1 to C6 of weft.attention.
 mlir::LogicalResult verifyAttentionShapes(mlir::Operation *op, mlir::RankedTensorType query,

@@ -19,7 +19,8 @@ def Weft_PredicateOp : Weft_Op<"predicate", [Pure, RecursiveMemoryEffects, Singl
     The region's arguments are the head, then t, h, w, index and text of the
     query, then the same of the key: i32, and i1 for text. If `given` lists are
     named, a last i1 argument says whether they hold the pair's blocks. The
-    region may use integers defined above it: dynamic parameters.
+    region may use integers defined above it: dynamic parameters, and what is
+    computed from them by ops that the region may hold.
 
     ```mlir
     %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
@@ -33,6 +34,9 @@ def Weft_PredicateOp : Weft_Op<"predicate", [Pure, RecursiveMemoryEffects, Singl
     - (C1) the region's arguments have these types, with the i1 for `given` if and only if it is named.
     - (C2) the region yields one i1.
     - (C3) every op of the region is free of side effects and works on i1 and i32 scalars.
+    - (C4) every op is one of arith's `addi`, `andi`, `ceildivsi`, `cmpi`, `constant`, `divsi`, `extsi`, `extui`,
+      `floordivsi`, `maxsi`, `minsi`, `muli`, `ori`, `remsi`, `select`, `subi`, `trunci` and `xori`.
+    - (C5) divisors are constants other than 0 and -1.
   }];
   let arguments = (ins Optional<Weft_BlocksType>:$given);
   let results = (outs Weft_MaskType:$mask);
@@ -154,10 +158,11 @@ def Weft_AttentionOp : Weft_Op<"attention", [Pure,
     ```
 
     Constraints:
-    - (C1) q, k and v have rank 4 and the same element type, batch, heads and head dim; k and v have the same tokens.
+    - (C1) q, k and v have rank 4 and the same element type, batch, heads and head dim; k and v have the same tokens;
+      batch and heads are not 0.
     - (C2) the head dim is a multiple of 8 from 32 to 256.
     - (C3) the grids have as many tokens as q and k.
-    - (C4) scale is positive and finite.
+    - (C4) scale and scale * log2(e) are positive and finite in f32.
     - (C5) block is a multiple of 32 from 32 to 256.
     - (C6) lse has q's batch, heads and tokens.
     - (C7) the mask is over these grids.

@@ -127,7 +127,7 @@ def Weft_SoftmaxOp : Weft_Op<"softmax", [AttrSizedOperandSegments, RecursiveMemo
     Constraints:
     - (C1) scores are f32, weights have their shape, and the row vectors their rows.
     - (C2) the region has the arguments and the result of a predicate with `given`, if and only if coordinates are named.
-    - (C3) scale is positive and finite.
+    - (C3) scale and scale * log2(e) are positive and finite in f32.
   }];
   let arguments = (ins Weft_Tile:$scores, Weft_RowVector:$maximum, Weft_RowVector:$sum,
                        Weft_RowVector:$correction, Weft_Tile:$weights,
@@ -190,7 +190,7 @@ def Weft_StoreTileOp : Weft_Op<"store_tile", [AllTypesMatch<["maximum", "sum"]>]
     Constraints:
     - (C1) the table has 4 rows.
     - (C2) the accumulator is f32 and at least d wide, with as many rows as the row vectors.
-    - (C3) scale is positive and finite.
+    - (C3) scale and scale * log2(e) are positive and finite in f32.
   }];
   let arguments = (ins Weft_Tile:$accumulator, Weft_RowVector:$maximum, Weft_RowVector:$sum,
                        Weft_Table:$table, Index:$first, Index:$count,

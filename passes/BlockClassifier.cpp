@@ -305,11 +305,14 @@ static void appendRow(ClassifiedLists &lists, ArrayRef<BlockClass> row) {
   lists.offsets.push_back(lists.entries.size());
 }
 
-ClassifiedLists BlockClassifier::buildLists(int64_t heads, bool given) {
+FailureOr<ClassifiedLists> BlockClassifier::buildLists(int64_t heads, bool given) {
   ClassifiedLists result;
   result.lists = headUsed ? heads : 1;
   for (int64_t head = 0; head < result.lists; ++head) {
     std::vector<BlockClass> classes = classify(head, given);
+    int64_t visited = classes.size() - llvm::count(classes, BlockClass::Empty);
+    if (static_cast<int64_t>(result.entries.size()) + visited > ClassifiedLists::kMaxEntries)
+      return failure();
     result.offsets.push_back(result.entries.size());
     for (int64_t i = 0; i < query.numBlocks(); ++i)
       appendRow(result, ArrayRef(classes).slice(i * key.numBlocks(), key.numBlocks()));
@@ -317,7 +320,9 @@ ClassifiedLists BlockClassifier::buildLists(int64_t heads, bool given) {
   return result;
 }
 
-ClassifiedLists weft::buildUniformLists(int64_t queryBlocks, int64_t keyBlocks, BlockClass blockClass) {
+FailureOr<ClassifiedLists> weft::buildUniformLists(int64_t queryBlocks, int64_t keyBlocks, BlockClass blockClass) {
+  if (blockClass != BlockClass::Empty && queryBlocks * keyBlocks > ClassifiedLists::kMaxEntries)
+    return failure();
   ClassifiedLists result;
   result.lists = 1;
   result.offsets.push_back(0);

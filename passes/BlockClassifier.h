@@ -39,6 +39,8 @@ enum class BlockClass : uint8_t { Empty, Partial, Full };
 
 /// The block lists of one mask, as in BlockListsAttr.
 struct ClassifiedLists {
+  /// Offsets are i32.
+  static constexpr int64_t kMaxEntries = INT32_MAX;
   int64_t lists = 0;
   std::vector<int32_t> offsets, entries;
   int64_t numEmpty = 0, numFull = 0, numPartial = 0;
@@ -58,8 +60,9 @@ public:
   /// The class of every pair [query block][key block], for one head and one value of `given`.
   std::vector<BlockClass> classify(int64_t head, bool given);
 
-  /// Lists for all heads: one set if the predicate does not look at the head, else one each.
-  ClassifiedLists buildLists(int64_t heads, bool given);
+  /// Lists for all heads: one set if the predicate does not look at the head, else one each. Fails if there are more
+  /// entries than offsets can count.
+  llvm::FailureOr<ClassifiedLists> buildLists(int64_t heads, bool given);
 
 private:
   struct Node;
@@ -86,8 +89,8 @@ public:
 /// Whether a predicate region uses values defined above it other than constants: dynamic parameters.
 bool capturesParameters(mlir::Region &body);
 
-/// Lists in which every pair has the same class (Empty or Full).
-ClassifiedLists buildUniformLists(int64_t queryBlocks, int64_t keyBlocks, BlockClass blockClass);
+/// Lists in which every pair has the same class (Empty or Full). Fails as BlockClassifier::buildLists does.
+llvm::FailureOr<ClassifiedLists> buildUniformLists(int64_t queryBlocks, int64_t keyBlocks, BlockClass blockClass);
 
 } // namespace weft
 

@@ -83,6 +83,10 @@ struct ChooseTiles final : weft::impl::ChooseTilesPassBase<ChooseTiles> {
 
   void runOnOperation() override {
     numChosen = numPadding = 0;
+    if (granule < 1 || granule > 1024) {
+      getOperation().emitError("expected a granule from 1 to 1024 tokens, but got ") << granule.getValue();
+      return signalPassFailure();
+    }
     getOperation().walk([&](AttentionOp op) {
       if (op.getQueryOrder().isOpen())
         op.setQueryOrderAttr(choose(op.getQueryGrid(), op.getBlock()));

@@ -7,6 +7,9 @@
 #include "passes/BlockClassifier.h"
 #include "passes/PassCounts.h"
 #include "passes/Passes.h"
+#include "passes/SinkCaptured.h"
+
+#include "mlir/IR/IRMapping.h"
 
 namespace weft {
 #define GEN_PASS_DEF_CLASSIFYBLOCKSPASS
@@ -50,42 +53,52 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
     bool isDynamic = false, hasPartial = false;
   };
 
-  void addLists(Plan &plan, const ClassifiedLists &lists) {
-    numEmpty += lists.numEmpty, numFull += lists.numFull, numPartial += lists.numPartial;
-    plan.hasPartial |= lists.numPartial != 0;
-    plan.lists.push_back(toAttribute(&getContext(), lists));
+  LogicalResult addLists(AttentionOp op, Plan &plan, const FailureOr<ClassifiedLists> &lists) {
+    if (failed(lists))
+      return op.emitOpError("expected at most ") << ClassifiedLists::kMaxEntries << " visited pairs of blocks, but got more";
+    numEmpty += lists->numEmpty, numFull += lists->numFull, numPartial += lists->numPartial;
+    plan.hasPartial |= lists->numPartial != 0;
+    plan.lists.push_back(toAttribute(&getContext(), *lists));
+    return success();
+  }
+
+  LogicalResult classify(AttentionOp op, Plan &plan, const BlockPartition &query, const BlockPartition &key) {
+    BlockClassifier classifier(*plan.body, query, key);
+    int64_t heads = op.getQuery().getType().getDimSize(1);
+    for (int given = 0; given <= (plan.given ? 1 : 0); ++given)
+      if (failed(addLists(op, plan, classifier.buildLists(heads, given))))
+        return failure();
+    return success();
   }
 
   LogicalResult makePlan(AttentionOp op, Plan &plan) {
     BlockPartition query = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getBlock());
     BlockPartition key = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
     auto addUniform = [&](BlockClass blockClass) {
-      addLists(plan, buildUniformLists(query.numBlocks(), key.numBlocks(), blockClass));
+      return addLists(op, plan, buildUniformLists(query.numBlocks(), key.numBlocks(), blockClass));
     };
+    if (isa_and_nonnull<BlockArgument>(op.getMask()))
+      return op.emitOpError("expected a mask that ops define, but got an argument");
     Operation *mask = op.getMask() ? op.getMask().getDefiningOp() : nullptr;
-    if (!mask) {
-      addUniform(BlockClass::Full);
-    } else if (auto constant = dyn_cast<ConstantMaskOp>(mask)) {
-      addUniform(constant.getValue() ? BlockClass::Full : BlockClass::Empty);
-    } else if (auto givenMask = dyn_cast<GivenOp>(mask)) {
+    if (!mask)
+      return addUniform(BlockClass::Full);
+    if (auto constant = dyn_cast<ConstantMaskOp>(mask))
+      return addUniform(constant.getValue() ? BlockClass::Full : BlockClass::Empty);
+    if (auto givenMask = dyn_cast<GivenOp>(mask)) {
       plan.given = givenMask.getBlocks();
-      addUniform(BlockClass::Empty), addUniform(BlockClass::Full);
-    } else if (auto predicate = dyn_cast<PredicateOp>(mask)) {
+      return failure(failed(addUniform(BlockClass::Empty)) || failed(addUniform(BlockClass::Full)));
+    }
+    if (auto predicate = dyn_cast<PredicateOp>(mask)) {
       plan.given = predicate.getGiven();
       plan.body = &predicate.getBody();
+      sinkCaptured(*plan.body);
       plan.isDynamic = capturesParameters(*plan.body);
       if (plan.isDynamic)
         return success();
-      BlockClassifier classifier(*plan.body, query, key);
-      int64_t heads = op.getQuery().getType().getDimSize(1);
-      addLists(plan, classifier.buildLists(heads, /*given=*/false));
-      if (plan.given)
-        addLists(plan, classifier.buildLists(heads, /*given=*/true));
-    } else {
-      return op.emitOpError("expected a mask of one predicate, as weft-simplify-masks leaves it, but got ")
-             << mask->getName();
+      return classify(op, plan, query, key);
     }
-    return success();
+    return op.emitOpError("expected a mask of one predicate, as weft-simplify-masks leaves it, but got ")
+           << mask->getName();
   }
 
   LogicalResult lower(AttentionOp op) {
@@ -110,8 +123,10 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
         reorder(op.getKey(), op.getKeyGrid(), op.getKeyOrder()),
         reorder(op.getValue(), op.getKeyGrid(), op.getKeyOrder()), plan.given, op.getQueryGrid(), op.getKeyGrid(),
         op.getQueryOrder(), op.getKeyOrder(), op.getBlockAttr(), op.getScaleAttr(), lists, /*folded=*/UnitAttr());
-    if (plan.body && (plan.isDynamic || plan.hasPartial))
-      blockAttention.getBody().takeBody(*plan.body);
+    if (plan.body && (plan.isDynamic || plan.hasPartial)) {
+      IRMapping mapping; // another attention may use the mask
+      plan.body->cloneInto(&blockAttention.getBody(), mapping);
+    }
     Value out = restore(blockAttention.getOut()), lse = restore(blockAttention.getLse());
     Operation *mask = op.getMask() ? op.getMask().getDefiningOp() : nullptr;
     op.replaceAllUsesWith(ValueRange{out, lse});

@@ -20,11 +20,11 @@
 
 #include "passes/PassCounts.h"
 #include "passes/Passes.h"
+#include "passes/SinkCaptured.h"
 #include "passes/TileShapes.h"
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
-#include "mlir/IR/Matchers.h"
 
 namespace weft {
 #define GEN_PASS_DEF_FORMONLINESOFTMAXPASS
@@ -284,7 +284,7 @@ private:
       clonePredicate(softmax.getBody());
   }
 
-  /// Copies the predicate; parameters become the new function's arguments, constants from above are copied too.
+  /// Copies the predicate; parameters become the new function's arguments.
   void clonePredicate(Region &target) {
     IRMapping mapping;
     for (auto [i, parameter] : llvm::enumerate(parameters()))
@@ -294,13 +294,8 @@ private:
     b.setInsertionPointToStart(&block);
     Block &body = op.getBody().front();
     mapping.map(body.getArguments(), block.getArguments().take_front(body.getNumArguments()));
-    for (Operation &inner : body) {
-      for (Value operand : inner.getOperands())
-        if (Operation *outside = operand.getDefiningOp(); outside && !mapping.contains(operand) &&
-                                                          matchPattern(operand, m_Constant()))
-          b.clone(*outside, mapping);
+    for (Operation &inner : body)
       b.clone(inner, mapping);
-    }
   }
 
   /// Leaves what the runtime must know as the module's `weft.image`.
@@ -349,6 +344,56 @@ private:
   Value query, scores, weights, accumulator, maximum, sum, correction;
 };
 
+bool isParameter(Type type) { return type.isInteger(1) || type.isInteger(32); }
+
+/// The runtime passes query, key and value, then parameters and at most one set of given lists.
+LogicalResult checkArguments(func::FuncOp kernel, BlockAttentionOp op) {
+  for (auto [i, operand] : llvm::enumerate(ValueRange{op.getQuery(), op.getKey(), op.getValue()}))
+    if (i >= kernel.getNumArguments() || operand != kernel.getArgument(i))
+      return op.emitOpError("expected arguments 0, 1 and 2 of the function as query, key and value");
+  int64_t numGiven = 0;
+  for (BlockArgument argument : kernel.getArguments().drop_front(3)) {
+    bool isGiven = isa<BlocksType>(argument.getType());
+    if (!isGiven && !isParameter(argument.getType()))
+      return op.emitOpError("expected a function of three tensors, i1, i32 and !weft.blocks, but got ")
+             << argument.getType() << " as argument " << argument.getArgNumber();
+    numGiven += isGiven;
+  }
+  if (numGiven > 1)
+    return op.emitOpError("expected a function of at most one !weft.blocks, but got ") << numGiven;
+  return success();
+}
+
+/// The kernel computes the attention and nothing else.
+LogicalResult checkBody(func::FuncOp kernel, BlockAttentionOp op) {
+  if (!llvm::hasSingleElement(kernel.getBody()))
+    return op.emitOpError("expected a function of one block");
+  for (Operation &other : kernel.front().without_terminator())
+    if (&other != op && !isMemoryEffectFree(&other))
+      return op.emitOpError("expected a function without other effects, but got ") << other.getName();
+  return success();
+}
+
+/// A predicate uses the function's parameters and what was computed from them, which is in its region by now.
+LogicalResult checkPredicate(BlockAttentionOp op) {
+  for (Operation &inner : op.getBody().front())
+    for (Value operand : inner.getOperands())
+      if (Operation *outside = operand.getDefiningOp(); outside && outside->getParentRegion() != &op.getBody())
+        return op.emitOpError("expected a predicate on parameters, but got the result of ") << outside->getName();
+  return success();
+}
+
+LogicalResult checkKernel(func::FuncOp kernel, BlockAttentionOp op) {
+  if (!kernel || !op.getFolded() || !llvm::equal(op->getResults(), op->getBlock()->getTerminator()->getOperands()))
+    return op.emitOpError("expected a folded op whose results its function returns");
+  if (failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)))
+    return failure();
+  if (op.getBody().empty())
+    return success();
+  sinkCaptured(op.getBody());
+  return checkPredicate(op);
+}
+
 struct FormOnlineSoftmax final : weft::impl::FormOnlineSoftmaxPassBase<FormOnlineSoftmax> {
   using Base::Base;
 
@@ -362,12 +407,11 @@ struct FormOnlineSoftmax final : weft::impl::FormOnlineSoftmaxPassBase<FormOnlin
     }
     BlockAttentionOp op = ops.front();
     auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
-    if (!kernel || !op.getFolded() || !llvm::equal(op->getResults(), op->getBlock()->getTerminator()->getOperands())) {
-      op.emitOpError("expected a folded op whose results its function returns");
+    if (failed(checkKernel(kernel, op)))
       return signalPassFailure();
-    }
-    if (depthGranule < 8 || depthGranule % 8) {
-      op.emitOpError("expected a depth granule that is a multiple of 8, but got ") << depthGranule.getValue();
+    if (depthGranule < 8 || depthGranule > 1024 || depthGranule % 8) {
+      op.emitOpError("expected a depth granule that is a multiple of 8 from 8 to 1024, but got ")
+          << depthGranule.getValue();
       return signalPassFailure();
     }
     if (rowGroup < kTileGranule || rowGroup % kTileGranule) {

@@ -112,17 +112,23 @@ private:
   llvm::DenseMap<Value, Value> values;
 };
 
-/// The given lists that a mask tree uses, in order of first use, and the number of its masks.
-void collect(Value mask, llvm::SetVector<Value> &given, llvm::SetVector<Operation *> &masks) {
+/// The given lists that a mask tree uses, in order of first use, and its masks, operands before their users.
+LogicalResult collect(AttentionOp user, Value mask, llvm::SetVector<Value> &given, llvm::SetVector<Operation *> &masks) {
   Operation *op = mask.getDefiningOp();
-  if (!masks.insert(op))
-    return;
+  if (masks.contains(op))
+    return success();
+  if (!op)
+    return user.emitOpError("expected a mask that ops define, but got an argument");
+  if (!isa<ConstantMaskOp, GivenOp, MaskAndOp, MaskNotOp, MaskOrOp, PredicateOp>(op))
+    return user.emitOpError("expected a mask of mask ops, but got ") << op->getName();
   for (Value operand : op->getOperands()) {
     if (isa<BlocksType>(operand.getType()))
       given.insert(operand);
-    if (isa<MaskType>(operand.getType()))
-      collect(operand, given, masks);
+    if (isa<MaskType>(operand.getType()) && failed(collect(user, operand, given, masks)))
+      return failure();
   }
+  masks.insert(op);
+  return success();
 }
 
 struct SimplifyMasks final : weft::impl::SimplifyMasksPassBase<SimplifyMasks> {
@@ -157,7 +163,8 @@ struct SimplifyMasks final : weft::impl::SimplifyMasksPassBase<SimplifyMasks> {
       return success();
     llvm::SetVector<Value> given;
     llvm::SetVector<Operation *> masks;
-    collect(mask, given, masks);
+    if (failed(collect(op, mask, given, masks)))
+      return failure();
     if (given.size() > 1)
       return op.emitOpError("expected at most one given list in a mask, but got ") << given.size();
     numMerged += masks.size();
@@ -174,9 +181,7 @@ struct SimplifyMasks final : weft::impl::SimplifyMasksPassBase<SimplifyMasks> {
 
   /// Erases the masks that nobody uses, users before their operands: masks may be shared.
   static void eraseDead(llvm::SetVector<Operation *> &masks) {
-    SmallVector<Operation *> ops(masks.begin(), masks.end());
-    llvm::sort(ops, [](Operation *a, Operation *b) { return b->isBeforeInBlock(a); });
-    for (Operation *op : ops)
+    for (Operation *op : llvm::reverse(masks))
       if (op->use_empty())
         op->erase();
   }

@@ -14,35 +14,64 @@
 
 using namespace weft::rt;
 
+namespace {
+
+/// A position among a set's rows or offsets; the set is named if there are several.
+std::string place(const GivenLists &given, int64_t set, int64_t position) {
+  return given.lists == 1 ? std::to_string(position) : fmt::format("{} of set {}", position, set);
+}
+
+/// Offsets never fall, and a set begins where the one before it ends.
+Status checkOffsets(const GivenLists &given) {
+  int64_t total = static_cast<int64_t>(given.keyBlocks.size()), previous = 0, stride = given.queryBlocks + 1;
+  for (int64_t i = 0; i < given.lists * stride; ++i) {
+    int64_t offset = given.offsets[i], set = i / stride;
+    if (offset < previous || offset > total)
+      return Status::error(fmt::format("given lists: expected offset {} between {} and {}, but got {}",
+                                       place(given, set, i % stride), previous, total, offset));
+    if (set > 0 && i % stride == 0 && offset != previous)
+      return Status::error(fmt::format("given lists: expected set {} to begin at {}, where set {} ends, but got {}",
+                                       set, previous, set - 1, offset));
+    previous = offset;
+  }
+  if (given.offsets.front() != 0 || given.offsets.back() != total)
+    return Status::error(fmt::format("given lists: expected offsets from 0 to {}, but got {} to {}", total,
+                                     given.offsets.front(), given.offsets.back()));
+  return Status::ok();
+}
+
+Status checkRow(const GivenLists &given, int64_t set, int64_t row, int64_t numKeyBlocks) {
+  const int64_t *offsets = given.offsets.data() + set * (given.queryBlocks + 1) + row;
+  const std::vector<int32_t> &blocks = given.keyBlocks;
+  for (int64_t i = offsets[0]; i < offsets[1]; ++i) {
+    if (blocks[i] < 0 || blocks[i] >= numKeyBlocks)
+      return Status::error(fmt::format("given lists: expected key blocks from 0 to {} in row {}, but got {}",
+                                       numKeyBlocks - 1, place(given, set, row), blocks[i]));
+    if (i > offsets[0] && blocks[i] <= blocks[i - 1])
+      return Status::error(fmt::format("given lists: expected ascending key blocks in row {}, but got {} after {}",
+                                       place(given, set, row), blocks[i], blocks[i - 1]));
+  }
+  return Status::ok();
+}
+
+} // namespace
+
 Status GivenLists::validate(int64_t heads, int64_t expectedQueryBlocks, int64_t numKeyBlocks) const {
   if (lists != 1 && lists != heads)
-    return Status::error(fmt::format("given lists: expected 1 or {} sets, but got {}", heads, lists));
+    return Status::error(fmt::format("given lists: expected {}, but got {}",
+                                     heads == 1 ? "1 set" : fmt::format("1 or {} sets", heads), lists));
   if (queryBlocks != expectedQueryBlocks)
     return Status::error(
         fmt::format("given lists: expected {} query blocks, but got {}", expectedQueryBlocks, queryBlocks));
   int64_t expected = lists * (queryBlocks + 1);
   if (static_cast<int64_t>(offsets.size()) != expected)
     return Status::error(fmt::format("given lists: expected {} offsets, but got {}", expected, offsets.size()));
-  int64_t total = static_cast<int64_t>(keyBlocks.size());
-  int64_t previous = 0;
-  for (int64_t i = 0; i < expected; ++i) {
-    if (offsets[i] < previous || offsets[i] > total)
-      return Status::error(fmt::format("given lists: expected offset {} between {} and {}, but got {}", i, previous,
-                                       total, offsets[i]));
-    previous = offsets[i];
-  }
-  if (offsets.front() != 0 || offsets.back() != total)
-    return Status::error(fmt::format("given lists: expected offsets from 0 to {}, but got {} to {}", total,
-                                     offsets.front(), offsets.back()));
-  for (int64_t row = 0; row + 1 < expected; ++row)
-    for (int64_t i = offsets[row]; i < offsets[row + 1]; ++i) {
-      if (keyBlocks[i] < 0 || keyBlocks[i] >= numKeyBlocks)
-        return Status::error(fmt::format("given lists: expected key blocks from 0 to {} in row {}, but got {}",
-                                         numKeyBlocks - 1, row, keyBlocks[i]));
-      if (i > offsets[row] && keyBlocks[i] <= keyBlocks[i - 1])
-        return Status::error(fmt::format("given lists: expected ascending key blocks in row {}, but got {} after {}",
-                                         row, keyBlocks[i], keyBlocks[i - 1]));
-    }
+  if (Status status = checkOffsets(*this); !status)
+    return status;
+  for (int64_t set = 0; set < lists; ++set)
+    for (int64_t row = 0; row < queryBlocks; ++row)
+      if (Status status = checkRow(*this, set, row, numKeyBlocks); !status)
+        return status;
   return Status::ok();
 }
 

@@ -16,13 +16,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <utility>
 
 using namespace weft::rt;
 
 Kernel::Kernel(KernelImage image) : parts(std::move(image)) {
   if (parts.planner)
     return;
-  staticLists = std::make_shared<const std::vector<BlockLists>>(parts.lists);
+  staticLists = std::make_shared<const std::vector<BlockLists>>(std::exchange(parts.lists, {}));
   if (parts.lists.size() == 1)
     onlyLists = std::shared_ptr<const BlockLists>(staticLists, &staticLists->front());
 }
@@ -163,10 +164,9 @@ Result<std::vector<int64_t>> Kernel::bindParameters(const std::vector<int64_t> &
   return bound;
 }
 
-Result<std::shared_ptr<const std::vector<BlockLists>>>
-Kernel::planLists(const std::vector<int64_t> &parameters) const {
-  if (!parts.planner)
-    return staticLists;
+/// The lists for these values, or nothing if the caller is the first to want them and `mine` shall bring them.
+std::shared_future<Result<Kernel::SharedLists>>
+Kernel::findPlanned(const std::vector<int64_t> &parameters, std::promise<Result<SharedLists>> &mine) const {
   std::lock_guard lock(plannedMutex);
   auto known = std::find_if(planned.begin(), planned.end(),
                             [&](const Planned &entry) { return entry.parameters == parameters; });
@@ -174,29 +174,51 @@ Kernel::planLists(const std::vector<int64_t> &parameters) const {
     planned.splice(planned.begin(), planned, known);
     return planned.front().lists;
   }
-  Result<std::vector<BlockLists>> made = parts.planner(parameters);
-  if (!made)
-    return made.status();
-  planned.push_front({parameters, std::make_shared<const std::vector<BlockLists>>(std::move(*made))});
+  planned.push_front({parameters, mine.get_future().share()});
   if (planned.size() > kMaxPlanned)
     planned.pop_back();
-  return planned.front().lists;
+  return {};
 }
 
-Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &args) const {
+void Kernel::dropPlanned(const std::vector<int64_t> &parameters) const {
+  std::lock_guard lock(plannedMutex);
+  planned.remove_if([&](const Planned &entry) { return entry.parameters == parameters; });
+}
+
+Result<Kernel::SharedLists> Kernel::planLists(const std::vector<int64_t> &parameters) const {
+  if (!parts.planner)
+    return staticLists;
+  std::promise<Result<SharedLists>> mine;
+  if (auto known = findPlanned(parameters, mine); known.valid())
+    return known.get();
+  Result<std::vector<BlockLists>> made = parts.planner(parameters);
+  if (!made)
+    dropPlanned(parameters);
+  auto result = made ? Result<SharedLists>(std::make_shared<const std::vector<BlockLists>>(std::move(*made)))
+                     : Result<SharedLists>(made.status());
+  mine.set_value(result);
+  return result;
+}
+
+Result<std::shared_ptr<const BlockLists>> Kernel::listsFor(const std::vector<int64_t> &parameters,
+                                                           const GivenLists *given) const {
   if (onlyLists)
     return onlyLists;
-  Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
-  if (!parameters)
-    return parameters.status();
-  auto lists = planLists(*parameters);
+  auto lists = planLists(parameters);
   if (!lists)
     return lists.status();
   if ((*lists)->size() == 1)
     return std::shared_ptr<const BlockLists>(*lists, &(*lists)->front());
-  if (!args.given)
+  if (!given)
     return Status::error("given: expected block lists, since the mask uses them, but got none");
-  return std::make_shared<const BlockLists>(BlockLists::merge(*args.given, (**lists)[0], (**lists)[1]));
+  return std::make_shared<const BlockLists>(BlockLists::merge(*given, (**lists)[0], (**lists)[1]));
+}
+
+Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &args) const {
+  Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
+  if (!parameters)
+    return parameters.status();
+  return listsFor(*parameters, args.given);
 }
 
 int64_t Kernel::headsInFlight(int64_t pairs) const {
@@ -207,7 +229,9 @@ int64_t Kernel::headsInFlight(int64_t pairs) const {
 
 int64_t Kernel::workspaceBytes(int64_t batch, int threads) const {
   int64_t perHead = parts.key.count() * (parts.keyTileBytes + parts.valueTileBytes);
-  return headsInFlight(batch * parts.heads) * perHead + threads * parts.scratchBytes;
+  int64_t inFlight = headsInFlight(batch * parts.heads);
+  int64_t workers = std::min<int64_t>(threads, inFlight * parts.query.count());
+  return inFlight * perHead + workers * parts.scratchBytes;
 }
 
 /// One call in progress.
@@ -285,7 +309,7 @@ Status Kernel::run(const RunArgs &args) const {
   Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
   if (!parameters)
     return parameters.status();
-  auto lists = resolveLists(args);
+  auto lists = listsFor(*parameters, args.given);
   if (!lists)
     return lists.status();
 

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -85,7 +86,7 @@ struct KernelImage {
   /// The code needs AMX tiles.
   bool usesTiles = false;
   std::vector<Parameter> parameters;
-  /// As ListPlanner makes them; empty if the parameters decide.
+  /// As ListPlanner makes them; empty if the parameters decide. A Kernel takes them out of its image.
   std::vector<BlockLists> lists;
   ListPlanner planner;
   void (*pack)(const PackArgs *) = nullptr;
@@ -120,25 +121,33 @@ public:
   /// The lists that a call with these arguments visits.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
-  /// Working memory of a call: packed keys and values of the heads in flight, and one scratch buffer per thread.
+  /// Working memory of a call: packed keys and values of the heads in flight, and one scratch buffer per thread that
+  /// finds work.
   int64_t workspaceBytes(int64_t batch, int threads) const;
 
 private:
   struct Call;
 
+  using SharedLists = std::shared_ptr<const std::vector<BlockLists>>;
+
   Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
-  Result<std::shared_ptr<const std::vector<BlockLists>>> planLists(const std::vector<int64_t> &parameters) const;
+  Result<std::shared_ptr<const BlockLists>> listsFor(const std::vector<int64_t> &parameters,
+                                                     const GivenLists *given) const;
+  Result<SharedLists> planLists(const std::vector<int64_t> &parameters) const;
+  std::shared_future<Result<SharedLists>> findPlanned(const std::vector<int64_t> &parameters,
+                                                       std::promise<Result<SharedLists>> &mine) const;
+  void dropPlanned(const std::vector<int64_t> &parameters) const;
   Status check(const RunArgs &args) const;
   int64_t headsInFlight(int64_t pairs) const;
 
   KernelImage parts;
-  std::shared_ptr<const std::vector<BlockLists>> staticLists;
+  SharedLists staticLists;
   std::shared_ptr<const BlockLists> onlyLists;
 
-  /// Lists of recent parameter values, latest first.
+  /// Lists of recent parameter values, latest first. Who asks first makes them, outside of the lock.
   struct Planned {
     std::vector<int64_t> parameters;
-    std::shared_ptr<const std::vector<BlockLists>> lists;
+    std::shared_future<Result<SharedLists>> lists;
   };
   static constexpr size_t kMaxPlanned = 64;
   mutable std::mutex plannedMutex;

@@ -6,6 +6,7 @@
 
 #include "codegen/CPU/TileEmitter.h"
 #include "passes/PassCounts.h"
+#include "passes/TileShapes.h"
 
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -34,6 +35,9 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
         steps.push_back(op);
     });
     TileTarget target{lanes, scalef, bf16};
+    for (Operation *op : steps)
+      if (failed(checkStep(op, target)))
+        return signalPassFailure();
     if (llvm::any_of(steps, [&](Operation *op) {
           auto scores = dyn_cast<ScoresOp>(op);
           return scores && usesTiles(scores.getKey(), target);
@@ -43,6 +47,44 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
       lower(op, target);
     numSteps += steps.size();
     recordCounts(getOperation(), getArgument(), {{"steps_lowered", numSteps}});
+  }
+
+  /// Code works on whole vectors and register tiles.
+  static LogicalResult checkTile(Operation *op, Value tile, int64_t granule) {
+    auto type = cast<MemRefType>(tile.getType());
+    if (!type.hasStaticShape())
+      return op->emitOpError("expected tiles of static shape, but got ") << type;
+    int64_t width = type.getShape().back(), panel = type.getElementType().isBF16() ? 2 * kPanel : kPanel;
+    if (type.getRank() == 3 && width != panel)
+      return op->emitOpError("expected panels of ") << panel << " numbers, but got " << type;
+    if (type.getRank() == 2 && (type.getDimSize(0) % kTileGranule || width % granule))
+      return op->emitOpError("expected a multiple of ")
+             << kTileGranule << " rows and of " << granule << " columns, but got " << type;
+    return success();
+  }
+
+  static LogicalResult checkTiles(Operation *op, std::initializer_list<std::pair<Value, int64_t>> tiles) {
+    for (auto [tile, granule] : tiles)
+      if (failed(checkTile(op, tile, granule)))
+        return failure();
+    return success();
+  }
+
+  static LogicalResult checkStep(Operation *op, TileTarget target) {
+    constexpr int64_t channels = 8, values = kTileGranule / 2, keys = kTileGranule;
+    return llvm::TypeSwitch<Operation *, LogicalResult>(op)
+        .Case<LoadTileOp>([&](auto step) { return checkTiles(op, {{step.getTile(), channels}}); })
+        .Case<InitTileOp, StoreTileOp>([&](auto step) { return checkTiles(op, {{step.getAccumulator(), values}}); })
+        .Case<ScoresOp>([&](auto step) {
+          int64_t depth = usesTiles(step.getKey(), target) ? 32 : channels;
+          return checkTiles(op, {{step.getQuery(), depth}, {step.getKey(), 0}, {step.getScores(), keys}});
+        })
+        .Case<SoftmaxOp>([&](auto step) {
+          return checkTiles(op, {{step.getScores(), keys}, {step.getWeights(), keys}});
+        })
+        .Case<AccumulateOp>([&](auto step) {
+          return checkTiles(op, {{step.getWeights(), keys}, {step.getValue(), 0}, {step.getAccumulator(), values}});
+        });
   }
 
   /// The runtime must ask the system for the use of tiles.

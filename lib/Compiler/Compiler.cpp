@@ -34,6 +34,8 @@ static rt::Status loadCode(rt::KernelImage &image, const llvm::SmallVector<char,
   return rt::Status::ok();
 }
 
+static_assert(WeftDialect::kMaxParameters == rt::AttendArgs::kMaxParameters);
+
 KernelResult weft::compileKernel(const CompileRequest &request) {
   std::string error;
   std::optional<CPUTarget> target = CPUTarget::parse(request.target, error);

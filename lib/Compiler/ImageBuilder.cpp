@@ -103,9 +103,12 @@ struct Planner {
     BlockClassifier classifier(op.getBody(), query, key, bindings);
     std::vector<rt::BlockLists> result;
     for (int given = 0; given <= (op.getGiven() ? 1 : 0); ++given) {
-      ClassifiedLists lists = classifier.buildLists(op.getQuery().getType().getDimSize(1), given);
-      result.push_back(rt::BlockLists::fromClassified(lists.lists, query.numBlocks(), key.numBlocks(), lists.offsets,
-                                                      lists.entries, given));
+      FailureOr<ClassifiedLists> lists = classifier.buildLists(op.getQuery().getType().getDimSize(1), given);
+      if (failed(lists))
+        return rt::Status::error("lists: expected at most " + std::to_string(ClassifiedLists::kMaxEntries) +
+                                 " visited pairs of blocks, but got more");
+      result.push_back(rt::BlockLists::fromClassified(lists->lists, query.numBlocks(), key.numBlocks(),
+                                                      lists->offsets, lists->entries, given));
     }
     return result;
   }

@@ -138,7 +138,7 @@ func.func @softmax_c2(%s: memref<32x32xf32>, %m: memref<32xf32>, %table: memref<
 // -----
 
 func.func @softmax_c3(%s: memref<32x32xf32>, %m: memref<32xf32>, %i: index) {
-  // expected-error@+1 {{expected a positive, finite scale, but got 0}}
+  // expected-error@+1 {{expected a scale that is positive and finite in f32, but got 0}}
   weft.softmax %s, %m, %m, %m into %s rows %i columns %i scale 0.0 : memref<32x32xf32>, memref<32xf32>, memref<32x32xf32> {}
   return
 }
@@ -180,7 +180,7 @@ func.func @store_tile_c2(%o: memref<32x32xf32>, %m: memref<32xf32>, %table: memr
 // -----
 
 func.func @store_tile_c3(%o: memref<32x32xf32>, %m: memref<32xf32>, %table: memref<4x64xi32>, %x: memref<f32>, %lse: memref<f32>, %i: index, %want: i1) {
-  // expected-error@+1 {{expected a positive, finite scale, but got -1}}
+  // expected-error@+1 {{expected a scale that is positive and finite in f32, but got -1}}
   weft.store_tile %o, %m, %m tokens %table first %i count %i to %x stride %i lse %lse stride %i if %want scale -1.0 {d = 32 : i64}
     : memref<32x32xf32>, memref<32xf32>, memref<4x64xi32>, memref<f32>
   return

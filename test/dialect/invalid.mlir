@@ -77,6 +77,19 @@ func.func private @block_lists_c3() attributes {a = #weft.block_lists<offsets = 
 
 // -----
 
+// expected-error@+1 {{expected at most 16 dynamic parameters, but got 17}}
+func.func @kernel_parameters(%p0: i32, %p1: i32, %p2: i32, %p3: i32, %p4: i32, %p5: i32, %p6: i32, %p7: i32, %p8: i32, %p9: i32, %p10: i32, %p11: i32, %p12: i32, %p13: i32, %p14: i32, %p15: i32, %p16: i32) attributes {weft.kernel} {
+  return
+}
+
+// -----
+
+// expected-error@+1 {{expected weft.kernel on a function only}}
+module attributes {weft.kernel} {
+}
+
+// -----
+
 func.func @predicate_c1() {
   // expected-error@+1 {{expected a region with arguments}}
   %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
@@ -185,6 +198,152 @@ func.func @predicate_c3_region(%c: i1) {
 
 // -----
 
+func.func @predicate_c4_divui() {
+  // expected-error@+1 {{expected an op that predicates may use, but got arith.divui}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = arith.divui %qt, %qh : i32
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c4_remui() {
+  // expected-error@+1 {{expected an op that predicates may use, but got arith.remui}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = arith.remui %qt, %qh : i32
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c4_shrui() {
+  // expected-error@+1 {{expected an op that predicates may use, but got arith.shrui}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = arith.shrui %qt, %qh : i32
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c4_ipowi() {
+  // expected-error@+1 {{expected an op that predicates may use, but got math.ipowi}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = math.ipowi %qt, %qh : i32
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c4_poison() {
+  // expected-error@+1 {{expected an op that predicates may use, but got ub.poison}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = ub.poison : i32
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c5_divsi() {
+  // expected-error@+1 {{expected a constant divisor other than 0 and -1, but got arith.divsi}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = arith.divsi %qt, %kt : i32
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c5_floordivsi() {
+  // expected-error@+1 {{expected a constant divisor other than 0 and -1, but got arith.floordivsi}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = arith.floordivsi %qt, %kt : i32
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c5_ceildivsi() {
+  // expected-error@+1 {{expected a constant divisor other than 0 and -1, but got arith.ceildivsi}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = arith.ceildivsi %qt, %kt : i32
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c5_remsi() {
+  // expected-error@+1 {{expected a constant divisor other than 0 and -1, but got arith.remsi}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = arith.remsi %qt, %kt : i32
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c5_zero() {
+  // expected-error@+1 {{expected a constant divisor other than 0 and -1, but got arith.divsi}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %c = arith.constant 0 : i32
+    %x = arith.divsi %qt, %c : i32
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c5_minus_one() {
+  // expected-error@+1 {{expected a constant divisor other than 0 and -1, but got arith.divsi}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %c = arith.constant -1 : i32
+    %x = arith.divsi %qt, %c : i32
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
+func.func @predicate_c5_parameter(%p: i32) {
+  // expected-error@+1 {{expected a constant divisor other than 0 and -1, but got arith.remsi}}
+  %m = weft.predicate : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %x = arith.remsi %qt, %p : i32
+    weft.yield %qx : i1
+  }
+  return
+}
+
+// -----
+
 func.func @yield_parent(%b: i1) {
   // expected-error@+1 {{expects parent op to be one of}}
   weft.yield %b : i1
@@ -240,6 +399,22 @@ func.func @attention_c1_static(%q: tensor<?x?x60x32xf32>, %k: tensor<?x?x60x32xf
 
 // -----
 
+func.func @attention_c1_no_heads(%q: tensor<?x0x60x32xf32>) {
+  // expected-error@+1 {{expected at least 1 batch and head, but got}}
+  %o, %lse = weft.attention %q, %q, %q {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x0x60x32xf32>, tensor<?x0x60x32xf32> -> tensor<?x0x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c1_no_batch(%q: tensor<0x2x60x32xf32>) {
+  // expected-error@+1 {{expected at least 1 batch and head, but got}}
+  %o, %lse = weft.attention %q, %q, %q {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<0x2x60x32xf32>, tensor<0x2x60x32xf32> -> tensor<0x2x60xf32>
+  return
+}
+
+// -----
+
 func.func @attention_c2_small(%q: tensor<?x2x60x24xf32>, %k: tensor<?x2x60x24xf32>) {
   // expected-error@+1 {{expected a head dim that is a multiple of 8 from 32 to 256, but got 24}}
   %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x24xf32>, tensor<?x2x60x24xf32> -> tensor<?x2x60xf32>
@@ -281,7 +456,7 @@ func.func @attention_c3_key(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>
 // -----
 
 func.func @attention_c4_zero(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
-  // expected-error@+1 {{expected a positive, finite scale, but got 0}}
+  // expected-error@+1 {{expected a scale that is positive and finite in f32, but got 0}}
   %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 0.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
   return
 }
@@ -289,7 +464,7 @@ func.func @attention_c4_zero(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32
 // -----
 
 func.func @attention_c4_nan(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
-  // expected-error@+1 {{expected a positive, finite scale, but got}}
+  // expected-error@+1 {{expected a scale that is positive and finite in f32, but got}}
   %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 0x7FF8000000000000 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
   return
 }
@@ -297,8 +472,32 @@ func.func @attention_c4_nan(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>
 // -----
 
 func.func @attention_c4_infinite(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
-  // expected-error@+1 {{expected a positive, finite scale, but got}}
+  // expected-error@+1 {{expected a scale that is positive and finite in f32, but got}}
   %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 0x7FF0000000000000 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c4_large(%q: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected a scale that is positive and finite in f32, but got}}
+  %o, %lse = weft.attention %q, %q, %q {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0e40 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c4_large_product(%q: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected a scale that is positive and finite in f32, but got}}
+  %o, %lse = weft.attention %q, %q, %q {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 3.0e38 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c4_small(%q: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected a scale that is positive and finite in f32, but got}}
+  %o, %lse = weft.attention %q, %q, %q {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0e-50 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
   return
 }
 

@@ -1,5 +1,9 @@
 // RUN: weft-opt %s --weft-choose-tiles | FileCheck %s
 // RUN: weft-opt %s --weft-choose-tiles=granule=64 | FileCheck %s --check-prefix=COARSE
+// RUN: not weft-opt %s --weft-choose-tiles=granule=0 2>&1 | FileCheck %s --check-prefix=ZERO
+// RUN: not weft-opt %s --weft-choose-tiles=granule=100000 2>&1 | FileCheck %s --check-prefix=LARGE
+// ZERO: error: expected a granule from 1 to 1024 tokens, but got 0
+// LARGE: error: expected a granule from 1 to 1024 tokens, but got 100000
 
 #video = #weft.grid<13x30x45, text = 7>
 #cube = #weft.grid<8x8x8>

@@ -159,6 +159,28 @@ func.func @dynamic(%q: tensor<?x2x64x32xf32>, %radius: i32) -> tensor<?x2x64x32x
   return %o : tensor<?x2x64x32xf32>
 }
 
+// What is computed from parameters moves into the region; both uses of a mask have their own.
+// CHECK-LABEL: func.func @computed
+// CHECK-SAME: %[[RADIUS:[^:]*]]: i32
+// CHECK-NEXT: weft.block_attention
+// CHECK: %[[TWICE:.*]] = arith.addi %[[RADIUS]], %[[RADIUS]]
+// CHECK-NEXT: arith.cmpi sle, %{{.*}}, %[[TWICE]]
+// CHECK: weft.block_attention
+// CHECK: arith.addi %[[RADIUS]], %[[RADIUS]]
+func.func @computed(%q: tensor<?x2x64x32xf32>, %radius: i32) -> (tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32>) {
+  %twice = arith.addi %radius, %radius : i32
+  %m = weft.predicate : !mask {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %b = arith.cmpi sle, %kt, %twice : i32
+    weft.yield %b : i1
+  }
+  %o, %lse = weft.attention %q, %q, %q mask(%m : !mask) {query_grid = #g, key_grid = #g, block = 32 : i64, scale = 1.0 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32>
+  %p, %plse = weft.attention %o, %q, %q mask(%m : !mask) {query_grid = #g, key_grid = #g, block = 32 : i64, scale = 1.0 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32>
+  return %o, %p : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32>
+}
+
 // -----
 
 #g = #weft.grid<2x4x8>
@@ -184,4 +206,28 @@ func.func @algebra(%q: tensor<?x2x64x32xf32>, %blocks: !weft.blocks) -> tensor<?
   %o, %lse = weft.attention %q, %q, %q mask(%m : !mask) {query_grid = #g, key_grid = #g, scale = 1.0 : f64}
     : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32>
   return %o : tensor<?x2x64x32xf32>
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+!mask = !weft.mask<query = #g, key = #g>
+
+func.func @argument(%q: tensor<?x2x64x32xf32>, %m: !mask) -> tensor<?x2x64x32xf32> {
+  // expected-error @+1 {{expected a mask that ops define, but got an argument}}
+  %o, %lse = weft.attention %q, %q, %q mask(%m : !mask) {query_grid = #g, key_grid = #g, block = 32 : i64, scale = 1.0 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32>
+  return %o : tensor<?x2x64x32xf32>
+}
+
+// -----
+
+#g = #weft.grid<1x300x300>
+#tokens = #weft.order<tiles = 1x1x1>
+
+func.func @many(%q: tensor<?x2x90000x32xf32>) -> tensor<?x2x90000x32xf32> {
+  // expected-error @+1 {{expected at most 2147483647 visited pairs of blocks, but got more}}
+  %o, %lse = weft.attention %q, %q, %q {query_grid = #g, key_grid = #g, query_order = #tokens, key_order = #tokens, scale = 1.0 : f64}
+    : tensor<?x2x90000x32xf32>, tensor<?x2x90000x32xf32> -> tensor<?x2x90000xf32>
+  return %o : tensor<?x2x90000x32xf32>
 }

@@ -2,6 +2,8 @@
 // RUN: not weft-opt %s --weft-form-online-softmax=row-group=48 --split-input-file 2>&1 | FileCheck %s --check-prefix=GROUP
 // GROUP: error: {{.*}}expected a row group that is a multiple of 32, but got 48
 // RUN: weft-opt %s --weft-form-online-softmax=pairs --split-input-file --verify-diagnostics | FileCheck %s --check-prefix=PAIRS
+// RUN: not weft-opt %s --weft-form-online-softmax=depth-granule=2048 --split-input-file 2>&1 | FileCheck %s --check-prefix=DEEP
+// DEEP: expected a depth granule that is a multiple of 8 from 8 to 1024, but got 2048
 
 #g = #weft.grid<2x4x8>
 #raster = #weft.order<raster>
@@ -69,8 +71,8 @@ func.func @masked(%q: tensor<?x2x64x32xbf16>, %k: tensor<?x2x64x32xbf16>, %v: te
 #lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
 
 // Full blocks only: one softmax without a branch, in f32 whether pairs are wanted or not.
-func.func @full(%q: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) attributes {weft.kernel} {
-  %o, %lse = weft.block_attention %q, %q, %q
+func.func @full(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) attributes {weft.kernel} {
+  %o, %lse = weft.block_attention %q, %k, %v
     {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, lists = [#lists], scale = 0.25 : f64}
     : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
   return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
@@ -83,6 +85,34 @@ func.func @full(%q: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2
 // CHECK: weft.store_tile
 // PAIRS-LABEL: func.func @full.pack
 // PAIRS: layout = #weft.layout<key_panels>
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+
+// What the predicate uses is computed beside it, from the function's own parameters.
+// CHECK-LABEL: func.func @computed.attend
+// CHECK-SAME: %[[RADIUS:[^ ]*]]: i32) {
+// CHECK: weft.softmax {{.*}} tokens
+// CHECK-NEXT: ^bb0(
+// CHECK-NEXT: %[[ONE:.*]] = arith.constant 1
+// CHECK-NEXT: %[[MORE:.*]] = arith.addi %[[RADIUS]], %[[ONE]]
+// CHECK-NEXT: %[[TWICE:.*]] = arith.muli %[[MORE]], %[[RADIUS]]
+// CHECK-NEXT: arith.cmpi sle, %{{.*}}, %[[TWICE]]
+func.func @computed(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>, %radius: i32) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) attributes {weft.kernel} {
+  %one = arith.constant 1 : i32
+  %more = arith.addi %radius, %one : i32
+  %twice = arith.muli %more, %radius : i32
+  %o, %lse = weft.block_attention %q, %k, %v
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %b = arith.cmpi sle, %kt, %twice : i32
+    weft.yield %b : i1
+  }
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
 
 // -----
 
@@ -100,6 +130,115 @@ func.func @open(%q: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2
   // expected-error @+1 {{expected a folded op whose results its function returns}}
   %o, %lse = weft.block_attention %q, %q, %q
     {block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, lists = [#lists], scale = 0.25 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+func.func @swapped(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  // expected-error @+1 {{expected arguments 0, 1 and 2 of the function as query, key and value}}
+  %o, %lse = weft.block_attention %k, %q, %v
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64, lists = [#lists]}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+func.func @computed(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  %n = arith.negf %q : tensor<?x2x64x32xf32>
+  // expected-error @+1 {{expected arguments 0, 1 and 2 of the function as query, key and value}}
+  %o, %lse = weft.block_attention %n, %k, %v
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64, lists = [#lists]}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+func.func @four_tensors(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>, %on: i1, %w: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  // expected-error @+1 {{expected a function of three tensors, i1, i32 and !weft.blocks, but got 'tensor<?x2x64x32xf32>' as argument 4}}
+  %o, %lse = weft.block_attention %q, %k, %v
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64, lists = [#lists]}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+func.func @two_given(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>, %a: !weft.blocks, %b: !weft.blocks) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  // expected-error @+1 {{expected a function of at most one !weft.blocks, but got 2}}
+  %o, %lse = weft.block_attention %q, %k, %v
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64, lists = [#lists]}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+func.func @effects(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  // expected-error @+1 {{expected a function without other effects, but got func.call}}
+  %o, %lse = weft.block_attention %q, %k, %v
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64, lists = [#lists]}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  func.call @other() : () -> ()
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+func.func private @other()
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+func.func private @other() -> i32
+func.func @called(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  %radius = func.call @other() : () -> i32
+  // expected-error @+1 {{expected a function without other effects, but got func.call}}
+  %o, %lse = weft.block_attention %q, %k, %v
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1):
+    %b = arith.cmpi sle, %kt, %radius : i32
+    weft.yield %b : i1
+  }
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+func.func @two_blocks(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  cf.br ^next
+^next:
+  // expected-error @+1 {{expected a function of one block}}
+  %o, %lse = weft.block_attention %q, %k, %v
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64, lists = [#lists]}
     : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
   return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
 }

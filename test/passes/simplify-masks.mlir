@@ -133,3 +133,31 @@ func.func @two_lists(%q: tensor<?x2x60x32xf32>, %x: !weft.blocks, %y: !weft.bloc
     : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
   return %o : tensor<?x2x60x32xf32>
 }
+
+// -----
+
+#g = #weft.grid<3x4x5>
+!mask = !weft.mask<query = #g, key = #g>
+
+func.func @argument(%q: tensor<?x2x60x32xf32>, %a: !mask, %b: !mask) -> tensor<?x2x60x32xf32> {
+  %or = weft.mask_or %a, %b : !mask
+  // expected-error @+1 {{expected a mask that ops define, but got an argument}}
+  %o, %lse = weft.attention %q, %q, %q mask(%or : !mask) {query_grid = #g, key_grid = #g, scale = 1.0 : f64}
+    : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return %o : tensor<?x2x60x32xf32>
+}
+
+// -----
+
+#g = #weft.grid<3x4x5>
+!mask = !weft.mask<query = #g, key = #g>
+
+func.func private @other() -> !mask
+func.func @called(%q: tensor<?x2x60x32xf32>) -> tensor<?x2x60x32xf32> {
+  %a = func.call @other() : () -> !mask
+  %or = weft.mask_not %a : !mask
+  // expected-error @+1 {{expected a mask of mask ops, but got func.call}}
+  %o, %lse = weft.attention %q, %q, %q mask(%or : !mask) {query_grid = #g, key_grid = #g, scale = 1.0 : f64}
+    : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return %o : tensor<?x2x60x32xf32>
+}

@@ -66,6 +66,22 @@ TEST(BlockListsTest, InvalidLists) {
   EXPECT_EQ(errorOf(lists), "given lists: expected ascending key blocks in row 0, but got 2 after 2");
 }
 
+TEST(BlockListsTest, InvalidListsPerHead) {
+  GivenLists lists;
+  auto reset = [&] { lists = {2, 2, {0, 2, 3, 3, 4, 5}, {0, 2, 3, 1, 0}}; };
+  reset();
+  EXPECT_EQ(errorOf(lists, 2), "");
+  EXPECT_EQ(errorOf(lists, 1), "given lists: expected 1 set, but got 2");
+  lists.offsets[3] = 4;
+  EXPECT_EQ(errorOf(lists, 2), "given lists: expected set 1 to begin at 3, where set 0 ends, but got 4");
+  reset(), lists.offsets[4] = 2;
+  EXPECT_EQ(errorOf(lists, 2), "given lists: expected offset 1 of set 1 between 3 and 5, but got 2");
+  reset(), lists.keyBlocks[4] = 4;
+  EXPECT_EQ(errorOf(lists, 2), "given lists: expected key blocks from 0 to 3 in row 1 of set 1, but got 4");
+  reset(), lists.keyBlocks[1] = 0;
+  EXPECT_EQ(errorOf(lists, 2), "given lists: expected ascending key blocks in row 0 of set 0, but got 0 after 0");
+}
+
 TEST(BlockListsTest, FromClassified) {
   // Set 0: {0 full, 1 partial}, {}; set 1: {2 full}, {0 partial, 1 full, 2 full}.
   BlockLists lists = BlockLists::fromClassified(2, 2, 3, {0, 2, 2, 2, 3, 6}, {0, 3, 4, 1, 2, 4});

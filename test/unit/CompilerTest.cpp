@@ -222,6 +222,20 @@ TEST(CompilerTest, Modules) {
   EXPECT_EQ(run(**fromModule), run(**fromText)) << "defaults";
 }
 
+TEST(CompilerTest, PredicatesUseComputedParameters) {
+  CompileRequest request = makeRequest(), module;
+  std::string source = printModule(request);
+  size_t body = source.find("{\n", source.find("weft.kernel")) + 2;
+  size_t use = source.find("%arg3", body);
+  ASSERT_NE(use, std::string::npos) << source;
+  source.replace(use, 5, "%twice");
+  source.insert(body, "%twice = arith.addi %arg3, %arg3 : i32\n");
+  module.source = source, module.sourceName = "near.mlir", module.isModule = true;
+  KernelResult computed = compileKernel(module), plain = compileKernel(request);
+  ASSERT_TRUE(computed) << computed.message();
+  EXPECT_EQ(run(**computed, {1}), run(**plain, {2}));
+}
+
 TEST(CompilerTest, BadModules) {
   CompileRequest module;
   module.sourceName = "bad.mlir";

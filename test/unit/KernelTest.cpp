@@ -13,8 +13,10 @@
 #include <gtest/gtest.h>
 #include <oneapi/tbb/parallel_for.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <future>
 #include <limits>
 #include <optional>
 
@@ -406,6 +408,48 @@ TEST(KernelTest, ListsFollowTheParameters) {
     auto again = withParameters().resolveLists(operands.args);
     EXPECT_EQ(*lists, *again) << "kept for the next call";
   }
+}
+
+/// A kernel without code whose planner refuses 0, waits for `ready` with 1, and counts.
+rt::Kernel makePlanned(std::atomic<int> &calls, std::shared_future<void> ready) {
+  rt::KernelImage image;
+  image.parameters = {{"p", false, {}}};
+  image.planner = [&calls, ready](const std::vector<int64_t> &values) -> rt::Result<std::vector<rt::BlockLists>> {
+    ++calls;
+    if (values[0] == 0)
+      return rt::Status::error("no lists");
+    if (values[0] == 1)
+      ready.wait();
+    return std::vector{rt::BlockLists::fromClassified(1, 1, 1, {0, 1}, {0})};
+  };
+  return rt::Kernel(std::move(image));
+}
+
+TEST(KernelTest, PlanningHoldsUpNobodyElse) {
+  std::atomic<int> calls = 0;
+  std::promise<void> ready;
+  rt::Kernel kernel = makePlanned(calls, ready.get_future().share());
+  auto resolve = [&](int64_t value) {
+    rt::RunArgs args;
+    args.parameters = {value};
+    return kernel.resolveLists(args);
+  };
+  auto first = std::async(std::launch::async, resolve, 1), second = std::async(std::launch::async, resolve, 1);
+  EXPECT_TRUE(resolve(2));
+  ready.set_value();
+  auto lists = first.get();
+  ASSERT_TRUE(lists);
+  EXPECT_EQ(*lists, *second.get());
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(resolve(0).message(), "no lists");
+  EXPECT_EQ(resolve(0).message(), "no lists");
+  EXPECT_EQ(calls, 4) << "an error is not kept";
+}
+
+TEST(KernelTest, OnlyThreadsWithWorkHaveScratch) {
+  int64_t items = kHeads * dense().image().query.count();
+  EXPECT_LT(dense().workspaceBytes(1, items - 1), dense().workspaceBytes(1, items));
+  EXPECT_EQ(dense().workspaceBytes(1, items), dense().workspaceBytes(1, 1024));
 }
 
 TEST(KernelTest, GivenListsDecide) {

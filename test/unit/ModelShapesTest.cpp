@@ -27,6 +27,7 @@ struct Model {
   int64_t headDim;
   /// A file of examples/ that leaves little enough to compute.
   const char *example;
+  ElementType elementType = ElementType::BF16;
 };
 
 void PrintTo(const Model &model, std::ostream *stream) { *stream << model.name; }
@@ -41,6 +42,12 @@ const Model models[] = {
     {"Mochi480p", {28, 30, 53, 256, false}, 128, "spatial"},
     {"Flux1024", {1, 64, 64, 512, true}, 128, "dense"},
     {"OpenSoraSpatial", {1, 30, 54, 0, false}, 72, "dense"},
+    {"Wan13B480pF32", {21, 30, 52, 0, false}, 128, "near", ElementType::F32},
+    {"CogVideoX480pF32", {13, 30, 45, 226, true}, 64, "radial", ElementType::F32},
+    {"OpenSoraSpatialF32", {1, 30, 54, 0, false}, 72, "dense", ElementType::F32},
+    {"Wan13B480pF16", {21, 30, 52, 0, false}, 128, "near", ElementType::F16},
+    {"CogVideoX480pF16", {13, 30, 45, 226, true}, 64, "radial", ElementType::F16},
+    {"OpenSoraSpatialF16", {1, 30, 54, 0, false}, 72, "dense", ElementType::F16},
 };
 
 CompileRequest requestFor(const Model &model) {
@@ -51,7 +58,7 @@ CompileRequest requestFor(const Model &model) {
   request.sourceName = model.example;
   request.options.queryGrid = request.options.keyGrid = model.grid;
   request.options.headDim = model.headDim;
-  request.options.elementType = ElementType::BF16;
+  request.options.elementType = model.elementType;
   return request;
 }
 
@@ -62,15 +69,39 @@ OwnedTensor allocate(rt::DType dtype, std::vector<int64_t> shape) {
   return *tensor;
 }
 
-OwnedTensor makeOperand(const Model &model, uint64_t seed) {
-  OwnedTensor tensor = allocate(rt::DType::BF16, {1, 1, model.grid.tokens(), model.headDim});
+rt::DType dtypeOf(const Model &model) {
+  switch (model.elementType) {
+  case ElementType::F32:
+    return rt::DType::F32;
+  case ElementType::BF16:
+    return rt::DType::BF16;
+  case ElementType::F16:
+    return rt::DType::F16;
+  }
+  llvm_unreachable("all element types are above");
+}
+
+/// How far a kernel may be from the interpreter, relative to the root mean square.
+double toleranceOf(const Model &model) { return model.elementType == ElementType::F32 ? 1e-5 : 4e-3; }
+
+/// `convert` gives an element for a number.
+template <typename Convert> void fill(OwnedTensor &tensor, uint64_t seed, Convert convert) {
+  using Element = decltype(convert(0.0));
   Random random(seed);
-  std::vector<uint16_t> values(4093); // a prime: rows do not repeat
-  for (uint16_t &value : values)
-    value = rt::doubleToBf16(random.normal());
-  auto *data = static_cast<uint16_t *>(tensor.view.data);
+  std::vector<Element> values(4093); // a prime: rows do not repeat
+  for (Element &value : values)
+    value = convert(random.normal());
+  auto *data = static_cast<Element *>(tensor.view.data);
   for (int64_t i = 0, count = tensor.view.numElements(); i < count; ++i)
     data[i] = values[(i + i / 4093 * 7) % 4093];
+}
+
+OwnedTensor makeOperand(const Model &model, uint64_t seed) {
+  OwnedTensor tensor = allocate(dtypeOf(model), {1, 1, model.grid.tokens(), model.headDim});
+  if (model.elementType == ElementType::F32)
+    fill(tensor, seed, [](double value) { return static_cast<float>(value); });
+  else
+    fill(tensor, seed, model.elementType == ElementType::BF16 ? rt::doubleToBf16 : rt::doubleToHalf);
   return tensor;
 }
 
@@ -83,7 +114,7 @@ TEST_P(ModelShapesTest, AgreesWithTheInterpreter) {
   ASSERT_TRUE(kernel) << kernel.message();
   OwnedTensor query = makeOperand(model, 1), key = makeOperand(model, 2), value = makeOperand(model, 3);
   int64_t tokens = model.grid.tokens();
-  OwnedTensor out = allocate(rt::DType::BF16, {1, 1, tokens, model.headDim});
+  OwnedTensor out = allocate(dtypeOf(model), {1, 1, tokens, model.headDim});
   OwnedTensor lse = allocate(rt::DType::F32, {1, 1, tokens});
   rt::RunArgs args;
   args.query = query.view, args.key = key.view, args.value = value.view, args.out = out.view, args.lse = lse.view;
@@ -106,11 +137,11 @@ TEST_P(ModelShapesTest, AgreesWithTheInterpreter) {
         << "row " << reference.rows[i];
     for (int64_t c = 0; c < model.headDim; ++c) {
       double wanted = expected->out.data[i * model.headDim + c];
-      double value = rt::loadAsDouble(out.view.data, rt::DType::BF16, reference.rows[i] * model.headDim + c);
+      double value = rt::loadAsDouble(out.view.data, dtypeOf(model), reference.rows[i] * model.headDim + c);
       difference += (value - wanted) * (value - wanted), sum += wanted * wanted;
     }
   }
-  EXPECT_LE(std::sqrt(difference / sum), 4e-3);
+  EXPECT_LE(std::sqrt(difference / sum), toleranceOf(model));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ModelShapesTest, testing::ValuesIn(models),
