@@ -8,6 +8,8 @@
 
 #include "codegen/CPU/Passes.h"
 #include "codegen/CPU/Pipeline.h"
+#include "codegen/CUDA/Passes.h"
+#include "codegen/CUDA/Pipeline.h"
 #include "dialect/WeftDialect.h"
 #include "passes/Passes.h"
 #include "passes/Pipelines.h"
@@ -17,6 +19,7 @@
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -26,8 +29,9 @@
 #include "mlir/Transforms/Passes.h"
 
 void weft::registerAllDialects(mlir::DialectRegistry &registry) {
-  registry.insert<WeftDialect, mlir::LLVM::LLVMDialect, mlir::amx::AMXDialect, mlir::arith::ArithDialect, mlir::cf::ControlFlowDialect,
-                  mlir::func::FuncDialect, mlir::math::MathDialect, mlir::memref::MemRefDialect,
+  registry.insert<WeftDialect, mlir::LLVM::LLVMDialect, mlir::NVVM::NVVMDialect, mlir::amx::AMXDialect,
+                  mlir::arith::ArithDialect, mlir::cf::ControlFlowDialect, mlir::func::FuncDialect,
+                  mlir::math::MathDialect, mlir::memref::MemRefDialect,
                   mlir::scf::SCFDialect, mlir::ub::UBDialect, mlir::vector::VectorDialect,
                   mlir::x86vector::X86VectorDialect>();
 }
@@ -35,8 +39,10 @@ void weft::registerAllDialects(mlir::DialectRegistry &registry) {
 void weft::registerAllPasses() {
   registerWeftPasses();
   registerWeftCPUPasses();
+  registerWeftCUDAPasses();
   registerWeftPipelines();
   registerWeftCPUPipelines();
+  registerWeftCUDAPipelines();
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
   mlir::registerInlinerPass();

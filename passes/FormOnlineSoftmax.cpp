@@ -18,9 +18,9 @@
 // order of the blocks, m is the maximum of what was seen and every earlier term has
 // been scaled to it, so the result is the softmax over all visited keys.
 
+#include "passes/KernelFunction.h"
 #include "passes/PassCounts.h"
 #include "passes/Passes.h"
-#include "passes/SinkCaptured.h"
 #include "passes/TileShapes.h"
 
 #include "mlir/IR/IRMapping.h"
@@ -113,18 +113,9 @@ private:
     types[kEntries] = MemRefType::get({std::max<int64_t>(1, shapes.queryBlocks * shapes.keyBlocks)}, b.getI32Type());
     types[kHeadIndex] = b.getI32Type();
     types[kScratch] = MemRefType::get({shapes.scratchBytes}, b.getI8Type());
-    for (BlockArgument parameter : parameters())
+    for (BlockArgument parameter : parametersOf(kernel))
       types.push_back(parameter.getType());
     return types;
-  }
-
-  /// The kernel's dynamic parameters.
-  SmallVector<BlockArgument> parameters() {
-    SmallVector<BlockArgument> result;
-    for (BlockArgument argument : kernel.getArguments())
-      if (argument.getType().isInteger(32) || argument.getType().isInteger(1))
-        result.push_back(argument);
-    return result;
   }
 
   void formAttend() {
@@ -287,7 +278,7 @@ private:
   /// Copies the predicate; parameters become the new function's arguments.
   void clonePredicate(Region &target) {
     IRMapping mapping;
-    for (auto [i, parameter] : llvm::enumerate(parameters()))
+    for (auto [i, parameter] : llvm::enumerate(parametersOf(kernel)))
       mapping.map(parameter, args[kNumAttendArgs + i]);
     OpBuilder::InsertionGuard guard(b);
     Block &block = addCoordinateBlock(target, /*given=*/true, op.getLoc());
@@ -300,39 +291,15 @@ private:
 
   /// Leaves what the runtime must know as the module's `weft.image`.
   void describe() {
-    SmallVector<NamedAttribute> image;
-    auto add = [&](StringRef name, Attribute value) { image.push_back(b.getNamedAttr(name, value)); };
-    add("name", b.getStringAttr(kernel.getName()));
-    add("heads", b.getI64IntegerAttr(op.getQuery().getType().getDimSize(1)));
-    add("head_dim", b.getI64IntegerAttr(shapes.headDim));
-    add("dtype", TypeAttr::get(source.getElementType()));
-    add("query_grid", op.getQueryGrid());
-    add("key_grid", op.getKeyGrid());
-    add("query_order", op.getQueryOrder());
-    add("key_order", op.getKeyOrder());
-    add("block", b.getI64IntegerAttr(op.getBlock()));
+    SmallVector<NamedAttribute> image = describeKernel(kernel, op);
+    auto add = [&](StringRef name, int64_t value) {
+      image.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
+    };
     auto bytes = [](MemRefType type) { return type.getNumElements() * type.getElementTypeBitWidth() / 8; };
-    add("key_tile_bytes", b.getI64IntegerAttr(bytes(shapes.key)));
-    add("value_tile_bytes", b.getI64IntegerAttr(bytes(shapes.value)));
-    add("scratch_bytes", b.getI64IntegerAttr(shapes.scratchBytes));
-    // A caller passes lists if the program takes them, also when its mask turned out not to depend on them.
-    bool takesLists = llvm::any_of(kernel.getArgumentTypes(), llvm::IsaPred<BlocksType>);
-    add("given", b.getBoolAttr(takesLists));
-    SmallVector<Attribute> descriptions;
-    for (BlockArgument parameter : parameters())
-      descriptions.push_back(describe(parameter));
-    add("parameters", b.getArrayAttr(descriptions));
-    if (op.getLists())
-      add("lists", *op.getLists());
+    add("key_tile_bytes", bytes(shapes.key));
+    add("value_tile_bytes", bytes(shapes.value));
+    add("scratch_bytes", shapes.scratchBytes);
     kernel->getParentOfType<ModuleOp>()->setAttr("weft.image", b.getDictionaryAttr(image));
-  }
-
-  DictionaryAttr describe(BlockArgument parameter) {
-    SmallVector<NamedAttribute> attributes = {b.getNamedAttr("type", TypeAttr::get(parameter.getType()))};
-    for (StringRef name : {WeftDialect::kParameterNameAttrName, WeftDialect::kParameterDefaultAttrName})
-      if (Attribute value = kernel.getArgAttr(parameter.getArgNumber(), name))
-        attributes.push_back(b.getNamedAttr(name, value));
-    return b.getDictionaryAttr(attributes);
   }
 
   func::FuncOp kernel;
@@ -343,56 +310,6 @@ private:
   MutableArrayRef<BlockArgument> args;
   Value query, scores, weights, accumulator, maximum, sum, correction;
 };
-
-bool isParameter(Type type) { return type.isInteger(1) || type.isInteger(32); }
-
-/// The runtime passes query, key and value, then parameters and at most one set of given lists.
-LogicalResult checkArguments(func::FuncOp kernel, BlockAttentionOp op) {
-  for (auto [i, operand] : llvm::enumerate(ValueRange{op.getQuery(), op.getKey(), op.getValue()}))
-    if (i >= kernel.getNumArguments() || operand != kernel.getArgument(i))
-      return op.emitOpError("expected arguments 0, 1 and 2 of the function as query, key and value");
-  int64_t numGiven = 0;
-  for (BlockArgument argument : kernel.getArguments().drop_front(3)) {
-    bool isGiven = isa<BlocksType>(argument.getType());
-    if (!isGiven && !isParameter(argument.getType()))
-      return op.emitOpError("expected a function of three tensors, i1, i32 and !weft.blocks, but got ")
-             << argument.getType() << " as argument " << argument.getArgNumber();
-    numGiven += isGiven;
-  }
-  if (numGiven > 1)
-    return op.emitOpError("expected a function of at most one !weft.blocks, but got ") << numGiven;
-  return success();
-}
-
-/// The kernel computes the attention and nothing else.
-LogicalResult checkBody(func::FuncOp kernel, BlockAttentionOp op) {
-  if (!llvm::hasSingleElement(kernel.getBody()))
-    return op.emitOpError("expected a function of one block");
-  for (Operation &other : kernel.front().without_terminator())
-    if (&other != op && !isMemoryEffectFree(&other))
-      return op.emitOpError("expected a function without other effects, but got ") << other.getName();
-  return success();
-}
-
-/// A predicate uses the function's parameters and what was computed from them, which is in its region by now.
-LogicalResult checkPredicate(BlockAttentionOp op) {
-  for (Operation &inner : op.getBody().front())
-    for (Value operand : inner.getOperands())
-      if (Operation *outside = operand.getDefiningOp(); outside && outside->getParentRegion() != &op.getBody())
-        return op.emitOpError("expected a predicate on parameters, but got the result of ") << outside->getName();
-  return success();
-}
-
-LogicalResult checkKernel(func::FuncOp kernel, BlockAttentionOp op) {
-  if (!kernel || !op.getFolded() || !llvm::equal(op->getResults(), op->getBlock()->getTerminator()->getOperands()))
-    return op.emitOpError("expected a folded op whose results its function returns");
-  if (failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)))
-    return failure();
-  if (op.getBody().empty())
-    return success();
-  sinkCaptured(op.getBody());
-  return checkPredicate(op);
-}
 
 struct FormOnlineSoftmax final : weft::impl::FormOnlineSoftmaxPassBase<FormOnlineSoftmax> {
   using Base::Base;

@@ -26,6 +26,7 @@ std::unique_ptr<MLIRContext> weft::createContext() {
   DialectRegistry registry;
   registerAllDialects(registry);
   registerTranslations(registry);
+  registerCUDATranslations(registry);
   auto context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
   context->loadAllAvailableDialects();
   return context;
@@ -111,6 +112,10 @@ rt::Status weft::lowerToLLVM(ModuleOp module, const CPUTarget &target) {
     buildCPULoopsPipeline(manager, target);
     buildCPUToLLVMPipeline(manager, target);
   });
+}
+
+rt::Status weft::lowerToCUDA(ModuleOp module, const CUDATarget &target) {
+  return runPasses(module, [&](OpPassManager &manager) { buildCUDAPipeline(manager, target); });
 }
 
 rt::Result<llvm::SmallVector<char, 0>> weft::emitCode(ModuleOp module, const CPUTarget &target, CodeKind kind) {

@@ -8,6 +8,7 @@
 #define WEFT_LIB_COMPILER_STAGES_H
 
 #include "codegen/CPU/Target.h"
+#include "codegen/CUDA/Pipeline.h"
 #include "lib/Frontend/MLIRGen.h"
 #include "runtime/Status.h"
 
@@ -45,6 +46,9 @@ rt::Status lowerToPlan(mlir::ModuleOp module);
 
 /// A plan to the LLVM dialect, in place; the module keeps its `weft.image`.
 rt::Status lowerToLLVM(mlir::ModuleOp module, const CPUTarget &target);
+
+/// A plan to the LLVM and NVVM dialects, in place; the module keeps its `weft.image`.
+rt::Status lowerToCUDA(mlir::ModuleOp module, const CUDATarget &target);
 
 /// An object alone, or one that also holds the kernel's image for programs that link it.
 enum class CodeKind { LLVM, Assembly, Object, LinkableObject };

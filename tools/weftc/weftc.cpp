@@ -25,13 +25,13 @@ using namespace weft;
 
 namespace {
 
-enum class Emit { AST, Weft, Plan, LLVM, Asm, Obj };
+enum class Emit { AST, Weft, Plan, LLVM, Asm, Obj, PTX };
 
 cl::OptionCategory category("weftc options");
 ToolOptions tool("weftc", category);
 cl::opt<std::string> emitName("emit",
                               cl::desc("what to write: ast, the syntax tree; weft, the program in the weft dialect; "
-                                       "plan, its block lists and tiles; llvm, optimised LLVM IR; asm; obj"),
+                                       "plan, its block lists and tiles; llvm, optimised LLVM IR; asm; obj; ptx"),
                               cl::init("plan"), cl::value_desc("STAGE"), cl::cat(category));
 cl::opt<std::string> output("o", cl::desc("the file to write; - is standard output"), cl::init("-"),
                             cl::value_desc("FILE"), cl::cat(category));
@@ -65,11 +65,12 @@ rt::Result<Emit> parseEmit() {
                   .Case("llvm", Emit::LLVM)
                   .Case("asm", Emit::Asm)
                   .Case("obj", Emit::Obj)
+                  .Case("ptx", Emit::PTX)
                   .Default(std::nullopt);
   if (emit)
     return *emit;
   return rt::Status::error(
-      fmt::format("--emit: expected ast, weft, plan, llvm, asm or obj, but got '{}'", emitName.getValue()));
+      fmt::format("--emit: expected ast, weft, plan, llvm, asm, obj or ptx, but got '{}'", emitName.getValue()));
 }
 
 /// A dynamic parameter has no value before a call.
@@ -84,13 +85,42 @@ rt::Status checkValues(mlir::ModuleOp module, const CompileRequest &request) {
   return rt::Status::ok();
 }
 
+/// One of the two kinds of targets.
+struct Target {
+  std::optional<CPUTarget> cpu;
+  std::optional<CUDATarget> cuda;
+};
+
+rt::Result<Target> parseTarget(const CompileRequest &request, Emit emit) {
+  Target target;
+  target.cuda = CUDATarget::parse(request.target);
+  if (target.cuda) {
+    if (emit == Emit::Asm || emit == Emit::Obj)
+      return rt::Status::error("--emit: expected llvm or ptx for target " + request.target + ", but got '" + emitName +
+                               "'");
+    return target;
+  }
+  std::string error;
+  target.cpu = CPUTarget::parse(request.target, error);
+  if (!target.cpu)
+    return rt::Status::error("--target: " + error + ", or " + CUDATarget::names());
+  if (emit == Emit::PTX)
+    return rt::Status::error("--emit=ptx: expected the target " + CUDATarget::names() + ", but got " + request.target);
+  return target;
+}
+
+rt::Result<std::string> compileForGPU(mlir::ModuleOp plan, const CUDATarget &target, Emit emit) {
+  if (rt::Status status = lowerToCUDA(plan, target); !status)
+    return status;
+  return emit == Emit::LLVM ? emitDeviceIR(plan, target) : emitPTX(plan, target);
+}
+
 rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
   if (emit == Emit::AST)
     return printAST(request);
-  std::string error;
-  std::optional<CPUTarget> target = CPUTarget::parse(request.target, error);
+  auto target = parseTarget(request, emit);
   if (!target)
-    return rt::Status::error("--target: " + error);
+    return target.status();
   std::unique_ptr<mlir::MLIRContext> context = createContext();
   std::string warnings;
   auto module = buildProgram(*context, request, &warnings);
@@ -105,7 +135,9 @@ rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
     return status;
   if (emit == Emit::Plan)
     return printModule(**module);
-  if (rt::Status status = lowerToLLVM(**module, *target); !status)
+  if (target->cuda)
+    return compileForGPU(**module, *target->cuda, emit);
+  if (rt::Status status = lowerToLLVM(**module, *target->cpu); !status)
     return status;
   if (emit == Emit::Obj && !(**module)->getAttrOfType<mlir::DictionaryAttr>("weft.image").get("lists"))
     return rt::Status::error("--emit=obj: expected a mask without dynamic parameters, whose block lists only the "
@@ -113,7 +145,7 @@ rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
   CodeKind kind = emit == Emit::LLVM  ? CodeKind::LLVM
                   : emit == Emit::Asm ? CodeKind::Assembly
                                       : CodeKind::LinkableObject;
-  auto code = emitCode(**module, *target, kind);
+  auto code = emitCode(**module, *target->cpu, kind);
   if (!code)
     return code.status();
   return std::string(code->begin(), code->end());

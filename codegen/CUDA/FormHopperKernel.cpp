@@ -1,0 +1,187 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Turns block attention into a Hopper kernel: the function, its entry, and the image.
+
+#include "codegen/CUDA/HopperKernel.h"
+#include "codegen/CUDA/Passes.h"
+#include "dialect/BlockPartition.h"
+#include "passes/KernelFunction.h"
+#include "passes/PassCounts.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace weft {
+#define GEN_PASS_DEF_FORMHOPPERKERNELPASS
+#include "codegen/CUDA/Passes.h.inc"
+} // namespace weft
+
+using namespace mlir;
+using namespace weft;
+using namespace weft::cuda;
+
+namespace {
+
+constexpr StringRef kSharedName = "weft_shared";
+
+class HopperFormer {
+public:
+  HopperFormer(func::FuncOp kernel, BlockAttentionOp op, const HopperSchedule &schedule)
+      : kernel(kernel), op(op), s(schedule), b(op.getLoc(), kernel) {}
+
+  void form() {
+    declareShared();
+    LLVM::LLVMFuncOp function = declareKernel();
+    b.setInsertionPointToStart(function.addEntryBlock(b));
+    Emitter e(b, kSharedName);
+    HopperKernel hopper(e, op, s, function.getArguments());
+    emitEntry(hopper);
+    describe();
+  }
+
+private:
+  void declareShared() {
+    auto type = LLVM::LLVMArrayType::get(b.getI8Type(), 0);
+    LLVM::GlobalOp::create(b, type, /*isConstant=*/false, LLVM::Linkage::External, kSharedName, Attribute(),
+                           /*alignment=*/1024, /*addrSpace=*/3);
+  }
+
+  SmallVector<Type> argumentTypes() {
+    Type generic = LLVM::LLVMPointerType::get(b.getContext()), global = LLVM::LLVMPointerType::get(b.getContext(), 1);
+    SmallVector<Type> types(kNumKernelArgs, global);
+    for (unsigned map : {kQueryMap, kKeyMap, kValueMap, kQueryTextMap, kKeyTextMap, kValueTextMap})
+      types[map] = generic;
+    for (unsigned stride : {kOutBatchStride, kOutHeadStride, kOutTokenStride, kLseBatchStride, kLseHeadStride,
+                            kLseTokenStride})
+      types[stride] = b.getI64Type();
+    types[kNumItems] = b.getI32Type();
+    for (BlockArgument parameter : parametersOf(kernel))
+      types.push_back(parameter.getType());
+    return types;
+  }
+
+  /// The text of the function's attributes: a tensor map is a parameter of 128 bytes that the copy engine reads.
+  LLVM::LLVMFuncOp declareKernel() {
+    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), argumentTypes());
+    auto function = LLVM::LLVMFuncOp::create(b, ("weft_" + kernel.getName()).str(), type);
+    function->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), b.getUnitAttr());
+    function->setAttr(NVVM::NVVMDialect::getMaxntidAttrName(),
+                      b.getDenseI32ArrayAttr(static_cast<int32_t>(s.threads())));
+    function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), b.getI32IntegerAttr(s.ctasPerSM));
+    Type map = LLVM::LLVMArrayType::get(b.getI8Type(), 128);
+    for (unsigned i : {kQueryMap, kKeyMap, kValueMap, kQueryTextMap, kKeyTextMap, kValueTextMap}) {
+      function.setArgAttr(i, LLVM::LLVMDialect::getByValAttrName(), TypeAttr::get(map));
+      function.setArgAttr(i, LLVM::LLVMDialect::getAlignAttrName(), b.getI64IntegerAttr(64));
+      function.setArgAttr(i, NVVM::NVVMDialect::getGridConstantAttrName(), b.getUnitAttr());
+    }
+    return function;
+  }
+
+  void emitEntry(HopperKernel &hopper) {
+    Emitter &e = hopper.e;
+    clearTiles(hopper);
+    e.when(e.equal(hopper.thread, 0), [&] { hopper.initializeBarriers(); });
+    NVVM::Barrier0Op::create(e.b);
+    Block *producer = e.createBlock(), *consumer = e.createBlock();
+    e.branchIf(e.equal(hopper.warpgroup, 0), producer, consumer);
+    e.enter(producer);
+    emitProducer(hopper);
+    e.enter(consumer);
+    emitConsumer(hopper);
+  }
+
+  static bool hasSmallBoxes(OrderAttr order, int64_t rows) { return order.getTiled() && order.getVolume() < rows; }
+
+  /// A copy of a box that is smaller than the tile leaves the rest as it is: it must not be NaN by chance.
+  void clearTiles(HopperKernel &hopper) {
+    if (!hasSmallBoxes(op.getQueryOrder(), s.rows) && !hasSmallBoxes(op.getKeyOrder(), s.columns))
+      return;
+    Emitter &e = hopper.e;
+    int64_t end = s.valueOffset + HopperSchedule::kStages * s.keyBytes();
+    Block *step = e.createBlock({b.getI32Type()}), *done = e.createBlock();
+    e.branch(step, e.mul(hopper.thread, 16));
+    e.enter(step);
+    Value offset = step->getArgument(0);
+    Value zero = e.i32(0);
+    e.assembly("st.shared.v4.b32 [$0], {$1, $1, $1, $1};", "r,r", {e.sharedAddress(offset), zero}, {});
+    Value next = e.add(offset, 16 * s.threads());
+    e.branchIf(e.below(next, e.i32(end)), step, next, done, {});
+    e.enter(done);
+    NVVM::FenceProxyOp::create(e.b, NVVM::ProxyKindAttr::get(b.getContext(), NVVM::ProxyKind::async_shared),
+                               NVVM::SharedSpaceAttr::get(b.getContext(), NVVM::SharedSpace::shared_cta));
+  }
+
+  void describe() {
+    SmallVector<NamedAttribute> image = describeKernel(kernel, op);
+    SmallVector<NamedAttribute> cuda;
+    auto add = [&](StringRef name, int64_t value) {
+      cuda.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
+    };
+    add("rows", s.rows);
+    add("columns", s.columns);
+    add("threads", s.threads());
+    add("shared_bytes", s.sharedBytes);
+    add("ctas_per_sm", s.ctasPerSM);
+    auto axes = [&](unsigned first) {
+      return op.getBody().empty() ? SmallVector<int64_t>() : usedAxes(op.getBody(), first);
+    };
+    cuda.push_back(b.getNamedAttr("query_axes", b.getDenseI64ArrayAttr(axes(kQueryT))));
+    cuda.push_back(b.getNamedAttr("key_axes", b.getDenseI64ArrayAttr(axes(kKeyT))));
+    image.push_back(b.getNamedAttr("cuda", b.getDictionaryAttr(cuda)));
+    kernel->getParentOfType<ModuleOp>()->setAttr("weft.image", b.getDictionaryAttr(image));
+  }
+
+  func::FuncOp kernel;
+  BlockAttentionOp op;
+  HopperSchedule s;
+  ImplicitLocOpBuilder b;
+};
+
+HopperProblem describeProblem(BlockAttentionOp op) {
+  HopperProblem problem;
+  problem.headDim = op.getQuery().getType().getDimSize(3);
+  problem.queryTokens = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getBlock()).maxTokens();
+  problem.keyTokens = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()).maxTokens();
+  if (!op.getBody().empty()) {
+    problem.queryAxes = usedAxes(op.getBody(), kQueryT).size();
+    problem.keyAxes = usedAxes(op.getBody(), kKeyT).size();
+  }
+  return problem;
+}
+
+struct FormHopperKernel final : weft::impl::FormHopperKernelPassBase<FormHopperKernel> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    SmallVector<BlockAttentionOp> ops;
+    getOperation().walk([&](BlockAttentionOp op) { ops.push_back(op); });
+    if (ops.size() != 1) {
+      getOperation().emitError("expected a module with one weft.block_attention, but got ") << ops.size();
+      return signalPassFailure();
+    }
+    BlockAttentionOp op = ops.front();
+    auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
+    if (failed(checkKernel(kernel, op)))
+      return signalPassFailure();
+    Type element = op.getQuery().getType().getElementType();
+    if (!element.isBF16() && !element.isF16()) {
+      op.emitOpError("expected elements of bf16 or f16 for sm_90a, but got ") << element;
+      return signalPassFailure();
+    }
+    std::string error;
+    std::optional<HopperSchedule> schedule = HopperSchedule::choose(describeProblem(op), error);
+    if (!schedule) {
+      op.emitOpError(error);
+      return signalPassFailure();
+    }
+    HopperFormer(kernel, op, *schedule).form();
+    recordCounts(getOperation(), getArgument(),
+                 {{"kernels", 1},
+                  {"kernels_masked", op.getBody().empty() ? 0 : 1},
+                  {"shared_bytes", schedule->sharedBytes}});
+    kernel.erase();
+  }
+};
+
+} // namespace

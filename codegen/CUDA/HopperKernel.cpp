@@ -1,0 +1,82 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Barriers and buffers.
+
+#include "codegen/CUDA/HopperKernel.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+using namespace weft;
+using namespace weft::cuda;
+
+SmallVector<int64_t> weft::cuda::usedAxes(Region &predicate, unsigned first) {
+  SmallVector<int64_t> axes;
+  for (int64_t axis = 0; axis < kNumAxes; ++axis) {
+    bool isRead = !predicate.getArgument(first + axis).use_empty();
+    bool isText = axis == 0 && !predicate.getArgument(first + kNumAxes).use_empty();
+    if (isRead || isText)
+      axes.push_back(axis);
+  }
+  return axes;
+}
+
+StringRef weft::cuda::ptxType(Type type) { return type.isBF16() ? "bf16" : "f16"; }
+
+HopperKernel::HopperKernel(Emitter &e, BlockAttentionOp op, const HopperSchedule &schedule,
+                           Block::BlockArgListType arguments)
+    : e(e), op(op), s(schedule), arguments(arguments), element(op.getQuery().getType().getElementType()),
+      heads(op.getQuery().getType().getDimSize(1)) {
+  queryAxes = axesIfMasked(kQueryT);
+  keyAxes = axesIfMasked(kKeyT);
+  thread = NVVM::ThreadIdXOp::create(e.b, e.b.getI32Type());
+  lane = e.bitAnd(thread, 31);
+  warpgroup = e.broadcastFirstLane(e.shiftRight(thread, 7));
+}
+
+SmallVector<int64_t> HopperKernel::axesIfMasked(unsigned first) {
+  return isMasked() ? usedAxes(op.getBody(), first) : SmallVector<int64_t>();
+}
+
+Value HopperKernel::barrier(Barrier kind, Value index) {
+  return e.add(e.shiftLeft(index, 3), s.barrierOffset + 8 * static_cast<int64_t>(kind));
+}
+
+void HopperKernel::initializeBarriers() {
+  int64_t warps = 4 * s.consumers;
+  std::pair<Barrier, int64_t> arrivals[] = {{Barrier::FullQuery, 1},      {Barrier::EmptyQuery, warps},
+                                            {Barrier::FullKey, 1},        {Barrier::FullValue, 1},
+                                            {Barrier::EmptyKey, warps},   {Barrier::EmptyValue, warps}};
+  for (auto [kind, count] : arrivals)
+    for (int64_t i = 0; i < 2; ++i)
+      NVVM::MBarrierInitOp::create(e.b, e.shared(barrier(kind, e.i32(i))), e.i32(count), Value());
+  NVVM::FenceMbarrierInitOp::create(e.b);
+}
+
+void HopperKernel::waitFor(Barrier kind, Value index, Value parity) {
+  // The hint is in nanoseconds; the op tries again until the phase is over.
+  NVVM::MBarrierTryWaitParityOp::create(e.b, e.shared(barrier(kind, index)), parity, e.i32(10000000));
+}
+
+void HopperKernel::expect(Barrier kind, Value index, Value bytes) {
+  NVVM::MBarrierArriveExpectTxOp::create(e.b, Type(), e.shared(barrier(kind, index)), bytes,
+                                         NVVM::MemScopeKindAttr::get(e.b.getContext(), NVVM::MemScopeKind::CTA),
+                                         e.b.getBoolAttr(false), Value());
+}
+
+void HopperKernel::arrive(Barrier kind, Value index) {
+  e.assembly("mbarrier.arrive.shared.b64 _, [$0];", "r", e.sharedAddress(barrier(kind, index)), {});
+}
+
+void HopperKernel::arriveAsWarp(Barrier kind, Value index) {
+  e.assembly("{ .reg .pred p; setp.eq.s32 p, $1, 0; @p mbarrier.arrive.shared.b64 _, [$0]; }", "r,r",
+             {e.sharedAddress(barrier(kind, index)), lane}, {});
+}
+
+HopperKernel::Slot HopperKernel::slotOf(Value use) {
+  return {e.bitAnd(use, 1), e.bitAnd(e.shiftRight(use, 1), 1)};
+}
+
+Value HopperKernel::bufferAt(int64_t base, int64_t bytes, Value index) { return e.add(e.mul(index, bytes), base); }

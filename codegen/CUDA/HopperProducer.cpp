@@ -1,0 +1,240 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The producer: one thread that draws items, walks their lists and asks for the copies.
+
+#include "codegen/CUDA/HopperKernel.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+using namespace weft;
+using namespace weft::cuda;
+
+namespace {
+
+class Producer {
+public:
+  explicit Producer(HopperKernel &k) : k(k), e(k.e), s(k.s) {}
+
+  void emit() {
+    NVVM::SetMaxRegisterOp::create(e.b, e.b.getI32IntegerAttr(s.producerRegisters),
+                                   NVVM::SetMaxRegisterActionAttr::get(e.b.getContext(),
+                                                                       NVVM::SetMaxRegisterAction::decrease));
+    exit = e.createBlock();
+    Block *start = e.createBlock();
+    e.branchIf(e.equal(k.thread, 0), start, exit);
+    e.enter(start);
+    emitItems();
+    e.enter(exit);
+    LLVM::ReturnOp::create(e.b, ValueRange());
+  }
+
+private:
+  Type i32() { return e.b.getI32Type(); }
+
+  Value drawTicket() {
+    return LLVM::AtomicRMWOp::create(e.b, LLVM::AtomicBinOp::add, k.argument(kTicket), e.i32(1),
+                                     LLVM::AtomicOrdering::monotonic, "device");
+  }
+
+  /// Loops over items; carries the uses of the stages and of the query buffers so far, and the ticket.
+  void emitItems() {
+    Block *next = e.createBlock({i32(), i32(), i32()});
+    e.branch(next, {e.i32(0), e.i32(0), drawTicket()});
+    e.enter(next);
+    Value stageUses = next->getArgument(0), queryUses = next->getArgument(1), ticket = next->getArgument(2);
+    HopperKernel::Slot query = k.slotOf(queryUses);
+    k.waitFor(Barrier::EmptyQuery, query.index, e.bitXor(query.parity, 1));
+    Block *item = e.createBlock(), *end = e.createBlock();
+    e.branchIf(e.below(ticket, k.argument(kNumItems)), item, end);
+    e.enter(end);
+    emitEnd(query, ticket);
+    e.enter(item);
+    Value uses = emitItem(query, ticket, stageUses);
+    e.branch(next, {uses, e.add(queryUses, 1), drawTicket()});
+  }
+
+  /// Tells the consumers that there is nothing left. The last of the grid's CTAs makes the ticket ready for the next
+  /// launch: each draws one ticket beyond the items.
+  void emitEnd(HopperKernel::Slot query, Value ticket) {
+    storeItem(query, {e.i32(-1), e.i32(0), e.i32(0)});
+    k.arrive(Barrier::FullQuery, query.index);
+    Value ctas = NVVM::GridDimXOp::create(e.b, i32());
+    Value last = e.add(e.add(k.argument(kNumItems), ctas), -1);
+    e.when(e.equal(ticket, last), [&] { e.store(e.i32(0), k.argument(kTicket), 4); });
+    e.branch(exit);
+  }
+
+  /// What consumers read of an item: entries of its list, query block, batch * heads + head.
+  void storeItem(HopperKernel::Slot query, ArrayRef<Value> item) {
+    Value at = e.sharedAddress(k.bufferAt(s.itemOffset, 16, query.index));
+    e.assembly("st.shared.v4.b32 [$0], {$1, $2, $3, $3};", "r,r,r,r", {at, item[0], item[1], item[2]}, {});
+  }
+
+  /// Returns the uses of the stages afterwards.
+  Value emitItem(HopperKernel::Slot query, Value ticket, Value stageUses) {
+    Values item = e.load4(e.advance(k.argument(kItems), e.mul(e.extend(ticket), 16)));
+    Value block = item[0], pair = item[1], offset = item[2], count = item[3];
+    storeItem(query, {count, block, pair});
+    Block *empty = e.createBlock(), *some = e.createBlock(), *done = e.createBlock({i32()});
+    e.branchIf(e.equal(count, 0), empty, some);
+    e.enter(empty);
+    k.arrive(Barrier::FullQuery, query.index);
+    e.branch(done, stageUses);
+    e.enter(some);
+    copyQuery(query, block, pair);
+    Value end = emitList(pair, offset, count, stageUses);
+    e.branch(done, end);
+    e.enter(done);
+    return done->getArgument(0);
+  }
+
+  /// Where a tile's copy begins: its block's coordinates, its head and its batch.
+  struct Source {
+    Values block;
+    Value pair, head, batch;
+  };
+
+  Source sourceOf(Value block, unsigned table, Value pair) {
+    Value batch = e.divide(pair, k.heads);
+    return {e.load4(e.advance(k.argument(table), e.mul(e.extend(block), 16))), pair,
+            e.sub(pair, e.mul(batch, k.heads)), batch};
+  }
+
+  /// Asks for all channel groups of a tile of `rows` rows.
+  void copyTile(Value offset, int64_t rows, unsigned map, bool tiled, const Source &source, Value barrier) {
+    for (int64_t group = 0; group < s.channelGroups; ++group) {
+      Values at = {e.i32(64 * group), source.block[0]};
+      if (tiled)
+        at.append({source.block[1], source.block[2], source.pair});
+      else
+        at.append({source.head, source.batch});
+      Value target = e.shared(e.add(offset, group * rows * HopperSchedule::kRowBytes));
+      NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+          e.b, target, k.argument(map), at, e.shared(barrier), ValueRange(), Value(), Value(),
+          NVVM::TMALoadModeAttr::get(e.b.getContext(), NVVM::TMALoadMode::TILE), e.b.getBoolAttr(true),
+          NVVM::CTAGroupKindAttr(), Value());
+    }
+  }
+
+  /// Emits the copy of a video or a text tile; both kinds exist only if the grid has text.
+  void copyEither(GridAttr grid, Value isText, llvm::function_ref<void(bool)> copy) {
+    if (grid.getText() == 0)
+      return copy(false);
+    if (grid.getVideoTokens() == 0)
+      return copy(true);
+    Block *text = e.createBlock(), *video = e.createBlock(), *done = e.createBlock();
+    e.branchIf(isText, text, video);
+    e.enter(text);
+    copy(true);
+    e.branch(done);
+    e.enter(video);
+    copy(false);
+    e.branch(done);
+    e.enter(done);
+  }
+
+  /// Rows that the copy of a video block writes: a box may be smaller than the tile.
+  static int64_t videoRows(OrderAttr order, int64_t rows) { return order.getTiled() ? order.getVolume() : rows; }
+
+  /// Bytes that the copy of one operand brings.
+  Value tileBytes(OrderAttr order, GridAttr grid, Value isText, int64_t rows) {
+    auto bytes = [&](int64_t count) { return e.i32(count * HopperSchedule::kRowBytes * s.channelGroups); };
+    int64_t video = videoRows(order, rows);
+    if (grid.getText() == 0 || video == rows)
+      return bytes(video);
+    return e.select(isText, bytes(rows), bytes(video));
+  }
+
+  void copyCoordinates(Value block, unsigned table, int64_t bytes, Value offset, Value barrier) {
+    if (bytes == 0)
+      return;
+    Value from = e.advance(k.argument(table), e.mul(e.extend(block), bytes));
+    NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(e.b, inCluster(e.shared(offset)), from, e.shared(barrier),
+                                                     e.i32(bytes), Value(), Value());
+  }
+
+  Value inCluster(Value pointer) {
+    return LLVM::AddrSpaceCastOp::create(e.b, LLVM::LLVMPointerType::get(e.b.getContext(), 7), pointer);
+  }
+
+  void copyQuery(HopperKernel::Slot query, Value block, Value pair) {
+    Source source = sourceOf(block, kQueryBlocks, pair);
+    Value isText = e.notEqual(e.bitAnd(source.block[3], 1), 0);
+    Value bytes = tileBytes(k.op.getQueryOrder(), k.op.getQueryGrid(), isText, s.rows);
+    k.expect(Barrier::FullQuery, query.index, e.add(bytes, s.queryCoordinateBytes()));
+    Value barrier = k.barrier(Barrier::FullQuery, query.index);
+    Value offset = k.bufferAt(s.queryOffset, s.queryBytes(), query.index);
+    copyEither(k.op.getQueryGrid(), isText, [&](bool text) {
+      copyTile(offset, s.rows, text ? kQueryTextMap : kQueryMap, !text && k.op.getQueryOrder().getTiled(), source,
+               barrier);
+    });
+    copyCoordinates(block, kQueryCoordinates, s.queryCoordinateBytes(),
+                    k.bufferAt(s.queryCoordinatesOffset, s.queryCoordinateBytes(), query.index), barrier);
+  }
+
+  Value loadEntry(Value at) { return e.load(i32(), e.advance(k.argument(kEntries), e.extend(at), i32()), 4); }
+
+  /// Walks a list, one entry read ahead.
+  Value emitList(Value pair, Value offset, Value count, Value stageUses) {
+    Block *step = e.createBlock({i32(), i32(), i32()}), *done = e.createBlock();
+    e.branch(step, {e.i32(0), stageUses, loadEntry(offset)});
+    e.enter(step);
+    Value number = step->getArgument(0), use = step->getArgument(1), entry = step->getArgument(2);
+    Value next = e.add(number, 1);
+    Value ahead = loadEntry(e.add(offset, e.minimum(next, e.add(count, -1))));
+    copyKeyAndValue(entry, pair, k.slotOf(use));
+    Value nextUse = e.add(use, 1);
+    e.branchIf(e.below(next, count), step, {next, nextUse, ahead}, done, {});
+    e.enter(done);
+    return nextUse;
+  }
+
+  void copyKeyAndValue(Value entry, Value pair, HopperKernel::Slot stage) {
+    Value block = e.shiftRight(entry, 2);
+    Source source = sourceOf(block, kKeyBlocks, pair);
+    Value isText = e.notEqual(e.bitAnd(source.block[3], 1), 0);
+    Value bytes = tileBytes(k.op.getKeyOrder(), k.op.getKeyGrid(), isText, s.columns);
+    Value parity = e.bitXor(stage.parity, 1);
+
+    Value maskClass = e.shiftRight(source.block[3], 1);
+    Value isShort = e.select(e.equal(maskClass, 0), e.i32(0), e.i32(kShortFlag));
+    Values columns = e.load4(e.advance(k.argument(kColumnMasks), e.mul(e.extend(maskClass), 16)));
+
+    k.waitFor(Barrier::EmptyKey, stage.index, parity);
+    Value maskAt = e.sharedAddress(k.bufferAt(s.maskOffset, 16, stage.index));
+    e.assembly("st.shared.v4.b32 [$0], {$1, $2, $3, $4};", "r,r,r,r,r",
+               {maskAt, columns[0], columns[1], columns[2], columns[3]}, {});
+    Value flag = e.bitOr(e.bitAnd(entry, 3), isShort);
+    e.assembly("st.shared.b32 [$0], $1;", "r,r", {e.sharedAddress(k.bufferAt(s.flagOffset, 4, stage.index)), flag},
+               {});
+    k.expect(Barrier::FullKey, stage.index, e.add(bytes, s.keyCoordinateBytes()));
+    copyOperand(Barrier::FullKey, s.keyOffset, kKeyMap, kKeyTextMap, source, isText, stage);
+    copyCoordinates(block, kKeyCoordinates, s.keyCoordinateBytes(),
+                    k.bufferAt(s.keyCoordinatesOffset, s.keyCoordinateBytes(), stage.index),
+                    k.barrier(Barrier::FullKey, stage.index));
+
+    k.waitFor(Barrier::EmptyValue, stage.index, parity);
+    k.expect(Barrier::FullValue, stage.index, bytes);
+    copyOperand(Barrier::FullValue, s.valueOffset, kValueMap, kValueTextMap, source, isText, stage);
+  }
+
+  void copyOperand(Barrier full, int64_t base, unsigned map, unsigned textMap, const Source &source, Value isText,
+                   HopperKernel::Slot stage) {
+    copyEither(k.op.getKeyGrid(), isText, [&](bool text) {
+      copyTile(k.bufferAt(base, s.keyBytes(), stage.index), s.columns, text ? textMap : map,
+               !text && k.op.getKeyOrder().getTiled(), source, k.barrier(full, stage.index));
+    });
+  }
+
+  HopperKernel &k;
+  Emitter &e;
+  const HopperSchedule &s;
+  Block *exit = nullptr;
+};
+
+} // namespace
+
+void weft::cuda::emitProducer(HopperKernel &kernel) { Producer(kernel).emit(); }

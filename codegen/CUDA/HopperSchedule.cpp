@@ -1,0 +1,73 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Chooses a schedule and lays out shared memory.
+
+#include "codegen/CUDA/HopperSchedule.h"
+
+#include "llvm/Support/MathExtras.h"
+
+using namespace weft::cuda;
+
+static void layOut(HopperSchedule &s) {
+  int64_t offset = 0;
+  auto place = [&](int64_t bytes, int64_t alignment) {
+    int64_t begin = llvm::alignTo(offset, alignment);
+    offset = begin + bytes;
+    return begin;
+  };
+  constexpr int64_t stages = HopperSchedule::kStages;
+  s.queryOffset = place(2 * s.queryBytes(), 1024);
+  s.keyOffset = place(stages * s.keyBytes(), 1024);
+  s.valueOffset = place(stages * s.keyBytes(), 1024);
+  s.queryCoordinatesOffset = place(2 * s.queryCoordinateBytes(), 16);
+  s.keyCoordinatesOffset = place(stages * s.keyCoordinateBytes(), 16);
+  s.maskOffset = place(stages * 16, 16);
+  s.itemOffset = place(2 * 16, 16);
+  s.flagOffset = place(stages * 4, 8);
+  s.barrierOffset = place(static_cast<int64_t>(Barrier::Count) * 8, 8);
+  s.sharedBytes = offset;
+}
+
+/// Registers of a multiprocessor are dealt to threads in eights: a producer needs little once it walks lists, consumers
+/// hold scores, weights and output.
+static void dealRegisters(HopperSchedule &s) {
+  switch (s.consumers) {
+  case 1: // 256 threads of 128 registers, two CTAs
+    s.producerRegisters = 40, s.consumerRegisters = 216, s.ctasPerSM = 2;
+    break;
+  case 2: // 384 threads of 168
+    s.producerRegisters = 40, s.consumerRegisters = 232;
+    break;
+  default: // 512 threads of 128
+    s.producerRegisters = 32, s.consumerRegisters = 160;
+  }
+}
+
+std::optional<HopperSchedule> HopperSchedule::choose(const HopperProblem &problem, std::string &error) {
+  HopperSchedule s;
+  s.problem = problem;
+  if (problem.headDim % 8 || problem.headDim < 8 || problem.headDim > 128) {
+    error = "expected a head dim that is a multiple of 8 from 8 to 128 for sm_90a, but got " +
+            std::to_string(problem.headDim);
+    return std::nullopt;
+  }
+  int64_t largest = std::max(problem.queryTokens, problem.keyTokens);
+  if (largest > 128) {
+    error = "expected blocks of at most 128 tokens for sm_90a, but got " + std::to_string(largest);
+    return std::nullopt;
+  }
+  s.consumers = llvm::divideCeil(problem.queryTokens, 64);
+  s.rows = 64 * s.consumers;
+  s.columns = llvm::alignTo(problem.keyTokens, 16);
+  s.channelGroups = llvm::divideCeil(problem.headDim, 64);
+  s.depthSteps = llvm::divideCeil(problem.headDim, 16);
+  s.valueChannels = problem.headDim;
+  s.takesTurns = s.consumers == 2;
+  dealRegisters(s);
+  layOut(s);
+  if (s.sharedBytes > kSharedLimit / s.ctasPerSM - 1024 * (s.ctasPerSM - 1))
+    s.ctasPerSM = 1;
+  return s;
+}

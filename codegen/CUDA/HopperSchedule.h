@@ -1,0 +1,74 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Tile sizes, stages, warpgroups, registers and shared memory of a Hopper kernel.
+
+#ifndef WEFT_CODEGEN_CUDA_HOPPERSCHEDULE_H
+#define WEFT_CODEGEN_CUDA_HOPPERSCHEDULE_H
+
+#include "mlir/Support/LLVM.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace weft::cuda {
+
+/// What a kernel is asked for, as far as the schedule depends on it.
+struct HopperProblem {
+  int64_t headDim = 128;
+  /// Tokens of the largest query and key block.
+  int64_t queryTokens = 128, keyTokens = 128;
+  /// Coordinates of a token that the predicate reads: 0 without a predicate, at most 4.
+  int64_t queryAxes = 0, keyAxes = 0;
+};
+
+/// Barriers of the pipeline: the first of each kind, in units of 8 bytes. Two of each.
+enum class Barrier : int64_t { FullQuery = 0, EmptyQuery = 2, FullKey = 4, FullValue = 6, EmptyKey = 8, EmptyValue = 10, Count = 12 };
+
+/// How the work of one query block is cut.
+///
+/// A CTA has one producer warpgroup, which asks for the copies, and `consumers` warpgroups of 64 query rows each. Keys
+/// and values pass through `kStages` stages, queries through two buffers, so that the next query block's first scores
+/// run under this one's last product.
+///
+/// A tile of n tokens lies as groups of 64 channels, each n rows of 128 bytes with the 128-byte swizzle: 16-byte chunk
+/// c of row r is at chunk c xor (r mod 8). Groups begin at multiples of 1024 bytes. Channels beyond the head dim are
+/// zeros that the copy engine writes.
+struct HopperSchedule {
+  static constexpr int64_t kStages = 2;
+  static constexpr int64_t kSharedLimit = 232448;
+  static constexpr int64_t kRowBytes = 128;
+
+  HopperProblem problem;
+  int64_t consumers = 2;
+  /// Query rows and key columns of a tile.
+  int64_t rows = 128, columns = 128;
+  /// Groups of 64 channels, steps of 16 channels of the scores' product, channels of the output's.
+  int64_t channelGroups = 2, depthSteps = 8, valueChannels = 128;
+  /// Of the producer's and a consumer's threads.
+  int64_t producerRegisters = 40, consumerRegisters = 232;
+  /// The warpgroups take turns: while one multiplies the other exponentiates.
+  bool takesTurns = true;
+  /// CTAs per multiprocessor that registers and shared memory allow.
+  int64_t ctasPerSM = 1;
+
+  /// Byte offsets in shared memory.
+  int64_t queryOffset = 0, keyOffset = 0, valueOffset = 0, queryCoordinatesOffset = 0, keyCoordinatesOffset = 0,
+          maskOffset = 0, flagOffset = 0, itemOffset = 0, barrierOffset = 0, sharedBytes = 0;
+
+  int64_t threads() const { return 128 * (consumers + 1); }
+  int64_t queryBytes() const { return rows * kRowBytes * channelGroups; }
+  int64_t keyBytes() const { return columns * kRowBytes * channelGroups; }
+  /// Coordinates of one tile, axis by axis.
+  int64_t queryCoordinateBytes() const { return problem.queryAxes * rows * 4; }
+  int64_t keyCoordinateBytes() const { return problem.keyAxes * columns * 4; }
+
+  /// The schedule for a problem; on failure `error` says which limit it exceeds.
+  static std::optional<HopperSchedule> choose(const HopperProblem &problem, std::string &error);
+};
+
+} // namespace weft::cuda
+
+#endif // WEFT_CODEGEN_CUDA_HOPPERSCHEDULE_H

@@ -1,0 +1,50 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// CUDA targets and the pipeline from a plan to PTX.
+
+#ifndef WEFT_CODEGEN_CUDA_PIPELINE_H
+#define WEFT_CODEGEN_CUDA_PIPELINE_H
+
+#include "runtime/Status.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/PassManager.h"
+
+#include <optional>
+#include <string>
+
+namespace weft {
+
+/// A GPU architecture to generate code for.
+struct CUDATarget {
+  /// As the user names it: "sm_90a".
+  std::string name;
+  /// LLVM's feature string: the version of PTX.
+  std::string features;
+  /// Compute capability: 90 for 9.0. Code for an architecture with the suffix `a` runs on that one alone.
+  int64_t capability = 0;
+
+  /// Nothing for a name that is none of names().
+  static std::optional<CUDATarget> parse(llvm::StringRef name);
+  /// The names that parse() takes, for messages and help.
+  static const std::string &names();
+};
+
+/// A plan to the LLVM and NVVM dialects.
+void buildCUDAPipeline(mlir::OpPassManager &manager, const CUDATarget &target);
+
+/// Registers `weft-to-cuda`.
+void registerWeftCUDAPipelines();
+
+/// Adds the translation of the NVVM dialect to LLVM IR.
+void registerCUDATranslations(mlir::DialectRegistry &registry);
+
+/// A module of the LLVM and NVVM dialects as optimised LLVM IR text, or as PTX.
+rt::Result<std::string> emitDeviceIR(mlir::ModuleOp module, const CUDATarget &target);
+rt::Result<std::string> emitPTX(mlir::ModuleOp module, const CUDATarget &target);
+
+} // namespace weft
+
+#endif // WEFT_CODEGEN_CUDA_PIPELINE_H

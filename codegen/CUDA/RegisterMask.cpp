@@ -1,0 +1,116 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Evaluates a predicate for the pairs of a thread.
+
+#include "codegen/CUDA/RegisterMask.h"
+
+#include "codegen/CUDA/RegisterSoftmax.h"
+
+#include "mlir/IR/IRMapping.h"
+
+#include <limits>
+
+using namespace mlir;
+using namespace weft;
+using namespace weft::cuda;
+
+RegisterMask::RegisterMask(HopperKernel &kernel, Value row, Value pair, HopperKernel::Slot query,
+                           HopperKernel::Slot stage, Value flag)
+    : k(kernel), e(kernel.e), row(row), pair(pair), flag(flag), query(query), stage(stage),
+      firstColumn(e.shiftLeft(e.bitAnd(k.lane, 3), 1)) {}
+
+static Value replaceUnless(Emitter &e, Value condition, Value score) {
+  return e.select(condition, score, e.f32(-std::numeric_limits<double>::infinity()));
+}
+
+Values RegisterMask::apply(ArrayRef<Value> scores) {
+  Values masked(scores);
+  maskColumns(masked);
+  if (!k.isMasked())
+    return masked;
+  SmallVector<Type> types(scores.size(), e.b.getF32Type());
+  Block *partial = e.createBlock(), *done = e.createBlock(types);
+  e.branchIf(e.equal(e.bitAnd(flag, kPartialFlag), 0), done, masked, partial, {});
+  e.enter(partial);
+  maskPairs(masked);
+  e.branch(done, masked);
+  e.enter(done);
+  return Values(done->args_begin(), done->args_end());
+}
+
+void RegisterMask::maskColumns(Values &scores) {
+  Values words = e.load4(e.shared(k.bufferAt(k.s.maskOffset, 16, stage.index)));
+  for (Value &word : words)
+    word = e.shiftRight(word, firstColumn);
+  for (auto [i, score] : llvm::enumerate(scores)) {
+    int64_t group = i / 4, bit = 8 * (group % 4) + i % 2;
+    Value counts = e.notEqual(e.bitAnd(words[group / 4], int64_t{1} << bit), 0);
+    score = replaceUnless(e, counts, score);
+  }
+}
+
+Value RegisterMask::queryCoordinate(int64_t axis, int64_t r) {
+  Value tile = k.bufferAt(k.s.queryCoordinatesOffset, k.s.queryCoordinateBytes(), query.index);
+  Value at = e.add(tile, e.shiftLeft(row, 2));
+  return e.load(e.b.getI32Type(), e.shared(e.add(at, (axis * k.s.rows + 8 * r) * 4)), 4);
+}
+
+/// Of the thread's two columns in a group of eight.
+Values RegisterMask::keyCoordinates(int64_t axis, int64_t group) {
+  Value tile = k.bufferAt(k.s.keyCoordinatesOffset, k.s.keyCoordinateBytes(), stage.index);
+  Value at = e.add(tile, e.shiftLeft(firstColumn, 2));
+  Value packed = e.load(VectorType::get(2, e.b.getI32Type()),
+                        e.shared(e.add(at, (axis * k.s.columns + 8 * group) * 4)), 8);
+  Values columns;
+  for (int64_t i = 0; i < 2; ++i)
+    columns.push_back(LLVM::ExtractElementOp::create(e.b, packed, e.i32(i)));
+  return columns;
+}
+
+/// Maps one side's arguments of the predicate to coordinates.
+static void mapSide(Emitter &e, IRMapping &mapping, Block &body, unsigned first, ArrayRef<int64_t> axes,
+                    ArrayRef<Value> coordinates) {
+  for (auto [axis, coordinate] : llvm::zip_equal(axes, coordinates)) {
+    mapping.map(body.getArgument(first + axis), coordinate);
+    if (axis == 0)
+      mapping.map(body.getArgument(first + kNumAxes), e.equal(coordinate, WeftDialect::kTextCoordinate));
+  }
+}
+
+void RegisterMask::maskPairs(Values &scores) {
+  Block &body = k.op.getBody().front();
+  IRMapping common;
+  common.map(body.getArgument(kHead), e.remainder(pair, k.heads));
+  if (body.getNumArguments() > kGiven)
+    common.map(body.getArgument(kGiven), e.notEqual(e.bitAnd(flag, kGivenFlag), 0));
+  unsigned next = kNumKernelArgs;
+  for (BlockArgument argument : k.op->getParentRegion()->getArguments())
+    if (argument.getType().isInteger(32) || argument.getType().isInteger(1))
+      common.map(argument, k.argument(next++));
+
+  std::array<Values, 2> queries;
+  for (int64_t r = 0; r < 2; ++r)
+    for (size_t axis = 0; axis < k.queryAxes.size(); ++axis)
+      queries[r].push_back(queryCoordinate(axis, r));
+  for (int64_t group = 0; group < static_cast<int64_t>(scores.size()) / 4; ++group) {
+    std::array<Values, 2> keys;
+    for (size_t axis = 0; axis < k.keyAxes.size(); ++axis)
+      for (auto [column, coordinate] : llvm::enumerate(keyCoordinates(axis, group)))
+        keys[column].push_back(coordinate);
+    for (int64_t i = 4 * group; i < 4 * group + 4; ++i) {
+      IRMapping mapping = common;
+      mapSide(e, mapping, body, kQueryT, k.queryAxes, queries[rowOf(i)]);
+      mapSide(e, mapping, body, kKeyT, k.keyAxes, keys[i % 2]);
+      scores[i] = replaceUnless(e, evaluate(mapping), scores[i]);
+    }
+  }
+}
+
+Value RegisterMask::evaluate(IRMapping &mapping) {
+  Block &body = k.op.getBody().front();
+  for (Operation &inner : body.without_terminator())
+    e.b.clone(inner, mapping);
+  return mapping.lookupOrDefault(cast<YieldOp>(body.getTerminator()).getValue());
+}

@@ -1,0 +1,43 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Where a thread's two rows go: output and log-sum-exp.
+
+#ifndef WEFT_CODEGEN_CUDA_ROWSTORE_H
+#define WEFT_CODEGEN_CUDA_ROWSTORE_H
+
+#include "codegen/CUDA/HopperKernel.h"
+#include "codegen/CUDA/RegisterSoftmax.h"
+
+namespace weft::cuda {
+
+/// Stores rows of one item to their tokens, straight from registers.
+class RowStore {
+public:
+  /// `row` is the thread's first row in the tile of query block `block`.
+  RowStore(HopperKernel &kernel, mlir::Value row, mlir::Value block, mlir::Value pair)
+      : k(kernel), e(kernel.e), row(row), block(block), pair(pair) {}
+
+  /// The tokens of the rows; below 0 for rows beyond the block.
+  RowPair loadTokens();
+
+  /// Normalises and stores; `sum` is of the thread's own columns.
+  void storeRows(const RowPair &tokens, llvm::ArrayRef<mlir::Value> accumulator, const RowPair &maximum,
+                 const RowPair &sum, double factor);
+  /// Stores 0 and a log-sum-exp of -inf.
+  void storeEmpty();
+
+private:
+  void storeOutput(mlir::Value token, int64_t r, llvm::ArrayRef<mlir::Value> values);
+  void storeLogSumExp(mlir::Value token, mlir::Value value);
+  mlir::Value offsetOf(mlir::Value token, unsigned batchStride);
+
+  HopperKernel &k;
+  Emitter &e;
+  mlir::Value row, block, pair;
+};
+
+} // namespace weft::cuda
+
+#endif // WEFT_CODEGEN_CUDA_ROWSTORE_H

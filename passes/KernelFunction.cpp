@@ -1,0 +1,105 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Checks and describes kernel functions.
+
+#include "passes/KernelFunction.h"
+
+#include "passes/SinkCaptured.h"
+
+using namespace mlir;
+using namespace weft;
+
+static bool isParameter(Type type) { return type.isInteger(1) || type.isInteger(32); }
+
+/// The runtime passes query, key and value, then parameters and at most one set of given lists.
+static LogicalResult checkArguments(func::FuncOp kernel, BlockAttentionOp op) {
+  for (auto [i, operand] : llvm::enumerate(ValueRange{op.getQuery(), op.getKey(), op.getValue()}))
+    if (i >= kernel.getNumArguments() || operand != kernel.getArgument(i))
+      return op.emitOpError("expected arguments 0, 1 and 2 of the function as query, key and value");
+  int64_t numGiven = 0;
+  for (BlockArgument argument : kernel.getArguments().drop_front(3)) {
+    bool isGiven = isa<BlocksType>(argument.getType());
+    if (!isGiven && !isParameter(argument.getType()))
+      return op.emitOpError("expected a function of three tensors, i1, i32 and !weft.blocks, but got ")
+             << argument.getType() << " as argument " << argument.getArgNumber();
+    numGiven += isGiven;
+  }
+  if (numGiven > 1)
+    return op.emitOpError("expected a function of at most one !weft.blocks, but got ") << numGiven;
+  return success();
+}
+
+/// The kernel computes the attention and nothing else.
+static LogicalResult checkBody(func::FuncOp kernel, BlockAttentionOp op) {
+  if (!llvm::hasSingleElement(kernel.getBody()))
+    return op.emitOpError("expected a function of one block");
+  for (Operation &other : kernel.front().without_terminator())
+    if (&other != op && !isMemoryEffectFree(&other))
+      return op.emitOpError("expected a function without other effects, but got ") << other.getName();
+  return success();
+}
+
+/// A predicate uses the function's parameters and what was computed from them, which is in its region by now.
+static LogicalResult checkPredicate(BlockAttentionOp op) {
+  for (Operation &inner : op.getBody().front())
+    for (Value operand : inner.getOperands())
+      if (Operation *outside = operand.getDefiningOp(); outside && outside->getParentRegion() != &op.getBody())
+        return op.emitOpError("expected a predicate on parameters, but got the result of ") << outside->getName();
+  return success();
+}
+
+LogicalResult weft::checkKernel(func::FuncOp kernel, BlockAttentionOp op) {
+  if (!kernel || !op.getFolded() || !llvm::equal(op->getResults(), op->getBlock()->getTerminator()->getOperands()))
+    return op.emitOpError("expected a folded op whose results its function returns");
+  if (failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)))
+    return failure();
+  if (op.getBody().empty())
+    return success();
+  sinkCaptured(op.getBody());
+  return checkPredicate(op);
+}
+
+SmallVector<BlockArgument> weft::parametersOf(func::FuncOp kernel) {
+  SmallVector<BlockArgument> result;
+  for (BlockArgument argument : kernel.getArguments())
+    if (isParameter(argument.getType()))
+      result.push_back(argument);
+  return result;
+}
+
+static DictionaryAttr describeParameter(func::FuncOp kernel, BlockArgument parameter) {
+  Builder b(kernel.getContext());
+  SmallVector<NamedAttribute> attributes = {b.getNamedAttr("type", TypeAttr::get(parameter.getType()))};
+  for (StringRef name : {WeftDialect::kParameterNameAttrName, WeftDialect::kParameterDefaultAttrName})
+    if (Attribute value = kernel.getArgAttr(parameter.getArgNumber(), name))
+      attributes.push_back(b.getNamedAttr(name, value));
+  return b.getDictionaryAttr(attributes);
+}
+
+SmallVector<NamedAttribute> weft::describeKernel(func::FuncOp kernel, BlockAttentionOp op) {
+  Builder b(kernel.getContext());
+  RankedTensorType query = op.getQuery().getType();
+  SmallVector<NamedAttribute> image;
+  auto add = [&](StringRef name, Attribute value) { image.push_back(b.getNamedAttr(name, value)); };
+  add("name", b.getStringAttr(kernel.getName()));
+  add("heads", b.getI64IntegerAttr(query.getDimSize(1)));
+  add("head_dim", b.getI64IntegerAttr(query.getDimSize(3)));
+  add("dtype", TypeAttr::get(query.getElementType()));
+  add("query_grid", op.getQueryGrid());
+  add("key_grid", op.getKeyGrid());
+  add("query_order", op.getQueryOrder());
+  add("key_order", op.getKeyOrder());
+  add("block", b.getI64IntegerAttr(op.getBlock()));
+  // A caller passes lists if the program takes them, also when its mask turned out not to depend on them.
+  bool takesLists = llvm::any_of(kernel.getArgumentTypes(), llvm::IsaPred<BlocksType>);
+  add("given", b.getBoolAttr(takesLists));
+  SmallVector<Attribute> descriptions;
+  for (BlockArgument parameter : parametersOf(kernel))
+    descriptions.push_back(describeParameter(kernel, parameter));
+  add("parameters", b.getArrayAttr(descriptions));
+  if (op.getLists())
+    add("lists", *op.getLists());
+  return image;
+}
