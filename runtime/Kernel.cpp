@@ -24,7 +24,7 @@ Kernel::Kernel(KernelImage image) : parts(std::move(image)) {
   if (parts.planner)
     return;
   staticLists = std::make_shared<const std::vector<BlockLists>>(std::exchange(parts.lists, {}));
-  if (parts.lists.size() == 1)
+  if (staticLists->size() == 1)
     onlyLists = std::shared_ptr<const BlockLists>(staticLists, &staticLists->front());
 }
 

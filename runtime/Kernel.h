@@ -118,6 +118,11 @@ public:
   /// Checks every argument, then computes; on error nothing was written.
   Status run(const RunArgs &args) const;
 
+  /// What run() checks of its arguments.
+  Status check(const RunArgs &args) const;
+  /// All values of the dynamic parameters, checked; defaults for those that are not given.
+  Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
+
   /// The lists that a call with these arguments visits.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
@@ -130,14 +135,12 @@ private:
 
   using SharedLists = std::shared_ptr<const std::vector<BlockLists>>;
 
-  Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
   Result<std::shared_ptr<const BlockLists>> listsFor(const std::vector<int64_t> &parameters,
                                                      const GivenLists *given) const;
   Result<SharedLists> planLists(const std::vector<int64_t> &parameters) const;
   std::shared_future<Result<SharedLists>> findPlanned(const std::vector<int64_t> &parameters,
                                                        std::promise<Result<SharedLists>> &mine) const;
   void dropPlanned(const std::vector<int64_t> &parameters) const;
-  Status check(const RunArgs &args) const;
   int64_t headsInFlight(int64_t pairs) const;
 
   KernelImage parts;

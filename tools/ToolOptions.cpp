@@ -48,6 +48,12 @@ template class weft::NumberOption<int64_t>;
 template class weft::NumberOption<uint64_t>;
 template class weft::NumberOption<double>;
 
+/// Of both kinds, for help.
+static const std::string &targetNames() {
+  static const std::string text = CPUTarget::names() + "; for GPUs " + CUDATarget::names();
+  return text;
+}
+
 ToolOptions::ToolOptions(const char *tool, cl::OptionCategory &category)
     : file(cl::Positional, cl::desc("FILE.weft"), cl::cat(category)),
       grid("grid", cl::desc("video tokens of queries and keys"), cl::value_desc("TxHxW"), cl::cat(category)),
@@ -60,7 +66,7 @@ ToolOptions::ToolOptions(const char *tool, cl::OptionCategory &category)
       headDim("head-dim", "channels of a head", 64, category),
       block("block", "tokens of a block at most", 128, category),
       dtype("dtype", cl::desc("element type: f32, bf16 or f16"), cl::init("f32"), cl::cat(category)),
-      target("target", cl::desc(CPUTarget::names()), cl::init("native"), cl::cat(category)),
+      target("target", cl::desc(targetNames()), cl::init("native"), cl::cat(category)),
       attention("attention", cl::desc("the attention to compile, if the file has several"), cl::cat(category)),
       scale("scale", "factor on the scores; 1/sqrt(head dim) unless given", 0, category),
       set("set", cl::desc("value of a parameter"), cl::value_desc("name=value"), cl::cat(category)) {

@@ -7,6 +7,7 @@
 #include "lib/Compiler/Compiler.h"
 
 #include "dialect/WeftDialect.h"
+#include "lib/Compiler/GPUImageBuilder.h"
 #include "lib/Compiler/ImageBuilder.h"
 #include "runtime/JIT/ObjectLoader.h"
 
@@ -36,6 +37,47 @@ static rt::Status loadCode(rt::KernelImage &image, const llvm::SmallVector<char,
 
 static_assert(WeftDialect::kMaxParameters == rt::AttendArgs::kMaxParameters);
 
+/// A program lowered to its plan, and a copy of it if block lists depend on dynamic parameters.
+namespace {
+struct PreparedPlan {
+  std::unique_ptr<mlir::MLIRContext> context;
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  std::shared_ptr<RetainedPlan> retained;
+
+  /// The planner of a kernel that needs one; the context lives on in it.
+  rt::ListPlanner takePlanner() {
+    if (!retained)
+      return {};
+    module = nullptr;
+    retained->context = std::move(context);
+    return createPlanner(std::move(retained));
+  }
+};
+} // namespace
+
+static rt::Result<PreparedPlan> preparePlan(const CompileRequest &request) {
+  PreparedPlan plan;
+  plan.context = createContext();
+  auto module = buildProgram(*plan.context, request);
+  if (!module)
+    return module.status();
+  plan.module = std::move(*module);
+  if (rt::Status status = lowerToPlan(*plan.module); !status)
+    return status;
+  if (needsPlanner(*plan.module)) {
+    plan.retained = std::make_shared<RetainedPlan>();
+    plan.retained->module = plan.module->clone();
+  }
+  return plan;
+}
+
+static rt::Status checkParameters(const rt::KernelImage &image) {
+  if (image.parameters.size() <= rt::AttendArgs::kMaxParameters)
+    return rt::Status::ok();
+  return rt::Status::error("expected at most " + std::to_string(rt::AttendArgs::kMaxParameters) +
+                           " dynamic parameters, but got " + std::to_string(image.parameters.size()));
+}
+
 KernelResult weft::compileKernel(const CompileRequest &request) {
   std::string error;
   std::optional<CPUTarget> target = CPUTarget::parse(request.target, error);
@@ -44,34 +86,44 @@ KernelResult weft::compileKernel(const CompileRequest &request) {
   if (!target->runsHere(error))
     return rt::Status::error("target " + request.target + ": expected a machine with " + error +
                              ", which this one lacks");
-  std::unique_ptr<mlir::MLIRContext> context = createContext();
-  auto module = buildProgram(*context, request);
-  if (!module)
-    return module.status();
-  if (rt::Status status = lowerToPlan(**module); !status)
+  auto plan = preparePlan(request);
+  if (!plan)
+    return plan.status();
+  if (rt::Status status = lowerToLLVM(*plan->module, *target); !status)
     return status;
-  std::shared_ptr<RetainedPlan> plan;
-  if (needsPlanner(**module)) {
-    plan = std::make_shared<RetainedPlan>();
-    plan->module = (*module)->clone();
-  }
-  if (rt::Status status = lowerToLLVM(**module, *target); !status)
+  rt::KernelImage image = buildImage(*plan->module);
+  if (rt::Status status = checkParameters(image); !status)
     return status;
-  rt::KernelImage image = buildImage(**module);
-  if (image.parameters.size() > rt::AttendArgs::kMaxParameters)
-    return rt::Status::error("expected at most " + std::to_string(rt::AttendArgs::kMaxParameters) +
-                             " dynamic parameters, but got " + std::to_string(image.parameters.size()));
-  auto object = emitCode(**module, *target, CodeKind::Object);
+  auto object = emitCode(*plan->module, *target, CodeKind::Object);
   if (!object)
     return object.status();
   if (rt::Status status = loadCode(image, *object); !status)
     return status;
-  if (plan) {
-    *module = nullptr;
-    plan->context = std::move(context);
-    image.planner = createPlanner(std::move(plan));
-  }
+  image.planner = plan->takePlanner();
   return std::shared_ptr<const rt::Kernel>(std::make_shared<rt::Kernel>(std::move(image)));
+}
+
+GPUKernelResult weft::compileGPUKernel(const CompileRequest &request, std::shared_ptr<const rt::cuda::Device> device) {
+  std::string name = request.target == "native" ? "sm_90a" : request.target;
+  std::optional<CUDATarget> target = CUDATarget::parse(name);
+  if (!target)
+    return rt::Status::error("target: expected native or " + CUDATarget::names() + " for a GPU, but got '" + name +
+                             "'");
+  auto plan = preparePlan(request);
+  if (!plan)
+    return plan.status();
+  if (rt::Status status = lowerToCUDA(*plan->module, *target); !status)
+    return status;
+  rt::cuda::GPUKernelImage image = buildGPUImage(*plan->module);
+  if (rt::Status status = checkParameters(image.host); !status)
+    return status;
+  auto ptx = emitPTX(*plan->module, *target);
+  if (!ptx)
+    return ptx.status();
+  image.ptx = std::move(*ptx);
+  image.capability = target->capability;
+  image.host.planner = plan->takePlanner();
+  return rt::cuda::GPUKernel::load(std::move(device), std::move(image));
 }
 
 namespace {

@@ -8,6 +8,7 @@
 #define WEFT_LIB_COMPILER_COMPILER_H
 
 #include "lib/Compiler/Stages.h"
+#include "runtime/CUDA/GPUKernel.h"
 #include "runtime/Kernel.h"
 
 #include <atomic>
@@ -24,6 +25,11 @@ using KernelResult = rt::Result<std::shared_ptr<const rt::Kernel>>;
 
 /// Compiles one request for this machine, without a cache.
 KernelResult compileKernel(const CompileRequest &request);
+
+using GPUKernelResult = rt::Result<std::shared_ptr<const rt::cuda::GPUKernel>>;
+
+/// Compiles one request for a device, without a cache. The target is `native` or one of CUDATarget::names().
+GPUKernelResult compileGPUKernel(const CompileRequest &request, std::shared_ptr<const rt::cuda::Device> device);
 
 /// Compiles requests and keeps the kernels. Thread-safe: when several threads ask for the same kernel at once, one
 /// compiles and the others wait for its result. Errors are not kept.

@@ -57,7 +57,10 @@ static rt::Parameter buildParameter(DictionaryAttr description) {
 
 rt::KernelImage weft::buildImage(ModuleOp module) {
   auto image = module->getAttrOfType<DictionaryAttr>("weft.image");
-  auto integer = [&](StringRef name) { return image.getAs<IntegerAttr>(name).getInt(); };
+  auto integer = [&](StringRef name) {
+    auto value = image.getAs<IntegerAttr>(name);
+    return value ? value.getInt() : 0; // sizes of tiles are a CPU's
+  };
   rt::KernelImage result;
   result.name = image.getAs<StringAttr>("name").str();
   result.heads = integer("heads");

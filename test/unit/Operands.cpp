@@ -11,10 +11,11 @@
 using namespace weft;
 using namespace weft::test;
 
-TestTensor::TestTensor(rt::DType dtype, std::vector<int64_t> shape, TensorLayout layout) {
+TestTensor::TestTensor(rt::DType dtype, std::vector<int64_t> shape, TensorLayout layout, int64_t granule) {
   std::vector<int64_t> strides(shape.size());
-  int64_t width = shape.size() == 4 ? shape[3] : 1, row = layout == TensorLayout::Padded ? width + 5 : width;
-  int64_t offset = layout == TensorLayout::BHSD ? 0 : 3;
+  auto odd = [&](int64_t number) { return (number + granule - 1) / granule * granule; };
+  int64_t width = shape.size() == 4 ? shape[3] : 1, row = layout == TensorLayout::Padded ? width + odd(5) : width;
+  int64_t offset = layout == TensorLayout::BHSD ? 0 : odd(3);
   if (layout == TensorLayout::BSHD || layout == TensorLayout::Packed) {
     int64_t packed = layout == TensorLayout::Packed ? 3 : 1; // q, k and v of a token side by side
     strides[1] = row, strides[2] = packed * shape[1] * row, strides[0] = shape[2] * strides[2];

@@ -25,8 +25,9 @@ struct TestTensor {
   static constexpr std::byte kUntouched{0xa5};
 
   TestTensor() = default;
-  /// [batch, heads, tokens, width], or without the last axis.
-  TestTensor(rt::DType dtype, std::vector<int64_t> shape, TensorLayout layout);
+  /// [batch, heads, tokens, width], or without the last axis. Where the view begins and what pads its rows is a multiple
+  /// of `granule` elements.
+  TestTensor(rt::DType dtype, std::vector<int64_t> shape, TensorLayout layout, int64_t granule = 1);
   TestTensor(const TestTensor &other) : TestTensor() { *this = other; }
   TestTensor &operator=(const TestTensor &other);
   TestTensor(TestTensor &&) = default;

@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Running, timing and comparing.
+// Comparing and counting.
 
 #include "tools/weft-run/Measure.h"
 
@@ -11,56 +11,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 using namespace weft;
-using Clock = std::chrono::steady_clock;
-
-static double millisecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
-static double median(std::vector<double> values) {
-  auto middle = values.begin() + values.size() / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-rt::Result<CompiledKernel> weft::compileTimed(const CompileRequest &request) {
-  auto start = Clock::now();
-  KernelResult kernel = compileKernel(request);
-  if (!kernel)
-    return kernel.status();
-  return CompiledKernel{*kernel, millisecondsSince(start)};
-}
-
-rt::Result<Run> weft::runKernel(const rt::Kernel &kernel, const Inputs &inputs, const rt::GivenLists *given,
-                                int repeat) {
-  std::vector<int64_t> shape = inputs.query.view.shape;
-  auto out = OwnedTensor::allocate(inputs.query.view.dtype, shape);
-  shape.pop_back();
-  auto lse = OwnedTensor::allocate(rt::DType::F32, shape);
-  if (!out || !lse)
-    return out ? lse.status() : out.status();
-  rt::RunArgs args;
-  args.query = inputs.query.view, args.key = inputs.key.view, args.value = inputs.value.view;
-  args.out = out->view, args.lse = lse->view, args.given = given;
-  Run run;
-  run.out = *out, run.lse = *lse;
-  for (int i = 0; i <= repeat; ++i) {
-    auto start = Clock::now();
-    if (rt::Status status = kernel.run(args); !status)
-      return status;
-    double milliseconds = millisecondsSince(start);
-    if (i == 0)
-      run.firstMilliseconds = milliseconds;
-    else
-      run.times.push_back(milliseconds);
-  }
-  run.milliseconds = median(run.times);
-  return run;
-}
 
 /// "FILE:LINE:COLUMN: error: MESSAGE".
 static std::string describe(mlir::Diagnostic &diagnostic) {
@@ -148,8 +101,8 @@ double weft::relativeError(const rt::Tensor &a, const rt::Tensor &reference) {
   return sum.relative();
 }
 
-double weft::visitedDensity(const rt::Kernel &kernel, const rt::BlockLists &lists) {
-  const rt::TokenBlocks &query = kernel.image().query, &key = kernel.image().key;
+double weft::visitedDensity(const rt::KernelImage &image, const rt::BlockLists &lists) {
+  const rt::TokenBlocks &query = image.query, &key = image.key;
   double visited = 0;
   for (int64_t set = 0; set < lists.lists; ++set)
     for (int64_t i = 0; i < lists.queryBlocks; ++i) {

@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Times and errors of a run.
+// Errors of a run, and what it visits.
 
 #ifndef WEFT_TOOLS_WEFT_RUN_MEASURE_H
 #define WEFT_TOOLS_WEFT_RUN_MEASURE_H
@@ -15,24 +15,6 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace weft {
-
-/// A compiled request, and how long that took.
-struct CompiledKernel {
-  std::shared_ptr<const rt::Kernel> kernel;
-  double milliseconds = 0;
-};
-rt::Result<CompiledKernel> compileTimed(const CompileRequest &request);
-
-/// Outputs of a kernel, the time of its first call, the times of those after it in order, and their median.
-struct Run {
-  OwnedTensor out, lse;
-  double firstMilliseconds = 0;
-  std::vector<double> times;
-  double milliseconds = 0;
-};
-
-/// Calls a kernel once to warm up and `repeat` times, at least 1, for the median.
-rt::Result<Run> runKernel(const rt::Kernel &kernel, const Inputs &inputs, const rt::GivenLists *given, int repeat);
 
 /// The interpreter's result for a request on these inputs; all rows if `rows` is empty.
 rt::Result<InterpreterResult> runInterpreter(const CompileRequest &request, const Inputs &inputs,
@@ -47,7 +29,7 @@ double relativeError(const rt::Tensor &a, const DoubleTensor &reference, const s
 double relativeError(const rt::Tensor &a, const rt::Tensor &reference);
 
 /// Visited pairs of tokens over all pairs, whole blocks counted as visited.
-double visitedDensity(const rt::Kernel &kernel, const rt::BlockLists &lists);
+double visitedDensity(const rt::KernelImage &image, const rt::BlockLists &lists);
 
 /// uint8 [sets, query blocks, key blocks]: 0 empty, 1 partial, 2 full.
 rt::Result<OwnedTensor> blockMap(const rt::BlockLists &lists);

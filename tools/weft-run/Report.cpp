@@ -17,6 +17,8 @@ using namespace weft;
 std::string weft::toText(const Report &report) {
   std::string text = fmt::format("{} on {} ({}{})\n", report.name, report.backend, report.dtype,
                                  report.target.empty() ? "" : ", " + report.target);
+  if (!report.device.empty())
+    text += fmt::format("  {:<24}{}\n", "device", report.device);
   auto line = [&](const char *label, const std::optional<double> &value, auto format) {
     if (value)
       text += fmt::format("  {:<24}{}\n", label, format(*value));
@@ -60,6 +62,7 @@ std::string weft::toJSON(const Report &report) {
   json["head_dim"] = report.headDim;
   json["block"] = report.block;
   json["values"] = report.values;
+  json["device"] = report.device;
   json["threads"] = number(report.threads);
   json["query_blocks"] = report.queryBlocks;
   json["key_blocks"] = report.keyBlocks;

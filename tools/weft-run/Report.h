@@ -16,6 +16,8 @@ namespace weft {
 /// Figures of one run; those not asked for stay empty.
 struct Report {
   std::string name, backend, dtype, target, grid;
+  /// The GPU's name, if one ran the kernel.
+  std::string device;
   int64_t heads = 0, headDim = 0, block = 0;
   /// Parameters as the command line sets them: "name=value".
   std::vector<std::string> values;

@@ -10,6 +10,7 @@
 #include "runtime/Threads.h"
 #include "tools/ToolOptions.h"
 #include "tools/Version.h"
+#include "tools/weft-run/Executable.h"
 #include "tools/weft-run/Inputs.h"
 #include "tools/weft-run/Measure.h"
 #include "tools/weft-run/Report.h"
@@ -28,14 +29,14 @@ using namespace weft;
 
 namespace {
 
-enum class Backend { CPU, Interpreter };
+enum class Backend { CPU, CUDA, Interpreter };
 enum class Check { None, Interpreter, Dense };
 
 cl::OptionCategory category("weft-run options");
 ToolOptions tool("weft-run", category);
 cl::opt<std::string> backendName("backend",
-                                 cl::desc("what runs the program: cpu, the just-in-time compiled kernel; interpreter, "
-                                          "double precision and slow"),
+                                 cl::desc("what runs the program: cpu or cuda, the just-in-time compiled kernel; "
+                                          "interpreter, double precision and slow"),
                                  cl::init("cpu"), cl::value_desc("NAME"), cl::cat(category));
 cl::opt<std::string> checkName("check",
                                cl::desc("compare sampled rows with the interpreter; =dense: also with dense attention"),
@@ -65,11 +66,12 @@ struct Plan {
 rt::Result<Plan> parsePlan() {
   auto backend = StringSwitch<std::optional<Backend>>(backendName)
                      .Case("cpu", Backend::CPU)
+                     .Case("cuda", Backend::CUDA)
                      .Case("interpreter", Backend::Interpreter)
                      .Default(std::nullopt);
   if (!backend)
     return rt::Status::error(
-        fmt::format("--backend: expected cpu or interpreter, but got '{}'", backendName.getValue()));
+        fmt::format("--backend: expected cpu, cuda or interpreter, but got '{}'", backendName.getValue()));
   if (!checkName.getNumOccurrences())
     return Plan{*backend, Check::None};
   auto check = StringSwitch<std::optional<Check>>(checkName)
@@ -223,11 +225,12 @@ rt::Status writeMap(const rt::BlockLists &lists) {
 }
 
 /// Adds the comparison with dense attention to the report.
-rt::Status compareWithDense(const CompileRequest &request, const Inputs &inputs, const Run &run, Report &report) {
-  auto compiled = compileTimed(denseRequest(request));
+rt::Status compareWithDense(const CompileRequest &request, KernelBackend backend, const Inputs &inputs, const Run &run,
+                            Report &report) {
+  auto compiled = compileTimed(denseRequest(request), backend);
   if (!compiled)
     return compiled.status();
-  auto dense = runKernel(*compiled->kernel, inputs, nullptr, repeat);
+  auto dense = compiled->executable->run(inputs, nullptr, repeat);
   if (!dense)
     return dense.status();
   report.denseError = relativeError(run.out.view, dense->out.view);
@@ -250,8 +253,8 @@ rt::Status compareWithInterpreter(const CompileRequest &request, const Inputs &i
 }
 
 /// The kernel checks all but the columns, which lists do not tell.
-rt::Status checkColumns(const GivenMap &map, const rt::Kernel &kernel) {
-  int64_t expected = kernel.image().key.count();
+rt::Status checkColumns(const GivenMap &map, const rt::KernelImage &image) {
+  int64_t expected = image.key.count();
   if (map.keyBlocks == expected)
     return rt::Status::ok();
   return rt::Status::error(
@@ -272,37 +275,38 @@ struct Results {
   std::shared_ptr<const rt::BlockLists> lists;
 };
 
-rt::Result<Results> runOnCPU(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap, Check check,
-                             Report &report) {
+rt::Result<Results> runOnKernel(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap,
+                                const Plan &plan, Report &report) {
   const rt::GivenLists *lists = givenMap ? &givenMap->lists : nullptr;
-  auto compiled = compileTimed(request);
+  KernelBackend backend = plan.backend == Backend::CUDA ? KernelBackend::CUDA : KernelBackend::CPU;
+  auto compiled = compileTimed(request, backend);
   if (!compiled)
     return compiled.status();
-  const rt::Kernel &kernel = *compiled->kernel;
+  const Executable &kernel = *compiled->executable;
   report.name = kernel.image().name;
   report.compileMilliseconds = compiled->milliseconds;
-  report.threads = rt::defaultThreads();
+  report.device = kernel.device();
+  if (backend == KernelBackend::CPU)
+    report.threads = rt::defaultThreads();
   if (givenMap)
-    if (rt::Status status = checkColumns(*givenMap, kernel); !status)
+    if (rt::Status status = checkColumns(*givenMap, kernel.image()); !status)
       return status;
-  auto run = runKernel(kernel, inputs, lists, repeat);
+  auto run = kernel.run(inputs, lists, repeat);
   if (!run)
     return nameGiven(run.status());
   report.firstMilliseconds = run->firstMilliseconds;
   report.milliseconds = run->milliseconds;
   report.times = run->times;
-  rt::RunArgs args;
-  args.given = lists;
-  auto resolved = kernel.resolveLists(args);
+  auto resolved = kernel.resolveLists(lists);
   if (!resolved)
     return resolved.status();
   report.queryBlocks = (*resolved)->queryBlocks, report.keyBlocks = (*resolved)->keyBlocks;
-  report.density = visitedDensity(kernel, **resolved);
-  if (check != Check::None)
+  report.density = visitedDensity(kernel.image(), **resolved);
+  if (plan.check != Check::None)
     if (rt::Status status = compareWithInterpreter(request, inputs, lists, *run, report); !status)
       return status;
-  if (check == Check::Dense)
-    if (rt::Status status = compareWithDense(request, inputs, *run, report); !status)
+  if (plan.check == Check::Dense)
+    if (rt::Status status = compareWithDense(request, backend, inputs, *run, report); !status)
       return status;
   return Results{run->out, run->lse, *resolved};
 }
@@ -411,10 +415,10 @@ rt::Status runTool() {
   report.grid = tool.grid;
   report.heads = tool.heads, report.headDim = tool.headDim, report.block = tool.block;
   report.values = tool.set;
-  if (plan->backend == Backend::CPU)
+  if (plan->backend != Backend::Interpreter)
     report.target = tool.target;
-  auto results = plan->backend == Backend::CPU ? runOnCPU(*request, *inputs, lists, plan->check, report)
-                                               : runOnInterpreter(*request, *inputs, lists);
+  auto results = plan->backend == Backend::Interpreter ? runOnInterpreter(*request, *inputs, lists)
+                                                       : runOnKernel(*request, *inputs, lists, *plan, report);
   if (!results)
     return results.status();
   if (rt::Status status = writeResults(*results, report); !status)

@@ -103,7 +103,7 @@ rt::Result<Target> parseTarget(const CompileRequest &request, Emit emit) {
   std::string error;
   target.cpu = CPUTarget::parse(request.target, error);
   if (!target.cpu)
-    return rt::Status::error("--target: " + error + ", or " + CUDATarget::names());
+    return rt::Status::error("--target: " + error);
   if (emit == Emit::PTX)
     return rt::Status::error("--emit=ptx: expected the target " + CUDATarget::names() + ", but got " + request.target);
   return target;

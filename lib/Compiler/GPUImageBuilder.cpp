@@ -1,0 +1,140 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Builds block tables.
+
+#include "lib/Compiler/GPUImageBuilder.h"
+
+#include "dialect/BlockPartition.h"
+#include "dialect/WeftDialect.h"
+#include "lib/Compiler/ImageBuilder.h"
+
+#include <array>
+
+using namespace mlir;
+using namespace weft;
+
+namespace {
+
+/// A bit for each row of a tile.
+using TileMask = std::array<int32_t, 4>;
+
+/// The tokens of a partition's blocks as tiles of `rows` rows hold them: a box row by row, whether clipped or not.
+class TileTables {
+public:
+  TileTables(GridAttr grid, OrderAttr order, int64_t block, int64_t rows)
+      : grid(grid), order(order), rows(rows), partition(partitionTokens(grid, order, block)) {
+    for (int64_t i = 0; i < partition.numBlocks(); ++i)
+      for (int64_t row = 0; row < rows; ++row)
+        rowTokens.push_back(tokenAt(i, row));
+  }
+
+  /// The token of each row of each block, or -1.
+  std::vector<int32_t> rowTokens;
+
+  /// Of each block, where its copy begins, and 2 * class + is text. Classes are added to `masks`.
+  std::vector<int32_t> describeBlocks(std::vector<TileMask> &masks) const {
+    std::vector<int32_t> blocks;
+    for (int64_t i = 0; i < partition.numBlocks(); ++i) {
+      const BlockBox &box = partition.boxes[i];
+      std::array<int32_t, 3> begin = {box.index.low - segmentBegin(box), 0, 0};
+      if (isTile(box))
+        begin = {box.w.low, box.h.low, box.t.low};
+      blocks.insert(blocks.end(), begin.begin(), begin.end());
+      blocks.push_back(2 * classOf(i, masks) + box.text);
+    }
+    return blocks;
+  }
+
+  /// Coordinates on some axes (of t, h, w, index): per block, axis and row; 0 in rows without a token.
+  std::vector<int32_t> coordinates(ArrayRef<int64_t> axes) const {
+    std::vector<int32_t> table;
+    for (int64_t i = 0; i < partition.numBlocks(); ++i)
+      for (int64_t axis : axes)
+        for (int64_t row = 0; row < rows; ++row) {
+          int32_t token = rowTokens[i * rows + row];
+          TokenCoordinates at = token < 0 ? TokenCoordinates{} : getCoordinates(grid, token);
+          table.push_back(std::array{at.t, at.h, at.w, at.index}[axis]);
+        }
+    return table;
+  }
+
+private:
+  bool isTile(const BlockBox &box) const { return order.getTiled() && !box.text; }
+
+  int32_t segmentBegin(const BlockBox &box) const { return box.text ? grid.getTextBegin() : grid.getVideoBegin(); }
+
+  int32_t tokenAt(int64_t block, int64_t row) const {
+    const BlockBox &box = partition.boxes[block];
+    if (!isTile(box)) {
+      int32_t first = partition.offsets[block];
+      return row < partition.offsets[block + 1] - first ? partition.tokens[first + row] : -1;
+    }
+    int64_t w = row % order.getW(), h = row / order.getW() % order.getH(), t = row / (order.getW() * order.getH());
+    if (t >= order.getT() || box.t.low + t > box.t.high || box.h.low + h > box.h.high || box.w.low + w > box.w.high)
+      return -1;
+    return grid.getVideoBegin() +
+           ((box.t.low + t) * grid.getH() + box.h.low + h) * grid.getW() + box.w.low + w;
+  }
+
+  /// Which rows of a block hold a token; class 0 is that all do.
+  int32_t classOf(int64_t block, std::vector<TileMask> &masks) const {
+    TileMask mask = {}, all = {};
+    for (int64_t row = 0; row < rows; ++row) {
+      all[row / 32] |= static_cast<int32_t>(uint32_t{1} << row % 32);
+      if (rowTokens[block * rows + row] >= 0)
+        mask[row / 32] |= static_cast<int32_t>(uint32_t{1} << row % 32);
+    }
+    if (masks.empty())
+      masks.push_back(all);
+    auto known = llvm::find(masks, mask);
+    if (known == masks.end())
+      known = masks.insert(masks.end(), mask);
+    return static_cast<int32_t>(known - masks.begin());
+  }
+
+  GridAttr grid;
+  OrderAttr order;
+  int64_t rows;
+  BlockPartition partition;
+};
+
+rt::cuda::SequenceLayout describeLayout(GridAttr grid, OrderAttr order) {
+  rt::cuda::SequenceLayout layout;
+  layout.t = grid.getT(), layout.h = grid.getH(), layout.w = grid.getW();
+  layout.text = grid.getText(), layout.textFirst = grid.getTextFirst();
+  layout.tiled = order.getTiled();
+  if (layout.tiled)
+    layout.box = {order.getT(), order.getH(), order.getW()};
+  return layout;
+}
+
+} // namespace
+
+rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
+  auto image = module->getAttrOfType<DictionaryAttr>("weft.image");
+  auto cuda = image.getAs<DictionaryAttr>("cuda");
+  auto integer = [&](StringRef name) { return cuda.getAs<IntegerAttr>(name).getInt(); };
+  rt::cuda::GPUKernelImage result;
+  result.host = buildImage(module);
+  result.rows = integer("rows"), result.columns = integer("columns"), result.threads = integer("threads");
+  result.ctasPerSM = integer("ctas_per_sm"), result.sharedBytes = integer("shared_bytes");
+
+  int64_t block = image.getAs<IntegerAttr>("block").getInt();
+  auto queryGrid = image.getAs<GridAttr>("query_grid"), keyGrid = image.getAs<GridAttr>("key_grid");
+  auto queryOrder = image.getAs<OrderAttr>("query_order"), keyOrder = image.getAs<OrderAttr>("key_order");
+  result.query = describeLayout(queryGrid, queryOrder), result.key = describeLayout(keyGrid, keyOrder);
+
+  TileTables query(queryGrid, queryOrder, block, result.rows), key(keyGrid, keyOrder, block, result.columns);
+  std::vector<TileMask> unused, masks;
+  result.queryBlocks = query.describeBlocks(unused);
+  result.keyBlocks = key.describeBlocks(masks);
+  for (const TileMask &mask : masks)
+    result.columnMasks.insert(result.columnMasks.end(), mask.begin(), mask.end());
+  auto axes = [&](StringRef name) { return cuda.getAs<DenseI64ArrayAttr>(name).asArrayRef(); };
+  result.queryCoordinates = query.coordinates(axes("query_axes"));
+  result.keyCoordinates = key.coordinates(axes("key_axes"));
+  result.rowTokens = std::move(query.rowTokens);
+  return result;
+}

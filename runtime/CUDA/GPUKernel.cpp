@@ -1,0 +1,276 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Loads GPU kernels and launches them.
+
+#include "runtime/CUDA/GPUKernel.h"
+
+#include "runtime/CUDA/TensorMaps.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <tuple>
+
+using namespace weft::rt;
+using namespace weft::rt::cuda;
+
+GPUKernel::GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image)
+    : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)) {}
+
+Result<std::shared_ptr<const GPUKernel>> GPUKernel::load(std::shared_ptr<const Device> device, GPUKernelImage image) {
+  if (device->capability != image.capability)
+    return Status::error(fmt::format("cuda: expected a GPU of compute capability {}.{} for kernel '{}', but {} has {}.{}",
+                                     image.capability / 10, image.capability % 10, image.host.name, device->name,
+                                     device->capability / 10, device->capability % 10));
+  if (device->sharedLimit < image.sharedBytes)
+    return Status::error(fmt::format("cuda: expected {} bytes of shared memory per CTA for kernel '{}', but {} has {}",
+                                     image.sharedBytes, image.host.name, device->name, device->sharedLimit));
+  std::shared_ptr<GPUKernel> kernel(new GPUKernel(std::move(device), std::move(image)));
+  if (Status status = kernel->initialize(); !status)
+    return status;
+  return std::shared_ptr<const GPUKernel>(std::move(kernel));
+}
+
+GPUKernel::~GPUKernel() {
+  if (!module)
+    return;
+  Device::Scope scope(*gpu);
+  gpu->driver.moduleUnload(module);
+}
+
+Status GPUKernel::initialize() {
+  Device::Scope scope(*gpu);
+  if (!scope.status)
+    return scope.status;
+  if (Status status = loadModule(); !status)
+    return status;
+  return uploadTables();
+}
+
+Status GPUKernel::loadModule() {
+  std::string log(8192, '\0');
+  int options[] = {kErrorLogBuffer, kErrorLogBufferBytes};
+  void *values[] = {log.data(), reinterpret_cast<void *>(log.size())};
+  const Driver &driver = gpu->driver;
+  if (int code = driver.moduleLoad(&module, parts.ptx.c_str(), 2, options, values)) {
+    module = nullptr;
+    log.resize(log.find('\0') == std::string::npos ? log.size() : log.find('\0'));
+    return Status::error(driver.check(code, "cuModuleLoadDataEx").message() + (log.empty() ? "" : ": " + log));
+  }
+  std::string name = "weft_" + host.image().name;
+  if (int code = driver.moduleGetFunction(&function, module, name.c_str()))
+    return driver.check(code, "cuModuleGetFunction");
+  return driver.check(driver.functionSetAttribute(function, kMaxDynamicShared, static_cast<int>(parts.sharedBytes)),
+                      "cuFuncSetAttribute");
+}
+
+Status GPUKernel::uploadTables() {
+  struct Upload {
+    DeviceMemory &memory;
+    const std::vector<int32_t> &table;
+  };
+  const std::vector<int32_t> zeros(kNumTickets, 0);
+  for (auto [memory, table] : {Upload{queryBlocks, parts.queryBlocks}, Upload{keyBlocks, parts.keyBlocks},
+                               Upload{columnMasks, parts.columnMasks}, Upload{rowTokens, parts.rowTokens},
+                               Upload{queryCoordinates, parts.queryCoordinates},
+                               Upload{keyCoordinates, parts.keyCoordinates}, Upload{tickets, zeros}}) {
+    auto made = DeviceMemory::upload(gpu, table.data(), table.size() * sizeof(int32_t), nullptr);
+    if (!made)
+      return made.status();
+    memory = std::move(*made);
+  }
+  return gpu->driver.check(gpu->driver.streamSynchronize(nullptr), "cuStreamSynchronize");
+}
+
+Status GPUKernel::checkTensors(const RunArgs &args) const {
+  std::pair<const char *, const Tensor *> tensors[] = {
+      {"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}};
+  for (auto [name, tensor] : tensors) {
+    if (reinterpret_cast<uintptr_t>(tensor->data) % 16)
+      return Status::error(fmt::format("{}: expected an address that is a multiple of 16, but got {}", name,
+                                       tensor->data));
+    for (int64_t axis = 0; axis < 3; ++axis)
+      if (tensor->shape[axis] > 1 && (tensor->strides[axis] < 0 || tensor->strides[axis] % 8))
+        return Status::error(fmt::format("{}: expected strides that are multiples of 8 elements and not below 0, since "
+                                         "the copy engine takes no others, but got [{}]",
+                                         name, fmt::join(tensor->strides, ", ")));
+  }
+  return Status::ok();
+}
+
+namespace {
+
+/// A work item as the kernel reads it.
+struct Item {
+  int32_t block, pair, offset, count;
+};
+
+std::vector<Item> makeItems(const BlockLists &lists, int64_t batch, int64_t heads) {
+  std::vector<Item> items;
+  items.reserve(batch * heads * lists.queryBlocks);
+  for (int64_t pair = 0; pair < batch * heads; ++pair) {
+    int64_t set = lists.setOf(pair % heads);
+    const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1);
+    for (int64_t block = 0; block < lists.queryBlocks; ++block)
+      items.push_back({static_cast<int32_t>(block), static_cast<int32_t>(pair),
+                       static_cast<int32_t>(lists.starts[set] + offsets[block]), offsets[block + 1] - offsets[block]});
+  }
+  // Of equal lists, those of one head stay together: its keys and values are read from the cache.
+  std::sort(items.begin(), items.end(), [](const Item &a, const Item &b) {
+    return std::tuple(-a.count, a.pair, a.block) < std::tuple(-b.count, b.pair, b.block);
+  });
+  return items;
+}
+
+} // namespace
+
+Result<std::shared_ptr<const GPUKernel::DeviceLists>>
+GPUKernel::uploadLists(std::shared_ptr<const BlockLists> source, int64_t batch, Stream stream) const {
+  if (source->entries.size() > INT32_MAX)
+    return Status::error(fmt::format("lists: expected at most {} entries, but got {}", INT32_MAX,
+                                     source->entries.size()));
+  std::vector<Item> items = makeItems(*source, batch, host.image().heads);
+  auto result = std::make_shared<DeviceLists>();
+  auto onDevice = DeviceMemory::upload(gpu, items.data(), items.size() * sizeof(Item), stream);
+  if (!onDevice)
+    return onDevice.status();
+  auto entries = DeviceMemory::upload(gpu, source->entries.data(), source->entries.size() * sizeof(int32_t), stream);
+  if (!entries)
+    return entries.status();
+  result->items = std::move(*onDevice), result->entries = std::move(*entries);
+  result->numItems = static_cast<uint32_t>(items.size());
+  result->source = std::move(source), result->batch = batch;
+  // Another stream may use the lists next.
+  if (int code = gpu->driver.streamSynchronize(stream))
+    return gpu->driver.check(code, "cuStreamSynchronize");
+  return std::shared_ptr<const DeviceLists>(std::move(result));
+}
+
+Result<std::shared_ptr<const GPUKernel::DeviceLists>>
+GPUKernel::listsOnDevice(std::shared_ptr<const BlockLists> source, int64_t batch, Stream stream) const {
+  std::lock_guard lock(mutex);
+  auto known = std::find_if(lists.begin(), lists.end(), [&](const auto &entry) {
+    return entry->source == source && entry->batch == batch;
+  });
+  if (known != lists.end()) {
+    lists.splice(lists.begin(), lists, known);
+    return lists.front();
+  }
+  int capture = kCaptureNone;
+  if (gpu->driver.streamIsCapturing(stream, &capture) == 0 && capture != kCaptureNone)
+    return Status::error("lists: expected block lists that an earlier launch has copied to the device, since the "
+                         "stream is being captured");
+  auto made = uploadLists(std::move(source), batch, stream);
+  if (!made)
+    return made.status();
+  lists.push_front(*made);
+  if (lists.size() > kMaxLists)
+    lists.pop_back();
+  return *made;
+}
+
+/// A ticket of its own for each stream: launches of one stream follow one another. One that is captured gets a new one,
+/// since nobody knows beside which others its graph will run.
+DevicePointer GPUKernel::ticketFor(Stream stream) const {
+  int capture = kCaptureNone;
+  gpu->driver.streamIsCapturing(stream, &capture);
+  std::lock_guard lock(mutex);
+  size_t number;
+  if (auto known = ticketOfStream.find(stream); capture == kCaptureNone && known != ticketOfStream.end()) {
+    number = known->second;
+  } else {
+    number = nextTicket++ % kNumTickets;
+    if (capture == kCaptureNone)
+      ticketOfStream[stream] = number;
+  }
+  return tickets.get() + 4 * number;
+}
+
+/// A view of some batches.
+static Tensor sliceBatches(const Tensor &tensor, int64_t first, int64_t count) {
+  Tensor slice = tensor;
+  slice.data = static_cast<std::byte *>(tensor.data) +
+               first * tensor.strides[0] * static_cast<int64_t>(sizeOf(tensor.dtype));
+  slice.shape[0] = count;
+  return slice;
+}
+
+Status GPUKernel::launchBatches(const RunArgs &args, const std::vector<int64_t> &parameters, const DeviceLists &lists,
+                                int64_t firstBatch, int64_t numBatches, Stream stream) const {
+  struct Operand {
+    const Tensor &tensor;
+    const SequenceLayout &layout;
+    int64_t rows;
+  } operands[] = {{args.query, parts.query, parts.rows},
+                  {args.key, parts.key, parts.columns},
+                  {args.value, parts.key, parts.columns}};
+  TensorMap maps[6] = {};
+  for (int i = 0; i < 3; ++i) {
+    auto [whole, layout, rows] = operands[i];
+    Tensor tensor = sliceBatches(whole, firstBatch, numBatches);
+    auto video = mapVideo(gpu->driver, tensor, layout, rows);
+    if (!video)
+      return video.status();
+    maps[i] = maps[3 + i] = *video;
+    if (layout.text == 0)
+      continue;
+    auto text = mapText(gpu->driver, tensor, layout, rows);
+    if (!text)
+      return text.status();
+    maps[3 + i] = *text;
+  }
+  Tensor out = sliceBatches(args.out, firstBatch, numBatches);
+  Tensor lse = args.lse ? sliceBatches(*args.lse, firstBatch, numBatches) : Tensor{nullptr, DType::F32, {}, {0, 0, 0}};
+  void *memory[] = {out.data, lse.data};
+  int64_t strides[] = {out.strides[0], out.strides[1], out.strides[2], lse.strides[0], lse.strides[1], lse.strides[2]};
+  DevicePointer tables[] = {lists.items.get(),    lists.entries.get(), ticketFor(stream),      queryBlocks.get(),
+                            keyBlocks.get(),      columnMasks.get(),   rowTokens.get(),        queryCoordinates.get(),
+                            keyCoordinates.get()};
+  uint32_t numItems = lists.numItems;
+  std::array<int32_t, AttendArgs::kMaxParameters> values;
+
+  // In the order of the generator's KernelArg.
+  std::vector<void *> arguments = {&maps[0],    &maps[1],    &maps[2],    &maps[3],    &maps[4],   &maps[5],
+                                   &memory[0],  &strides[0], &strides[1], &strides[2], &memory[1], &strides[3],
+                                   &strides[4], &strides[5], &tables[0],  &tables[1],  &tables[2], &numItems,
+                                   &tables[3],  &tables[4],  &tables[5],  &tables[6],  &tables[7], &tables[8]};
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    values[i] = static_cast<int32_t>(parameters[i]);
+    arguments.push_back(&values[i]);
+  }
+  unsigned ctas = std::min<int64_t>(numItems, gpu->multiprocessors * parts.ctasPerSM);
+  return gpu->driver.check(gpu->driver.launch(function, ctas, 1, 1, static_cast<unsigned>(parts.threads), 1, 1,
+                                              static_cast<unsigned>(parts.sharedBytes), stream, arguments.data(),
+                                              nullptr),
+                           "cuLaunchKernel");
+}
+
+Status GPUKernel::launch(const RunArgs &args, Stream stream) const {
+  if (Status status = host.check(args); !status)
+    return status;
+  if (Status status = checkTensors(args); !status)
+    return status;
+  auto parameters = host.bindParameters(args.parameters);
+  if (!parameters)
+    return parameters.status();
+  auto source = host.resolveLists(args);
+  if (!source)
+    return source.status();
+  Device::Scope scope(*gpu);
+  if (!scope.status)
+    return scope.status;
+  int64_t batch = args.query.shape[0];
+  bool joined = (!parts.query.tiled || joinsBatchAndHead(args.query)) &&
+                (!parts.key.tiled || (joinsBatchAndHead(args.key) && joinsBatchAndHead(args.value)));
+  int64_t step = joined ? batch : 1;
+  auto onDevice = listsOnDevice(std::move(*source), step, stream);
+  if (!onDevice)
+    return onDevice.status();
+  for (int64_t first = 0; first < batch; first += step)
+    if (Status status = launchBatches(args, *parameters, **onDevice, first, step, stream); !status)
+      return status;
+  return Status::ok();
+}

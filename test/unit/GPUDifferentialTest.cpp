@@ -1,0 +1,158 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// GPU kernels against the interpreter on random programs: on a GPU, or on the executor that WEFT_CUDA_DRIVER names.
+
+#include "test/unit/Differential.h"
+
+#include "lib/Compiler/Compiler.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <iostream>
+
+using namespace weft;
+using namespace weft::test;
+
+namespace {
+
+/// The device, or why there is none.
+const rt::Result<std::shared_ptr<const rt::cuda::Device>> &device() {
+  static const auto result = rt::cuda::Device::open();
+  return result;
+}
+
+/// WEFT_TEST_PROGRAMS if it is set: a GPU takes more programs than the executor.
+int64_t numPrograms(int64_t standard) {
+  const char *text = std::getenv("WEFT_TEST_PROGRAMS");
+  return text ? std::atoll(text) : standard;
+}
+
+/// A test tensor's memory on the device.
+struct OnDevice {
+  rt::cuda::DeviceMemory memory;
+  rt::Tensor view;
+
+  static rt::Result<OnDevice> upload(const TestTensor &tensor) {
+    auto memory = rt::cuda::DeviceMemory::upload(*device(), tensor.storage.data(), tensor.storage.size(), nullptr);
+    if (!memory)
+      return memory.status();
+    OnDevice result{std::move(*memory), tensor.view};
+    result.view.data = reinterpret_cast<std::byte *>(result.memory.get()) + tensor.start();
+    return result;
+  }
+
+  rt::Status download(TestTensor &tensor) const {
+    const rt::cuda::Driver &driver = (*device())->driver;
+    rt::cuda::Device::Scope scope(**device());
+    if (int code = driver.copyToHost(tensor.storage.data(), memory.get(), tensor.storage.size(), nullptr))
+      return driver.check(code, "cuMemcpyDtoHAsync");
+    return driver.check(driver.streamSynchronize(nullptr), "cuStreamSynchronize");
+  }
+};
+
+struct GPUCase : Case {
+  std::shared_ptr<const rt::cuda::GPUKernel> kernel;
+
+  rt::Status compile() {
+    GPUKernelResult result = compileGPUKernel(program.request, *device());
+    if (!result)
+      return result.status();
+    kernel = *result;
+    return rt::Status::ok();
+  }
+
+  void makeAlignedOperands(Random &random) {
+    makeGivenLists(random, kernel->image());
+    auto layout = [&] {
+      return random.pick({TensorLayout::BHSD, TensorLayout::BSHD, TensorLayout::Padded, TensorLayout::Packed});
+    };
+    rt::DType dtype = toDType(options().elementType);
+    operands.query = TestTensor(dtype, queryShape(), layout(), 8);
+    operands.key = TestTensor(dtype, keyShape(), layout(), 8);
+    operands.value = TestTensor(dtype, keyShape(), layout(), 8);
+    for (TestTensor *tensor : {&operands.query, &operands.key, &operands.value})
+      tensor->fill([&](auto...) { return random.normal(); });
+    operands.out = TestTensor(dtype, queryShape(), layout(), 8);
+    std::vector<int64_t> shape = queryShape();
+    shape.pop_back();
+    operands.lse = TestTensor(rt::DType::F32, shape, layout(), 8);
+  }
+
+  /// Runs `times` times and copies the results back.
+  rt::Status run(int times = 1) {
+    std::vector<OnDevice> tensors;
+    for (TestTensor *tensor : {&operands.query, &operands.key, &operands.value, &operands.out, &operands.lse}) {
+      auto copy = OnDevice::upload(*tensor);
+      if (!copy)
+        return copy.status();
+      tensors.push_back(std::move(*copy));
+    }
+    rt::RunArgs args = operands.args(0);
+    args.query = tensors[0].view, args.key = tensors[1].view, args.value = tensors[2].view;
+    args.out = tensors[3].view, args.lse = tensors[4].view;
+    args.parameters = program.parameters;
+    for (int i = 0; i < times; ++i)
+      if (rt::Status status = kernel->launch(args, nullptr); !status)
+        return status;
+    if (rt::Status status = tensors[3].download(operands.out); !status)
+      return status;
+    return tensors[4].download(operands.lse);
+  }
+};
+
+/// Two runs must give the same, and write nothing else.
+std::string runTwice(GPUCase &test) {
+  TestTensor out = test.operands.out, lse = test.operands.lse;
+  if (rt::Status status = test.run(2); !status)
+    return "run: " + status.message();
+  std::swap(out, test.operands.out), std::swap(lse, test.operands.lse);
+  if (rt::Status status = test.run(); !status)
+    return "second run: " + status.message();
+  if (out.storage != test.operands.out.storage || lse.storage != test.operands.lse.storage)
+    return "two runs give different results";
+  if (!out.isUntouchedAround() || !lse.isUntouchedAround())
+    return "memory around the results was written";
+  return "";
+}
+
+std::string checkProgram(Random &random, GPUCase &test) {
+  test.program = makeProgram(random);
+  GenerateOptions &options = test.program.request.options;
+  options.elementType = random.pick({ElementType::BF16, ElementType::F16});
+  options.headDim = random.pick<int64_t>({8, 40, 64, 72, 80, 96, 128, 128});
+  options.block = random.pick<int64_t>({32, 64, 96, 128, 128});
+  options.scale.reset();
+  test.batch = random.pick<int64_t>({1, 1, 2, 3});
+  if (rt::Status status = test.compile(); !status)
+    return "compilation: " + status.message();
+  test.makeAlignedOperands(random);
+  std::string error = runTwice(test);
+  return error.empty() ? compareWithInterpreter(test) : error;
+}
+
+class GPUDifferentialTest : public testing::Test {
+protected:
+  void SetUp() override {
+    if (!device())
+      GTEST_SKIP() << device().message();
+    std::cout << "on " << (*device())->name << std::endl;
+  }
+};
+
+TEST_F(GPUDifferentialTest, RandomPrograms) {
+  uint64_t base = testSeed();
+  int64_t count = numPrograms(24);
+  std::cout << "WEFT_TEST_SEED=" << base << ", " << count << " programs" << std::endl;
+  for (int64_t i = 0; i < count; ++i) {
+    uint64_t seed = seedOf(base, i);
+    Random random(seed);
+    GPUCase test;
+    std::string error = checkProgram(random, test);
+    EXPECT_TRUE(error.empty()) << "WEFT_TEST_SEED=" << seed << ": " << error << "\n" << test.describe();
+  }
+}
+
+} // namespace

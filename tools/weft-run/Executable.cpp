@@ -1,0 +1,202 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Kernels on the CPU and on a GPU.
+
+#include "tools/weft-run/Executable.h"
+
+#include <algorithm>
+#include <chrono>
+
+using namespace weft;
+using Clock = std::chrono::steady_clock;
+
+static double millisecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+static double median(std::vector<double> values) {
+  auto middle = values.begin() + values.size() / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// Memory for the outputs, and the arguments of a call on host memory.
+static rt::Result<Run> prepareRun(const Inputs &inputs) {
+  std::vector<int64_t> shape = inputs.query.view.shape;
+  auto out = OwnedTensor::allocate(inputs.query.view.dtype, shape);
+  shape.pop_back();
+  auto lse = OwnedTensor::allocate(rt::DType::F32, shape);
+  if (!out || !lse)
+    return out ? lse.status() : out.status();
+  Run run;
+  run.out = *out, run.lse = *lse;
+  return run;
+}
+
+static void recordTime(Run &run, int call, double milliseconds) {
+  if (call == 0)
+    run.firstMilliseconds = milliseconds;
+  else
+    run.times.push_back(milliseconds);
+}
+
+namespace {
+
+class CPUExecutable final : public Executable {
+public:
+  explicit CPUExecutable(std::shared_ptr<const rt::Kernel> kernel) : kernel(std::move(kernel)) {}
+
+  const rt::KernelImage &image() const override { return kernel->image(); }
+  std::string device() const override { return ""; }
+
+  rt::Result<Run> run(const Inputs &inputs, const rt::GivenLists *given, int repeat) const override {
+    auto run = prepareRun(inputs);
+    if (!run)
+      return run;
+    rt::RunArgs args;
+    args.query = inputs.query.view, args.key = inputs.key.view, args.value = inputs.value.view;
+    args.out = run->out.view, args.lse = run->lse.view, args.given = given;
+    for (int i = 0; i <= repeat; ++i) {
+      auto start = Clock::now();
+      if (rt::Status status = kernel->run(args); !status)
+        return status;
+      recordTime(*run, i, millisecondsSince(start));
+    }
+    run->milliseconds = median(run->times);
+    return run;
+  }
+
+  rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const rt::GivenLists *given) const override {
+    rt::RunArgs args;
+    args.given = given;
+    return kernel->resolveLists(args);
+  }
+
+private:
+  std::shared_ptr<const rt::Kernel> kernel;
+};
+
+/// The time between two points of a stream.
+class StreamTimer {
+public:
+  explicit StreamTimer(const rt::cuda::Driver &driver) : driver(driver) {
+    driver.eventCreate(&begin, 0), driver.eventCreate(&end, 0);
+  }
+  ~StreamTimer() { driver.eventDestroy(begin), driver.eventDestroy(end); }
+
+  void start() { driver.eventRecord(begin, nullptr); }
+  /// Waits for what was enqueued since start().
+  rt::Result<double> stop() {
+    driver.eventRecord(end, nullptr);
+    if (int code = driver.eventSynchronize(end))
+      return driver.check(code, "cuEventSynchronize");
+    float milliseconds = 0;
+    if (int code = driver.eventElapsedTime(&milliseconds, begin, end))
+      return driver.check(code, "cuEventElapsedTime");
+    return static_cast<double>(milliseconds);
+  }
+
+private:
+  const rt::cuda::Driver &driver;
+  rt::cuda::Event begin = nullptr, end = nullptr;
+};
+
+class GPUExecutable final : public Executable {
+public:
+  explicit GPUExecutable(std::shared_ptr<const rt::cuda::GPUKernel> kernel, std::shared_ptr<const rt::cuda::Device> gpu)
+      : kernel(std::move(kernel)), gpu(std::move(gpu)) {}
+
+  const rt::KernelImage &image() const override { return kernel->image(); }
+  std::string device() const override { return gpu->name; }
+
+  rt::Result<Run> run(const Inputs &inputs, const rt::GivenLists *given, int repeat) const override {
+    auto run = prepareRun(inputs);
+    if (!run)
+      return run;
+    rt::RunArgs args;
+    args.given = given;
+    std::vector<rt::cuda::DeviceMemory> memory;
+    struct Operand {
+      rt::Tensor &onDevice;
+      const rt::Tensor &onHost;
+    };
+    args.lse.emplace();
+    for (auto [onDevice, onHost] :
+         {Operand{args.query, inputs.query.view}, Operand{args.key, inputs.key.view},
+          Operand{args.value, inputs.value.view}, Operand{args.out, run->out.view}, Operand{*args.lse, run->lse.view}}) {
+      auto copy = rt::cuda::DeviceMemory::upload(gpu, onHost.data, bytesOf(onHost), nullptr);
+      if (!copy)
+        return copy.status();
+      onDevice = onHost;
+      onDevice.data = reinterpret_cast<void *>(copy->get());
+      memory.push_back(std::move(*copy));
+    }
+    rt::cuda::Device::Scope scope(*gpu);
+    if (!scope.status)
+      return scope.status;
+    StreamTimer timer(gpu->driver);
+    for (int i = 0; i <= repeat; ++i) {
+      timer.start();
+      if (rt::Status status = kernel->launch(args, nullptr); !status)
+        return status;
+      auto milliseconds = timer.stop();
+      if (!milliseconds)
+        return milliseconds.status();
+      recordTime(*run, i, *milliseconds);
+    }
+    run->milliseconds = median(run->times);
+    for (auto [onDevice, onHost] : {Operand{args.out, run->out.view}, Operand{*args.lse, run->lse.view}})
+      if (int code = gpu->driver.copyToHost(onHost.data, reinterpret_cast<rt::cuda::DevicePointer>(onDevice.data),
+                                            bytesOf(onHost), nullptr))
+        return gpu->driver.check(code, "cuMemcpyDtoHAsync");
+    if (int code = gpu->driver.streamSynchronize(nullptr))
+      return gpu->driver.check(code, "cuStreamSynchronize");
+    return run;
+  }
+
+  rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const rt::GivenLists *given) const override {
+    rt::RunArgs args;
+    args.given = given;
+    return kernel->resolveLists(args);
+  }
+
+private:
+  /// From the first element to the last of a tensor whose strides are not negative.
+  static size_t bytesOf(const rt::Tensor &tensor) {
+    int64_t last = 0;
+    for (int64_t i = 0; i < tensor.rank(); ++i)
+      last += (tensor.shape[i] - 1) * tensor.strides[i];
+    return (last + 1) * rt::sizeOf(tensor.dtype);
+  }
+
+  std::shared_ptr<const rt::cuda::GPUKernel> kernel;
+  std::shared_ptr<const rt::cuda::Device> gpu;
+};
+
+rt::Result<std::unique_ptr<Executable>> compile(const CompileRequest &request, KernelBackend backend) {
+  if (backend == KernelBackend::CPU) {
+    KernelResult kernel = compileKernel(request);
+    if (!kernel)
+      return kernel.status();
+    return std::unique_ptr<Executable>(std::make_unique<CPUExecutable>(*kernel));
+  }
+  auto device = rt::cuda::Device::open();
+  if (!device)
+    return device.status();
+  GPUKernelResult kernel = compileGPUKernel(request, *device);
+  if (!kernel)
+    return kernel.status();
+  return std::unique_ptr<Executable>(std::make_unique<GPUExecutable>(*kernel, *device));
+}
+
+} // namespace
+
+rt::Result<TimedExecutable> weft::compileTimed(const CompileRequest &request, KernelBackend backend) {
+  auto start = Clock::now();
+  auto executable = compile(request, backend);
+  if (!executable)
+    return executable.status();
+  return TimedExecutable{std::move(*executable), millisecondsSince(start)};
+}

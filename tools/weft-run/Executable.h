@@ -1,0 +1,53 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// A compiled program on a backend, as weft-run runs it.
+
+#ifndef WEFT_TOOLS_WEFT_RUN_EXECUTABLE_H
+#define WEFT_TOOLS_WEFT_RUN_EXECUTABLE_H
+
+#include "lib/Compiler/Compiler.h"
+#include "lib/TensorFile/TensorFile.h"
+#include "tools/weft-run/Inputs.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace weft {
+
+/// Outputs of a kernel, the time of its first call, the times of those after it in order, and their median.
+struct Run {
+  OwnedTensor out, lse;
+  double firstMilliseconds = 0;
+  std::vector<double> times;
+  double milliseconds = 0;
+};
+
+/// A kernel that runs on tensors of the host.
+class Executable {
+public:
+  virtual ~Executable() = default;
+
+  virtual const rt::KernelImage &image() const = 0;
+  /// The name of the GPU that runs the kernel; empty if none does.
+  virtual std::string device() const = 0;
+  /// Calls the kernel once to warm up and `repeat` times, at least 1, for the median.
+  virtual rt::Result<Run> run(const Inputs &inputs, const rt::GivenLists *given, int repeat) const = 0;
+  /// The lists that a call visits.
+  virtual rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const rt::GivenLists *given) const = 0;
+};
+
+enum class KernelBackend { CPU, CUDA };
+
+/// A compiled request, and how long that took: with CUDA to PTX and, by the driver, to machine code.
+struct TimedExecutable {
+  std::unique_ptr<Executable> executable;
+  double milliseconds = 0;
+};
+rt::Result<TimedExecutable> compileTimed(const CompileRequest &request, KernelBackend backend);
+
+} // namespace weft
+
+#endif // WEFT_TOOLS_WEFT_RUN_EXECUTABLE_H
