@@ -3,6 +3,7 @@
 import ctypes.util
 import os
 import platform
+import shutil
 
 import lit.formats
 from lit.llvm import llvm_config
@@ -51,5 +52,9 @@ config.available_features.add(platform.machine())
 for feature in cpu_features():
     if feature.startswith(("amx", "avx", "sve")):
         config.available_features.add(feature)
+ptxas = shutil.which("ptxas", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/cuda/bin"]))
+if ptxas:
+    config.available_features.add("ptxas")
+    config.substitutions.append(("%ptxas", ptxas))
 if ctypes.util.find_library("cuda"):
     config.available_features.add("cuda")

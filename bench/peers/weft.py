@@ -15,7 +15,7 @@ FIGURES = ("version", "threads", "compile_ms", "first_time_ms", "times_ms")
 
 
 class Weft(Contender):
-    """Dense attention, or given block lists. `tensors` is a .safetensors file with q, k and v."""
+    """Dense attention, or given block lists. `tensors` is a .safetensors file with q, k and v; threads is None on a GPU."""
 
     def __init__(self, tool, folder, problem, tensors, threads, **what):
         super().__init__("weft", compiles=True, **what)
@@ -24,6 +24,8 @@ class Weft(Contender):
         program = write_program(folder, "lists" if self.lists else "dense")
         self.command = [tool, program, f"--input={tensors}", f"--grid={problem.grid}", f"--heads={problem.heads}"]
         self.command += [f"--head-dim={problem.head_dim}", f"--dtype={problem.dtype}", "--json=-"]
+        if threads is None:
+            self.command.append("--backend=cuda")
         if self.lists:
             given = folder / f"given-{self.density}.npy"
             write_map(given, self.lists)
@@ -57,7 +59,7 @@ def first_call(figures):
 
 def run_tool(command, threads):
     """The figures that weft-run reports."""
-    environment = {**os.environ, "WEFT_NUM_THREADS": str(threads)}
+    environment = {**os.environ} if threads is None else {**os.environ, "WEFT_NUM_THREADS": str(threads)}
     try:
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment)
     except OSError as error:

@@ -199,6 +199,11 @@ Block *Emitter::createBlock(ArrayRef<Type> arguments) {
   return block;
 }
 
+void Emitter::enter(Block *block) {
+  block->moveBefore(region, region->end());
+  b.setInsertionPointToEnd(block);
+}
+
 void Emitter::branch(Block *target, ValueRange arguments) { LLVM::BrOp::create(b, arguments, target); }
 
 void Emitter::branchIf(Value condition, Block *ifTrue, ValueRange trueArguments, Block *ifFalse,

@@ -98,7 +98,8 @@ public:
   void tie(llvm::StringRef text, llvm::ArrayRef<Values *> registers);
 
   mlir::Block *createBlock(llvm::ArrayRef<mlir::Type> arguments = {});
-  void enter(mlir::Block *block) { b.setInsertionPointToEnd(block); }
+  /// Goes on in a block, which comes to stand where it is entered.
+  void enter(mlir::Block *block);
   void branch(mlir::Block *target, mlir::ValueRange arguments = {});
   void branchIf(mlir::Value condition, mlir::Block *ifTrue, mlir::ValueRange trueArguments, mlir::Block *ifFalse,
                 mlir::ValueRange falseArguments);

@@ -68,7 +68,7 @@ private:
     function->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), b.getUnitAttr());
     function->setAttr(NVVM::NVVMDialect::getMaxntidAttrName(),
                       b.getDenseI32ArrayAttr(static_cast<int32_t>(s.threads())));
-    function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), b.getI32IntegerAttr(s.ctasPerSM));
+    function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), b.getI32IntegerAttr(s.registerCTAs));
     Type map = LLVM::LLVMArrayType::get(b.getI8Type(), 128);
     for (unsigned i : {kQueryMap, kKeyMap, kValueMap, kQueryTextMap, kKeyTextMap, kValueTextMap}) {
       function.setArgAttr(i, LLVM::LLVMDialect::getByValAttrName(), TypeAttr::get(map));

@@ -35,7 +35,7 @@ static void layOut(HopperSchedule &s) {
 static void dealRegisters(HopperSchedule &s) {
   switch (s.consumers) {
   case 1: // 256 threads of 128 registers, two CTAs
-    s.producerRegisters = 40, s.consumerRegisters = 216, s.ctasPerSM = 2;
+    s.producerRegisters = 40, s.consumerRegisters = 216, s.registerCTAs = 2;
     break;
   case 2: // 384 threads of 168
     s.producerRegisters = 40, s.consumerRegisters = 232;
@@ -67,7 +67,7 @@ std::optional<HopperSchedule> HopperSchedule::choose(const HopperProblem &proble
   s.takesTurns = s.consumers == 2;
   dealRegisters(s);
   layOut(s);
-  if (s.sharedBytes > kSharedLimit / s.ctasPerSM - 1024 * (s.ctasPerSM - 1))
-    s.ctasPerSM = 1;
+  // Each CTA takes a kilobyte more of a multiprocessor's 228 than it asks for.
+  s.ctasPerSM = std::min<int64_t>(s.registerCTAs, 228 * 1024 / (s.sharedBytes + 1024));
   return s;
 }

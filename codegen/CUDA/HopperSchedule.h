@@ -51,8 +51,9 @@ struct HopperSchedule {
   int64_t producerRegisters = 40, consumerRegisters = 232;
   /// The warpgroups take turns: while one multiplies the other exponentiates.
   bool takesTurns = true;
-  /// CTAs per multiprocessor that registers and shared memory allow.
-  int64_t ctasPerSM = 1;
+  /// CTAs of a multiprocessor between which its registers are divided, and how many run there: shared memory may allow
+  /// fewer.
+  int64_t registerCTAs = 1, ctasPerSM = 1;
 
   /// Byte offsets in shared memory.
   int64_t queryOffset = 0, keyOffset = 0, valueOffset = 0, queryCoordinatesOffset = 0, keyCoordinatesOffset = 0,

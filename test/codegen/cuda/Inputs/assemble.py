@@ -1,0 +1,42 @@
+"""Compiles examples for sm_90a, assembles them with ptxas and counts what its report complains of."""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+
+weftc, ptxas, examples, folder = sys.argv[1:]
+os.makedirs(folder, exist_ok=True)
+
+PROGRAMS = ["dense", "near", "window", "radial", "given", "per-head"]
+HEAD_DIMS = [40, 64, 72, 96, 128]
+# Blocks of 64 tokens have one consumer, those of 128 two.
+CASES = [(program, "bf16", 128, 128) for program in PROGRAMS]
+CASES += [(program, dtype, dim, block)
+          for program, dtype, dim, block in itertools.product(["dense", "near"], ["bf16"], HEAD_DIMS, [64, 128])]
+CASES += [("dense", "f16", 128, 128)]
+
+
+def report(program, dtype, head_dim, block):
+    ptx = os.path.join(folder, f"{program}-{dtype}-{head_dim}-{block}.ptx")
+    shape = ["--grid=5x12x14", "--text=20", "--heads=2", f"--head-dim={head_dim}", f"--block={block}"]
+    subprocess.run([weftc, f"{examples}/{program}.weft", *shape, f"--dtype={dtype}", "--target=sm_90a", "--emit=ptx",
+                    "-o", ptx], check=True)
+    done = subprocess.run([ptxas, "-arch=sm_90a", "-v", ptx, "-o", os.devnull], check=True, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.stdout
+
+
+spills = serialised = 0
+for case in CASES:
+    text = report(*case)
+    found = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", text)
+    if not found or found.groups() != ("0", "0", "0"):
+        spills += 1
+        print(case, text)
+    if "serialized" in text:
+        serialised += 1
+        print(case, text)
+print(f"assembled {len(CASES)} kernels")
+print(f"{spills} with spills, {serialised} with serialised products")
