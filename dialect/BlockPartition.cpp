@@ -99,6 +99,11 @@ std::vector<int32_t> BlockPartition::coordinateTable(GridAttr grid) const {
   return table;
 }
 
+std::array<int64_t, 3> weft::tileExtents(GridAttr grid, OrderAttr order) {
+  return {std::min(order.getT(), grid.getT()), std::min(order.getH(), grid.getH()),
+          std::min(order.getW(), grid.getW())};
+}
+
 BlockPartition weft::partitionTokens(GridAttr grid, OrderAttr order, int64_t block) {
   Partitioner partitioner(grid);
   auto addText = [&] { partitioner.addRuns(grid.getTextBegin(), grid.getText(), block); };

@@ -9,6 +9,7 @@
 
 #include "dialect/WeftDialect.h"
 
+#include <array>
 #include <vector>
 
 namespace weft {
@@ -50,6 +51,9 @@ struct BlockPartition {
   /// Coordinates for the kernel: four rows `index, t, h, w`, each in block order.
   std::vector<int32_t> coordinateTable(GridAttr grid) const;
 };
+
+/// The extents t, h and w of a tiled order's boxes, which end at the grid's.
+std::array<int64_t, 3> tileExtents(GridAttr grid, OrderAttr order);
 
 BlockPartition partitionTokens(GridAttr grid, OrderAttr order, int64_t block);
 

@@ -91,11 +91,14 @@ private:
     emitConsumer(hopper);
   }
 
-  static bool hasSmallBoxes(OrderAttr order, int64_t rows) { return order.getTiled() && order.getVolume() < rows; }
+  static bool hasSmallBoxes(GridAttr grid, OrderAttr order, int64_t rows) {
+    return order.getTiled() && llvm::product_of(tileExtents(grid, order)) < rows;
+  }
 
   /// A copy of a box that is smaller than the tile leaves the rest as it is: it must not be NaN by chance.
   void clearTiles(HopperKernel &hopper) {
-    if (!hasSmallBoxes(op.getQueryOrder(), s.rows) && !hasSmallBoxes(op.getKeyOrder(), s.columns))
+    if (!hasSmallBoxes(op.getQueryGrid(), op.getQueryOrder(), s.rows) &&
+        !hasSmallBoxes(op.getKeyGrid(), op.getKeyOrder(), s.columns))
       return;
     Emitter &e = hopper.e;
     int64_t end = s.valueOffset + HopperSchedule::kStages * s.keyBytes();

@@ -122,6 +122,7 @@ private:
     e.enter(item);
     e.branchIf(e.equal(count, 0), empty, some);
     e.enter(empty);
+    k.meetWarp();
     k.arriveAsWarp(Barrier::EmptyQuery, slot.index);
     store({current, words[1], words[2], use}).storeEmpty();
     e.branch(next, e.add(current, 1));
@@ -174,7 +175,9 @@ private:
     e.branchIf(e.equal(e.bitAnd(flag, bits), 0), done, scores, masked, {});
     e.enter(masked);
     RegisterMask mask(k, rowInTile, item.pair, k.slotOf(item.queryUse), stage, flag);
-    e.branch(done, mask.apply(scores));
+    Values replaced = mask.apply(scores);
+    k.meetWarp();
+    e.branch(done, replaced);
     e.enter(done);
     scores.assign(done->args_begin(), done->args_end());
     k.arriveAsWarp(Barrier::EmptyKey, stage.index);

@@ -75,6 +75,8 @@ void HopperKernel::arriveAsWarp(Barrier kind, Value index) {
              {e.sharedAddress(barrier(kind, index)), lane}, {});
 }
 
+void HopperKernel::meetWarp() { NVVM::SyncWarpOp::create(e.b, e.i32(-1)); }
+
 HopperKernel::Slot HopperKernel::slotOf(Value use) {
   return {e.bitAnd(use, 1), e.bitAnd(e.shiftRight(use, 1), 1)};
 }

@@ -68,9 +68,11 @@ public:
   void waitFor(Barrier kind, mlir::Value index, mlir::Value parity);
   /// One arrival, and bytes that copies will bring.
   void expect(Barrier kind, mlir::Value index, mlir::Value bytes);
-  /// One arrival of this thread; of this warp's first lane.
+  /// One arrival of this thread; of this warp's first lane, which knows of the others that they came as far only if they
+  /// met since: in a product, or in meetWarp().
   void arrive(Barrier kind, mlir::Value index);
   void arriveAsWarp(Barrier kind, mlir::Value index);
+  void meetWarp();
 
   /// Buffer and parity of the n-th use of a pair of buffers.
   struct Slot {

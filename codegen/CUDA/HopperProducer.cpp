@@ -5,6 +5,7 @@
 // The producer: one thread that draws items, walks their lists and asks for the copies.
 
 #include "codegen/CUDA/HopperKernel.h"
+#include "dialect/BlockPartition.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
@@ -137,12 +138,14 @@ private:
   }
 
   /// Rows that the copy of a video block writes: a box may be smaller than the tile.
-  static int64_t videoRows(OrderAttr order, int64_t rows) { return order.getTiled() ? order.getVolume() : rows; }
+  static int64_t videoRows(GridAttr grid, OrderAttr order, int64_t rows) {
+    return order.getTiled() ? llvm::product_of(tileExtents(grid, order)) : rows;
+  }
 
   /// Bytes that the copy of one operand brings.
   Value tileBytes(OrderAttr order, GridAttr grid, Value isText, int64_t rows) {
     auto bytes = [&](int64_t count) { return e.i32(count * HopperSchedule::kRowBytes * s.channelGroups); };
-    int64_t video = videoRows(order, rows);
+    int64_t video = videoRows(grid, order, rows);
     if (grid.getText() == 0 || video == rows)
       return bytes(video);
     return e.select(isText, bytes(rows), bytes(video));

@@ -71,8 +71,9 @@ private:
       int32_t first = partition.offsets[block];
       return row < partition.offsets[block + 1] - first ? partition.tokens[first + row] : -1;
     }
-    int64_t w = row % order.getW(), h = row / order.getW() % order.getH(), t = row / (order.getW() * order.getH());
-    if (t >= order.getT() || box.t.low + t > box.t.high || box.h.low + h > box.h.high || box.w.low + w > box.w.high)
+    auto [depth, height, width] = tileExtents(grid, order);
+    int64_t w = row % width, h = row / width % height, t = row / (width * height);
+    if (t >= depth || box.t.low + t > box.t.high || box.h.low + h > box.h.high || box.w.low + w > box.w.high)
       return -1;
     return grid.getVideoBegin() +
            ((box.t.low + t) * grid.getH() + box.h.low + h) * grid.getW() + box.w.low + w;
@@ -106,7 +107,7 @@ rt::cuda::SequenceLayout describeLayout(GridAttr grid, OrderAttr order) {
   layout.text = grid.getText(), layout.textFirst = grid.getTextFirst();
   layout.tiled = order.getTiled();
   if (layout.tiled)
-    layout.box = {order.getT(), order.getH(), order.getW()};
+    layout.box = tileExtents(grid, order);
   return layout;
 }
 

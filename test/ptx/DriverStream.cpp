@@ -34,6 +34,12 @@ CUresult cuStreamSynchronize(CUstream stream) {
 
 CUresult cuStreamQuery(CUstream stream) { return cuStreamSynchronize(stream); }
 
+/// Nothing is ever captured.
+CUresult cuStreamIsCapturing(CUstream stream, int *status) {
+  *status = 0;
+  return cuStreamSynchronize(stream);
+}
+
 CUresult cuStreamDestroy_v2(CUstream stream) {
   Driver &driver = Driver::get();
   std::lock_guard guard(driver.lock);

@@ -116,6 +116,8 @@ struct Kernel {
   uint32_t localBytes = 0;
   /// From .maxntid and .reqntid; 0 where absent.
   std::array<uint32_t, 3> maxThreads = {}, requiredThreads = {};
+  /// CTAs between which a multiprocessor's registers are divided, from .minnctapersm.
+  uint32_t minCtas = 1;
   bool usesSetmaxnreg = false;
   /// The registers that wgmma names.
   std::vector<uint32_t> productSlots;

@@ -93,8 +93,10 @@ void Cta::startThread(Thread &thread) {
   }
 }
 
-/// The registers that a thread has at launch, as ptxas derives them from the thread count.
-static uint32_t registersAtLaunch(uint32_t threads) { return std::min(255u, 65536 / threads / 8 * 8); }
+/// The registers that a thread has at launch, as ptxas derives them from the threads of the CTAs that are to fit.
+static uint32_t registersAtLaunch(const Kernel &kernel, uint32_t threads) {
+  return std::min(255u, 65536 / (threads * kernel.minCtas) / 8 * 8);
+}
 
 void Cta::start(Launch &owner, uint32_t number, uint32_t onProcessor) {
   launch = &owner;
@@ -135,7 +137,7 @@ void Cta::start(Launch &owner, uint32_t number, uint32_t onProcessor) {
     warp.threads = &threads[index * 32];
     warp.index = index;
     warp.size = std::min(32u, count - index * 32);
-    warp.registersPerThread = registersAtLaunch(count);
+    warp.registersPerThread = registersAtLaunch(*kernel, count);
   }
 }
 

@@ -303,7 +303,11 @@ bool Parser::tuning(Kernel &kernel) {
     } else if (word == ".reqntid") {
       if (!triple(kernel.requiredThreads))
         return false;
-    } else if (word == ".minnctapersm" || word == ".maxnreg" || word == ".reqnctapercluster" ||
+    } else if (word == ".minnctapersm") {
+      if (!triple(ignored))
+        return false;
+      kernel.minCtas = std::max(1u, ignored[0]);
+    } else if (word == ".maxnreg" || word == ".reqnctapercluster" ||
                word == ".maxclusterrank") {
       if (!triple(ignored))
         return false;

@@ -123,7 +123,7 @@ std::string checkProgram(Random &random, GPUCase &test) {
   GenerateOptions &options = test.program.request.options;
   options.elementType = random.pick({ElementType::BF16, ElementType::F16});
   options.headDim = random.pick<int64_t>({32, 40, 64, 72, 80, 96, 128, 128});
-  options.block = random.pick<int64_t>({96, 128, 128});
+  options.block = random.pick<int64_t>({32, 64, 96, 128, 128});
   options.scale.reset();
   test.batch = random.pick<int64_t>({1, 1, 2, 3});
   if (rt::Status status = test.compile(); !status)
