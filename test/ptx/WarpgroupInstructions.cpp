@@ -265,8 +265,8 @@ static void loadShared(Warp &warp, const Product &product, uint64_t bits, bool i
   uint32_t pitchOuter = isA ? std::size(tiles.a[0]) : 1, pitchK = isA ? 1 : std::size(tiles.b[0]);
   uint32_t step = transposed ? pitchOuter : pitchK;
   uint8_t *known = isA ? tiles.knownA : tiles.knownB;
-  forEachChunk(Descriptor(bits), transposed, isA ? warp.index % 4 * 16 : 0, isA ? 16 : product.columns, product.k, kBytes,
-               [&](uint32_t address, uint32_t outer, uint32_t k) {
+  forEachChunk(Descriptor(bits), transposed, isA ? warp.index % 4 * 16 : 0, isA ? 16 : product.columns, product.k,
+               kBytes, [&](uint32_t address, uint32_t outer, uint32_t k) {
                  const uint8_t *from = &shared.data[address];
                  float *to = base + outer * pitchOuter + k * pitchK;
                  for (uint32_t at = 0; at < kPerChunk; ++at)
