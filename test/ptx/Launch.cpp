@@ -392,13 +392,19 @@ std::string Cta::describe() const {
   return text + shared.describeBarriers();
 }
 
-/// Whether a lane waits for another that is itself parked elsewhere.
+/// A lane that waits for another which itself waits for lanes or threads elsewhere, or is gone.
 static const Thread *findDivergence(const Cta &cta) {
   for (const Warp &warp : cta.warps)
     for (uint32_t lane = 0; lane < warp.size; ++lane) {
       const Thread &thread = warp.threads[lane];
-      if (thread.status == Thread::Status::Collective)
-        return &thread;
+      if (thread.status != Thread::Status::Collective)
+        continue;
+      for (uint32_t at = 0; at < warp.size; ++at) {
+        const Thread &other = warp.threads[at];
+        bool isExpected = thread.gather ? thread.gather >> at & 1 : other.status != Thread::Status::Done;
+        if (isExpected && other.pc != thread.pc && other.status != Thread::Status::Waiting)
+          return &thread;
+      }
     }
   return nullptr;
 }
