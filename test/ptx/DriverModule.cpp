@@ -349,7 +349,8 @@ CUresult cuTensorMapEncodeTiled(CUtensorMap *map, int dataType, unsigned rank, v
     std::fprintf(stderr, "weft-cuda-emulator: invalid tensor map: %s\n", problem.c_str());
     return CUDA_ERROR_INVALID_VALUE;
   }
-  bool strided = std::any_of(elementStrides, elementStrides + rank, [](uint32_t stride) { return stride != 1; });
+  // The first stride is ignored.
+  bool strided = std::any_of(elementStrides + 1, elementStrides + rank, [](uint32_t stride) { return stride != 1; });
   if (strided || interleave)
     return CUDA_ERROR_NOT_SUPPORTED;
   result.encode(reinterpret_cast<uint8_t *>(map));

@@ -12,7 +12,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
-#include <sstream>
+#include <set>
 
 using namespace weft::test;
 
@@ -65,7 +65,8 @@ std::string PTXTest::assemble(const std::string &text, const std::string &target
 PTXOutcome PTXTest::launch(const PTXKernel &kernel, std::vector<uint64_t> parameters, unsigned shared, unsigned ctas,
                            std::vector<CUtensorMap> maps) {
   std::string text = kernel.text();
-  if (hasAssembler())
+  static std::set<std::string> assembled;
+  if (hasAssembler() && assembled.insert(text).second)
     EXPECT_EQ(assemble(text, kernel.target), "") << text;
   CUmodule module;
   CUfunction function;

@@ -79,6 +79,7 @@ protected:
   CUtensorMap tensorMap(CUdeviceptr address, uint64_t columns, uint64_t rows, uint32_t boxColumns, uint32_t boxRows,
                         int swizzle);
 
+public:
   /// Empty, or what ptxas has against the text.
   static std::string assemble(const std::string &text, const std::string &target);
   static bool hasAssembler();
