@@ -301,6 +301,7 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gridX, unsigned gridY, uns
   if (!validShape(kernel, shape) || shared > static_cast<unsigned>(function->mostDynamicShared) ||
       !collectParameters(kernel, parameters, extra, shape.parameters))
     return CUDA_ERROR_INVALID_VALUE;
+  driver.readLaunch();
   Launch launch(kernel, shape, driver.memory, driver.machine);
   driver.failure = static_cast<CUresult>(launch.run());
   if (driver.failure != CUDA_SUCCESS)

@@ -141,6 +141,9 @@ void Cta::start(Launch &owner, uint32_t number, uint32_t onProcessor) {
 
 //===-- Running -------------------------------------------------------------===//
 
+/// Instructions after which another thread has its turn.
+constexpr uint64_t kTurn = 8192;
+
 bool Cta::finish(Thread &thread) {
   if (uint32_t stores = async.unfinishedStores(thread.index)) {
     thread.fault(fmt::format(
@@ -173,12 +176,34 @@ void Cta::checkBarrier(uint32_t number) {
     }
 }
 
+/// What becomes of a thread that does not just go on.
+bool Cta::stop(Thread &thread, Outcome outcome) {
+  switch (outcome) {
+  case Outcome::Yield:
+    ++thread.pc;
+    return true;
+  case Outcome::Wait:
+    thread.status = Thread::Status::Waiting;
+    return true;
+  case Outcome::Collective:
+    thread.status = Thread::Status::Collective;
+    return true;
+  case Outcome::Parked:
+    thread.status = Thread::Status::Barrier;
+    return true;
+  case Outcome::Exit:
+    return finish(thread);
+  default:
+    return false;
+  }
+}
+
 bool Cta::runThread(Thread &thread, bool &progress) {
   const Instruction *code = kernel->code.data();
-  uint64_t begin = time, limit = time + 8192;
-  bool waited = thread.status == Thread::Status::Waiting, going = true;
+  uint64_t begin = time, limit = time + kTurn;
+  bool waited = thread.status == Thread::Status::Waiting;
   thread.status = Thread::Status::Ready;
-  while (going && time < limit) {
+  while (time < limit) {
     const Instruction &instruction = code[thread.pc];
     ++time;
     if (instruction.guard != Instruction::kNone) {
@@ -189,40 +214,17 @@ bool Cta::runThread(Thread &thread, bool &progress) {
         continue;
       }
     }
-    switch (instruction.run(thread, instruction)) {
-    case Outcome::Next:
+    Outcome outcome = instruction.run(thread, instruction);
+    if (outcome == Outcome::Next) [[likely]] {
       ++thread.pc;
-      break;
-    case Outcome::Jump:
-      break;
-    case Outcome::Yield:
-      ++thread.pc;
-      going = false;
-      break;
-    case Outcome::Wait:
-      thread.status = Thread::Status::Waiting;
-      going = false;
-      break;
-    case Outcome::Collective:
-      thread.status = Thread::Status::Collective;
-      going = false;
-      break;
-    case Outcome::Parked:
-      thread.status = Thread::Status::Barrier;
-      going = false;
-      break;
-    case Outcome::Exit:
-      going = false;
-      if (!finish(thread))
+    } else if (outcome != Outcome::Jump) {
+      if (!stop(thread, outcome))
         return false;
       break;
-    case Outcome::Fault:
-      return false;
     }
-    if (waited && thread.status == Thread::Status::Waiting)
-      return true;
   }
-  progress = true;
+  // To have waited in vain once more is no progress.
+  progress |= !(waited && thread.status == Thread::Status::Waiting && time == begin + 1);
   launch->executed += time - begin;
   return time < async.nextDue() || async.perform(false, progress);
 }

@@ -90,6 +90,29 @@ TEST_F(PTXDriverTest, DescribesItsDevice) {
   EXPECT_EQ(cuDeviceGetAttribute(nullptr, 16, 0), CUDA_ERROR_INVALID_VALUE);
 }
 
+TEST_F(PTXDriverTest, TakesItsDeviceFromTheEnvironment) {
+  setenv("WEFT_EMULATOR_CAPABILITY", "8.6", 1);
+  setenv("WEFT_EMULATOR_SMS", "2", 1);
+  EXPECT_EQ(cuInit(0), CUDA_SUCCESS);
+  int value = 0;
+  EXPECT_EQ(cuDeviceGetAttribute(&value, 75, 0), CUDA_SUCCESS);
+  EXPECT_EQ(value, 8);
+  EXPECT_EQ(cuDeviceGetAttribute(&value, 76, 0), CUDA_SUCCESS);
+  EXPECT_EQ(value, 6);
+  EXPECT_EQ(cuDeviceGetAttribute(&value, 97, 0), CUDA_SUCCESS);
+  EXPECT_EQ(value, 101376);
+  EXPECT_EQ(cuDeviceGetAttribute(&value, 16, 0), CUDA_SUCCESS);
+  EXPECT_EQ(value, 2);
+  CUmodule module;
+  load(kernel("").text(), module, CUDA_ERROR_INVALID_PTX);
+  PTXKernel older = kernel("");
+  older.target = "sm_80";
+  load(older.text(), module, CUDA_SUCCESS);
+  unsetenv("WEFT_EMULATOR_CAPABILITY");
+  unsetenv("WEFT_EMULATOR_SMS");
+  EXPECT_EQ(cuInit(0), CUDA_SUCCESS);
+}
+
 TEST_F(PTXDriverTest, NeedsAContext) {
   CUcontext context = nullptr, other = nullptr;
   CUdeviceptr address;

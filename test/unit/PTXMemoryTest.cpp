@@ -35,12 +35,12 @@ protected:
 
 TEST_F(PTXMemoryTest, LoadsEveryWidth) {
   CUdeviceptr from = upload<uint32_t>({0x80fefd81, 0x11223344, 0x55667788, 0x99aabbcc}), to = allocate(64);
-  run(kernel(
-          "ld.global.s8 %r0, [%a+3]; ld.global.u8 %r1, [%a]; ld.global.s16 %r2, [%a+2]; ld.global.nc.u16 %r3, [%a];\n"
-          "st.global.v4.b32 [%b], {%r0, %r1, %r2, %r3};\n"
-          "ld.global.v4.u32 {%r4, %r5, %r6, %r7}, [%a]; st.global.v2.u32 [%b+16], {%r7, %r4};\n"
-          "ld.global.b64 %d0, [%a+8]; st.global.b64 [%b+24], %d0;\n"
-          "ld.global.v2.b16 {%h0, %h1}, [%a]; st.global.v2.b16 [%b+32], {%h1, %h0}; st.global.b8 [%b+36], %r6;"),
+  run(kernel("ld.global.s8 %r0, [%a+3]; ld.global.u8 %r1, [%a]; ld.global.s16 %r2, [%a+2]; \n"
+             "createpolicy.fractional.L2::evict_last.b64 %d1, 1.0; ld.global.nc.L2::cache_hint.u16 %r3, [%a], %d1;\n"
+             "st.global.v4.b32 [%b], {%r0, %r1, %r2, %r3};\n"
+             "ld.global.v4.u32 {%r4, %r5, %r6, %r7}, [%a]; st.global.v2.u32 [%b+16], {%r7, %r4};\n"
+             "ld.global.b64 %d0, [%a+8]; st.global.b64 [%b+24], %d0;\n"
+             "ld.global.v2.b16 {%h0, %h1}, [%a]; st.global.v2.b16 [%b+32], {%h1, %h0}; st.global.b8 [%b+36], %r6;"),
       {from, to});
   std::vector<uint32_t> out = download<uint32_t>(to, 9);
   EXPECT_EQ(out, (std::vector<uint32_t>{0xffffff80, 0x81, 0xffff80fe, 0xfd81, 0x99aabbcc, 0x80fefd81, 0x55667788,
@@ -216,7 +216,11 @@ TEST_F(PTXMemoryTest, LetsUnusedUninitialisedValuesBe) {
       {to, 0});
 }
 
-TEST_F(PTXMemoryTest, ReportsWhatDoesNotEnd) {
+TEST_F(PTXMemoryTest, ReportsWhatCannotGoOn) {
+  setenv("WEFT_EMULATOR_LIMIT", "100000", 1);
+  expectReport(kernel("SPIN: ld.volatile.global.u32 %r0, [%a]; setp.eq.u32 %p0, %r0, 0; @%p0 bra SPIN;"),
+               {upload<uint32_t>({0}), 0}, "does not end");
+  unsetenv("WEFT_EMULATOR_LIMIT");
   expectReport(kernel("trap;"), {0, 0}, "trap");
   expectReport(kernel("mov.u32 %r0, 0; div.u32 %r1, %t, %r0;"), {0, 0}, "division by zero");
 }
