@@ -127,14 +127,22 @@ bool AsyncQueue::fillShared(AsyncCopy &copy) {
 }
 
 bool AsyncQueue::signal(AsyncCopy &copy) {
-  unmark(copy);
   Mbarrier *barrier = cta->shared.barrierAt(copy.barrier);
   if (!barrier)
     return fault(copy, false,
                  fmt::format("an asynchronous copy signals shared address {}, which holds no live mbarrier object",
                              copy.barrier));
+  copy.phase = barrier->phase;
   std::string message;
   return arriveAt(*barrier, 0, -int64_t(copy.bytes), message) || fault(copy, false, message);
+}
+
+void AsyncQueue::observe(const Mbarrier &barrier) {
+  for (AsyncCopy &copy : copies)
+    if (copy.kind == AsyncCopy::Kind::Load && copy.performed && copy.barrier == barrier.address &&
+        copy.phase < barrier.phase)
+      unmark(copy);
+  std::erase_if(copies, [](const AsyncCopy &copy) { return copy.over && copy.performed; });
 }
 
 bool AsyncQueue::readShared(AsyncCopy &copy) {

@@ -5,9 +5,9 @@
 // Copies that complete later than they are issued: bulk and tensor copies, and cp.async.
 //
 // An operation is issued, which marks its granules of shared memory; it performs at a random time, a store in two
-// steps, the reading of shared memory and the writing of device memory; and it is over when its mbarrier has been
-// signalled or a thread has waited for it. The marks stay until it is over, also if it performed long before: an access
-// that nothing but luck kept apart from it is reported all the same.
+// steps, the reading of shared memory and the writing of device memory; and it is over when somebody has waited for it,
+// by its group or, for a load, by seeing the phase of its mbarrier complete. The marks stay until it is over, also if
+// it performed long before: an access that nothing but luck kept apart from it is reported all the same.
 
 #ifndef WEFT_TEST_PTX_ASYNC_H
 #define WEFT_TEST_PTX_ASYNC_H
@@ -45,6 +45,8 @@ struct AsyncCopy {
   /// Of a store or an element copy: its group in the issuing thread.
   uint32_t group = 0;
   uint64_t sequence = 0, due = 0;
+  /// Of a load that has performed: the phase of the barrier that it signalled.
+  uint64_t phase = 0;
   bool hasRead = false, performed = false, over = false;
   std::vector<uint8_t> staged;
   ///@}
@@ -67,6 +69,8 @@ public:
   void commit(Thread &thread, AsyncCopy::Kind kind);
   /// Ends the groups of this thread but the latest `keep`; of stores perhaps only their reading. False after a fault.
   bool wait(Thread &thread, AsyncCopy::Kind kind, uint32_t keep, bool onlyReading);
+  /// Ends the loads that signalled phases which a thread has seen complete.
+  void observe(const Mbarrier &barrier);
   /// Ends all element copies of this thread, committed or not.
   bool waitAll(Thread &thread);
   /// Performs what is due, or the next if there is no hurry to wait for. False after a fault.

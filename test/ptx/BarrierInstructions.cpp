@@ -178,6 +178,8 @@ static Outcome test(Thread &thread, const Instruction &i) {
                         : barrier->phase != thread.get<uint64_t>(i.slot[2]);
   bool polling = thread.polling;
   thread.polling = false;
+  if (done)
+    thread.cta->async.observe(*barrier);
   if (done || !i.mode[0]) {
     thread.gaveUp = false;
     Outcome outcome = thread.putPredicate(i.slot[0], done, kPlain);

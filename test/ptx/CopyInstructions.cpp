@@ -181,7 +181,7 @@ static bool decodeElement(Decoder &d) {
   bool hasPolicy = d.take("L2::cache_hint");
   d.takeHints();
   int64_t bytes = 0;
-  if (cache < 0 || d.takeSpace() != Space::Shared || !d.take("global"))
+  if (cache < 0 || d.takeOneOf({"shared", "shared::cta"}) < 0 || !d.take("global"))
     return d.fail("expected .shared.global");
   if (!d.count(3, hasPolicy ? 5 : 4) || !d.immediate(2, bytes))
     return false;

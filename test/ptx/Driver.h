@@ -3,6 +3,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // The part of the CUDA driver's interface that the stand-in library offers, with the driver's numbers and layouts.
+//
+// libweft-cuda-emulator.so takes the place of libcuda.so.1 where there is no GPU: WEFT_CUDA_DRIVER names it to the
+// runtime, and any other program finds it as libcuda.so.1 on LD_LIBRARY_PATH. It has one device; a kernel has run when
+// its launch returns. A mistake of the kernel is printed to stderr, the launch returns an error, and so does every
+// later call until the context is reset or released. From the environment it reads
+//
+//   WEFT_EMULATOR_CAPABILITY=8.0   at cuInit: the compute capability; 9.0 by default
+//   WEFT_EMULATOR_SMS=2            at cuInit: the number of multiprocessors; 4 by default
+//   WEFT_EMULATOR_SEED=7           at a launch: chooses the order of threads and the delays of asynchronous operations
+//   WEFT_EMULATOR_LIMIT=1000000    at a launch: instructions of all threads after which it counts as endless
 
 #ifndef WEFT_TEST_PTX_DRIVER_H
 #define WEFT_TEST_PTX_DRIVER_H

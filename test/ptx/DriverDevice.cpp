@@ -25,11 +25,9 @@ Driver &Driver::get() {
   return *driver;
 }
 
-Driver::Driver() {
-  machine.processors =
-      static_cast<uint32_t>(std::clamp<uint64_t>(numberFrom("WEFT_EMULATOR_SMS", machine.processors), 1, 64));
-  machine.seed = numberFrom("WEFT_EMULATOR_SEED", machine.seed);
-  machine.instructionLimit = numberFrom("WEFT_EMULATOR_LIMIT", machine.instructionLimit);
+void Driver::readDevice() {
+  machine.processors = static_cast<uint32_t>(std::clamp<uint64_t>(numberFrom("WEFT_EMULATOR_SMS", 4), 1, 64));
+  capability = 90;
   if (const char *text = std::getenv("WEFT_EMULATOR_CAPABILITY")) {
     int major = 0, minor = 0;
     if (std::sscanf(text, "%d.%d", &major, &minor) == 2)
@@ -37,6 +35,11 @@ Driver::Driver() {
     else
       std::fprintf(stderr, "WEFT_EMULATOR_CAPABILITY: expected a number like 9.0, but got '%s'\n", text);
   }
+}
+
+void Driver::readLaunch() {
+  machine.seed = numberFrom("WEFT_EMULATOR_SEED", 1);
+  machine.instructionLimit = numberFrom("WEFT_EMULATOR_LIMIT", 20'000'000'000);
 }
 
 CUresult Driver::ready() const {
@@ -92,6 +95,7 @@ CUresult cuInit(unsigned flags) {
   if (flags)
     return CUDA_ERROR_INVALID_VALUE;
   driver.initialised = true;
+  driver.readDevice();
   return CUDA_SUCCESS;
 }
 

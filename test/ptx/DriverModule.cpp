@@ -301,6 +301,7 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gridX, unsigned gridY, uns
   if (!validShape(kernel, shape) || shared > static_cast<unsigned>(function->mostDynamicShared) ||
       !collectParameters(kernel, parameters, extra, shape.parameters))
     return CUDA_ERROR_INVALID_VALUE;
+  driver.readLaunch();
   Launch launch(kernel, shape, driver.memory, driver.machine);
   driver.failure = static_cast<CUresult>(launch.run());
   if (driver.failure != CUDA_SUCCESS)
@@ -349,7 +350,8 @@ CUresult cuTensorMapEncodeTiled(CUtensorMap *map, int dataType, unsigned rank, v
     std::fprintf(stderr, "weft-cuda-emulator: invalid tensor map: %s\n", problem.c_str());
     return CUDA_ERROR_INVALID_VALUE;
   }
-  bool strided = std::any_of(elementStrides, elementStrides + rank, [](uint32_t stride) { return stride != 1; });
+  // The first stride is ignored.
+  bool strided = std::any_of(elementStrides + 1, elementStrides + rank, [](uint32_t stride) { return stride != 1; });
   if (strided || interleave)
     return CUDA_ERROR_NOT_SUPPORTED;
   result.encode(reinterpret_cast<uint8_t *>(map));

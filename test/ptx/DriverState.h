@@ -52,6 +52,9 @@ public:
   std::set<CUstream> streams;
   std::set<CUevent> events;
 
+  /// What the environment says of the device, and of the launches to come.
+  void readDevice();
+  void readLaunch();
   /// Success if there is a current context that has not failed.
   CUresult ready() const;
   bool knows(CUstream stream) const;
@@ -59,7 +62,7 @@ public:
   void destroyContext();
 
 private:
-  Driver();
+  Driver() = default;
 };
 
 /// The contexts that this thread has made current.

@@ -21,7 +21,7 @@ struct F32 {
   using Bits = uint32_t;
   using Value = float;
   static float load(uint32_t bits) { return std::bit_cast<float>(bits); }
-  static uint32_t store(float value) { return std::bit_cast<uint32_t>(value); }
+  static uint32_t store(float value) { return std::isnan(value) ? 0x7fffffff : std::bit_cast<uint32_t>(value); }
 };
 struct F64 {
   using Bits = uint64_t;

@@ -143,6 +143,9 @@ void Cta::start(Launch &owner, uint32_t number, uint32_t onProcessor) {
 
 //===-- Running -------------------------------------------------------------===//
 
+/// Instructions after which another thread has its turn.
+constexpr uint64_t kTurn = 8192;
+
 bool Cta::finish(Thread &thread) {
   if (uint32_t stores = async.unfinishedStores(thread.index)) {
     thread.fault(fmt::format(
@@ -175,12 +178,34 @@ void Cta::checkBarrier(uint32_t number) {
     }
 }
 
+/// What becomes of a thread that does not just go on.
+bool Cta::stop(Thread &thread, Outcome outcome) {
+  switch (outcome) {
+  case Outcome::Yield:
+    ++thread.pc;
+    return true;
+  case Outcome::Wait:
+    thread.status = Thread::Status::Waiting;
+    return true;
+  case Outcome::Collective:
+    thread.status = Thread::Status::Collective;
+    return true;
+  case Outcome::Parked:
+    thread.status = Thread::Status::Barrier;
+    return true;
+  case Outcome::Exit:
+    return finish(thread);
+  default:
+    return false;
+  }
+}
+
 bool Cta::runThread(Thread &thread, bool &progress) {
   const Instruction *code = kernel->code.data();
-  uint64_t begin = time, limit = time + 8192;
-  bool waited = thread.status == Thread::Status::Waiting, going = true;
+  uint64_t begin = time, limit = time + kTurn;
+  bool waited = thread.status == Thread::Status::Waiting;
   thread.status = Thread::Status::Ready;
-  while (going && time < limit) {
+  while (time < limit) {
     const Instruction &instruction = code[thread.pc];
     ++time;
     if (instruction.guard != Instruction::kNone) {
@@ -191,40 +216,17 @@ bool Cta::runThread(Thread &thread, bool &progress) {
         continue;
       }
     }
-    switch (instruction.run(thread, instruction)) {
-    case Outcome::Next:
+    Outcome outcome = instruction.run(thread, instruction);
+    if (outcome == Outcome::Next) [[likely]] {
       ++thread.pc;
-      break;
-    case Outcome::Jump:
-      break;
-    case Outcome::Yield:
-      ++thread.pc;
-      going = false;
-      break;
-    case Outcome::Wait:
-      thread.status = Thread::Status::Waiting;
-      going = false;
-      break;
-    case Outcome::Collective:
-      thread.status = Thread::Status::Collective;
-      going = false;
-      break;
-    case Outcome::Parked:
-      thread.status = Thread::Status::Barrier;
-      going = false;
-      break;
-    case Outcome::Exit:
-      going = false;
-      if (!finish(thread))
+    } else if (outcome != Outcome::Jump) {
+      if (!stop(thread, outcome))
         return false;
       break;
-    case Outcome::Fault:
-      return false;
     }
-    if (waited && thread.status == Thread::Status::Waiting)
-      return true;
   }
-  progress = true;
+  // To have waited in vain once more is no progress.
+  progress |= !(waited && thread.status == Thread::Status::Waiting && time == begin + 1);
   launch->executed += time - begin;
   return time < async.nextDue() || async.perform(false, progress);
 }
@@ -394,13 +396,19 @@ std::string Cta::describe() const {
   return text + shared.describeBarriers();
 }
 
-/// Whether a lane waits for another that is itself parked elsewhere.
+/// A lane that waits for another which itself waits for lanes or threads elsewhere, or is gone.
 static const Thread *findDivergence(const Cta &cta) {
   for (const Warp &warp : cta.warps)
     for (uint32_t lane = 0; lane < warp.size; ++lane) {
       const Thread &thread = warp.threads[lane];
-      if (thread.status == Thread::Status::Collective)
-        return &thread;
+      if (thread.status != Thread::Status::Collective)
+        continue;
+      for (uint32_t at = 0; at < warp.size; ++at) {
+        const Thread &other = warp.threads[at];
+        bool isExpected = thread.gather ? thread.gather >> at & 1 : other.status != Thread::Status::Done;
+        if (isExpected && other.pc != thread.pc && other.status != Thread::Status::Waiting)
+          return &thread;
+      }
     }
   return nullptr;
 }

@@ -109,8 +109,8 @@ private:
   void startThread(Thread &thread);
   bool runWarp(Warp &warp, bool &progress);
   bool runThread(Thread &thread, bool &progress);
+  bool stop(Thread &thread, Outcome outcome);
   bool runCollective(Warp &warp, Thread &first, bool &progress);
-  bool beginCollective(Thread &thread, const Instruction &instruction);
   bool finish(Thread &thread);
 };
 
@@ -126,7 +126,7 @@ struct Machine {
   uint32_t processors = 4;
   uint64_t seed = 1;
   /// Instructions of all threads after which a launch counts as endless.
-  uint64_t instructionLimit = 20'000'000'000;
+  uint64_t instructionLimit = ~uint64_t(0);
 };
 
 /// One launch, from its first CTA to its last.
@@ -141,7 +141,7 @@ public:
   const Machine &machine;
   Random random;
   uint64_t executed = 0;
-  /// Written for the first time by the kernel itself are bytes of `parameters`: all of them.
+  /// Every byte of the parameters counts as written.
   std::vector<uint8_t> parameterWritten;
   /// The last allocation that was accessed.
   Allocation *recent = nullptr;

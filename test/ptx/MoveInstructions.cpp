@@ -195,6 +195,15 @@ static bool decodeMapAddress(Decoder &d) {
   return type != Type::None && d.count(3, 3) && d.destination(0, 0) && d.source(1, 1, type);
 }
 
+/// There is no cache for which a policy would matter.
+static bool decodePolicy(Decoder &d) {
+  while (!d.left().empty() && d.left()[0] != "b64")
+    d.dropWord(0);
+  d.instruction.run = move<uint64_t>;
+  d.instruction.slot[1] = kZeroSlot;
+  return d.take("b64") && d.destination(0, 0);
+}
+
 void weft::ptx::addMoveInstructions(DecodeTable &table) {
   table["mov"] = decodeMove;
   table["selp"] = decodeSelect;
@@ -202,4 +211,5 @@ void weft::ptx::addMoveInstructions(DecodeTable &table) {
   table["cvta"] = decodeConvertAddress;
   table["isspacep"] = decodeTestSpace;
   table["mapa"] = decodeMapAddress;
+  table["createpolicy"] = decodePolicy;
 }

@@ -92,18 +92,30 @@ void forEachChunk(const Descriptor &descriptor, bool transposed, uint32_t first,
   }
 }
 
-float element(const Product &product, uint32_t bits) {
-  switch (product.input) {
-  case Type::BF16:
-    return fromBf16(static_cast<uint16_t>(bits));
-  case Type::F16:
-    return fromF16(static_cast<uint16_t>(bits));
-  default:
+/// One element of an input type.
+template <Type Input> float element(const uint8_t *bytes) {
+  if constexpr (Input == Type::TF32) {
+    uint32_t bits;
+    std::memcpy(&bits, bytes, sizeof bits);
     return fromTf32(bits);
+  } else {
+    uint16_t bits;
+    std::memcpy(&bits, bytes, sizeof bits);
+    return Input == Type::BF16 ? fromBf16(bits) : fromF16(bits);
   }
 }
 
-/// A warp's 16 rows and the columns, in k-major order, and what is known of each.
+/// Calls f with the input type as a template parameter.
+template <typename F> void withInput(Type input, F f) {
+  if (input == Type::BF16)
+    f.template operator()<Type::BF16>();
+  else if (input == Type::F16)
+    f.template operator()<Type::F16>();
+  else
+    f.template operator()<Type::TF32>();
+}
+
+/// A warp's 16 rows of A and D, B by k, and what is known of each row and column.
 struct Tiles {
   alignas(64) float a[16][16], b[16][256], d[16][256];
   uint8_t knownA[16], knownB[256];
@@ -135,17 +147,15 @@ static bool readyRegisters(Thread &thread, const Product &product, bool accumula
   return true;
 }
 
-/// Marks the registers of everything that is still in flight.
-static void markRegisters(Warp &warp) {
-  for (const PendingProduct &pending : warp.products)
-    for (uint32_t lane = 0; lane < 32; ++lane) {
-      Thread &thread = warp.threads[lane];
-      Product product(*pending.instruction, thread.lists);
-      for (uint32_t at = 0; at < product.registersD(); ++at)
-        thread.state[product.d[at]] = (thread.state[product.d[at]] & ~kSettled) | kAccumulates;
-      for (uint32_t at = 0; product.registersA && at < 4; ++at)
-        thread.state[product.a[at]] = (thread.state[product.a[at]] & ~kSettled) | kIsOperand;
-    }
+static void markRegisters(Warp &warp, const PendingProduct &pending) {
+  for (uint32_t lane = 0; lane < 32; ++lane) {
+    Thread &thread = warp.threads[lane];
+    Product product(*pending.instruction, thread.lists);
+    for (uint32_t at = 0; at < product.registersD(); ++at)
+      thread.state[product.d[at]] = (thread.state[product.d[at]] & ~kSettled) | kAccumulates;
+    for (uint32_t at = 0; product.registersA && at < 4; ++at)
+      thread.state[product.a[at]] = (thread.state[product.a[at]] & ~kSettled) | kIsOperand;
+  }
 }
 
 static void settleRegisters(Warp &warp, const PendingProduct &pending) {
@@ -238,42 +248,45 @@ static Outcome issueProduct(Warp &warp, uint32_t lanes, const Instruction &i) {
     return Outcome::Fault;
   if (!beginReading(warp, pending, pending.descriptorB, product.transposeB, 0, product.columns, product))
     return Outcome::Fault;
+  markRegisters(warp, pending);
   warp.products.push_back(std::move(pending));
-  markRegisters(warp);
   return Outcome::Next;
 }
 
 //===-- Computation ---------------------------------------------------------===//
 
+template <Type Input>
 static void loadShared(Warp &warp, const Product &product, uint64_t bits, bool isA, Tiles &tiles) {
   const SharedMemory &shared = warp.cta->shared;
-  uint32_t size = product.elementBytes();
+  constexpr uint32_t kBytes = Input == Type::TF32 ? 4 : 2, kPerChunk = 16 / kBytes;
   bool transposed = isA ? product.transposeA : product.transposeB;
-  forEachChunk(Descriptor(bits), transposed, isA ? warp.index % 4 * 16 : 0, isA ? 16 : product.columns, product.k, size,
-               [&](uint32_t address, uint32_t outer, uint32_t k) {
+  // A is stored by rows and B by k, so that one of the two runs along the chunk.
+  float *base = isA ? tiles.a[0] : tiles.b[0];
+  uint32_t pitchOuter = isA ? std::size(tiles.a[0]) : 1, pitchK = isA ? 1 : std::size(tiles.b[0]);
+  uint32_t step = transposed ? pitchOuter : pitchK;
+  uint8_t *known = isA ? tiles.knownA : tiles.knownB;
+  forEachChunk(Descriptor(bits), transposed, isA ? warp.index % 4 * 16 : 0, isA ? 16 : product.columns, product.k,
+               kBytes, [&](uint32_t address, uint32_t outer, uint32_t k) {
+                 const uint8_t *from = &shared.data[address];
+                 float *to = base + outer * pitchOuter + k * pitchK;
+                 for (uint32_t at = 0; at < kPerChunk; ++at)
+                   to[at * step] = element<Input>(from + at * kBytes);
                  uint64_t written[2];
                  std::memcpy(written, &shared.written[address], 16);
-                 bool all = (written[0] & written[1]) == 0x0101010101010101u;
-                 for (uint32_t at = 0; at < 16 / size; ++at) {
-                   uint32_t value = 0;
-                   std::memcpy(&value, &shared.data[address + at * size], size);
-                   uint32_t o = outer + (transposed ? at : 0), kk = k + (transposed ? 0 : at);
-                   (isA ? tiles.a[o][kk] : tiles.b[kk][o]) = element(product, value);
-                   if (!all)
-                     (isA ? tiles.knownA[o] : tiles.knownB[o]) = 0;
-                 }
+                 if ((written[0] & written[1]) != 0x0101010101010101u)
+                   std::memset(known + outer, 0, transposed ? kPerChunk : 1);
                });
 }
 
-static void loadRegisters(Warp &warp, const Product &product, Tiles &tiles) {
-  uint32_t perRegister = 4 / product.elementBytes();
+template <Type Input> static void loadRegisters(Warp &warp, const Product &product, Tiles &tiles) {
+  constexpr uint32_t kBytes = Input == Type::TF32 ? 4 : 2, kPerRegister = 4 / kBytes;
   for (uint32_t lane = 0; lane < 32; ++lane)
     for (uint32_t at = 0; at < 4; ++at) {
       Thread &thread = warp.threads[lane];
-      uint32_t row = lane / 4 + 8 * (at % 2), k = (lane % 4 + 4 * (at / 2)) * perRegister;
+      uint32_t row = lane / 4 + 8 * (at % 2), k = (lane % 4 + 4 * (at / 2)) * kPerRegister;
       auto bits = thread.get<uint32_t>(product.a[at]);
-      for (uint32_t part = 0; part < perRegister; ++part)
-        tiles.a[row][k + part] = element(product, bits >> 16 * part);
+      for (uint32_t part = 0; part < kPerRegister; ++part)
+        tiles.a[row][k + part] = element<Input>(reinterpret_cast<const uint8_t *>(&bits) + part * kBytes);
       tiles.knownA[row] &= thread.state[product.a[at]] & kInitialised;
     }
 }
@@ -300,11 +313,13 @@ static void compute(Warp &warp, PendingProduct &pending) {
   Product product(*pending.instruction, warp.threads[0].lists);
   std::memset(tiles.knownA, 1, sizeof tiles.knownA);
   std::memset(tiles.knownB, 1, sizeof tiles.knownB);
-  if (product.registersA)
-    loadRegisters(warp, product, tiles);
-  else
-    loadShared(warp, product, pending.descriptorA, true, tiles);
-  loadShared(warp, product, pending.descriptorB, false, tiles);
+  withInput(product.input, [&]<Type Input>() {
+    if (product.registersA)
+      loadRegisters<Input>(warp, product, tiles);
+    else
+      loadShared<Input>(warp, product, pending.descriptorA, true, tiles);
+    loadShared<Input>(warp, product, pending.descriptorB, false, tiles);
+  });
   auto slot = [&](uint32_t at) { return product.d[product.halfOutput ? at / 2 : at]; };
   forEachResult(product, [&](uint32_t lane, uint32_t at, uint32_t row, uint32_t column) {
     auto bits = warp.threads[lane].get<uint32_t>(slot(at));
@@ -356,6 +371,7 @@ static Outcome commitGroup(Warp &warp, uint32_t, const Instruction &) {
 
 /// mode[0]: groups that may stay in flight.
 static Outcome waitGroup(Warp &warp, uint32_t, const Instruction &i) {
+  bool anyOver = false;
   while (!warp.products.empty()) {
     PendingProduct &pending = warp.products.front();
     if (!pending.committed || pending.group + i.mode[0] >= warp.productGroups)
@@ -366,8 +382,12 @@ static Outcome waitGroup(Warp &warp, uint32_t, const Instruction &i) {
       warp.cta->shared.endRead(address, 16);
     settleRegisters(warp, pending);
     warp.products.pop_front();
+    anyOver = true;
   }
-  markRegisters(warp);
+  // Products that go on may share registers with those that are over.
+  for (const PendingProduct &pending : warp.products)
+    if (anyOver)
+      markRegisters(warp, pending);
   return Outcome::Next;
 }
 
