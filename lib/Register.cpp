@@ -26,7 +26,8 @@
 #include "mlir/Transforms/Passes.h"
 
 void weft::registerAllDialects(mlir::DialectRegistry &registry) {
-  registry.insert<WeftDialect, mlir::LLVM::LLVMDialect, mlir::amx::AMXDialect, mlir::arith::ArithDialect, mlir::cf::ControlFlowDialect,
+  registry.insert<WeftDialect, mlir::LLVM::LLVMDialect, mlir::amx::AMXDialect, mlir::arith::ArithDialect,
+                  mlir::cf::ControlFlowDialect,
                   mlir::func::FuncDialect, mlir::math::MathDialect, mlir::memref::MemRefDialect,
                   mlir::scf::SCFDialect, mlir::ub::UBDialect, mlir::vector::VectorDialect,
                   mlir::x86vector::X86VectorDialect>();

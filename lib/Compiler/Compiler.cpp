@@ -44,31 +44,30 @@ KernelResult weft::compileKernel(const CompileRequest &request) {
   if (!target->runsHere(error))
     return rt::Status::error("target " + request.target + ": expected a machine with " + error +
                              ", which this one lacks");
-  std::unique_ptr<mlir::MLIRContext> context = createContext();
-  auto module = buildProgram(*context, request);
-  if (!module)
-    return module.status();
-  if (rt::Status status = lowerToPlan(**module); !status)
-    return status;
   std::shared_ptr<RetainedPlan> plan;
-  if (needsPlanner(**module)) {
-    plan = std::make_shared<RetainedPlan>();
-    plan->module = (*module)->clone();
-  }
-  if (rt::Status status = lowerToLLVM(**module, *target); !status)
-    return status;
-  rt::KernelImage image = buildImage(**module);
+  auto retain = [&](Stage stage, mlir::ModuleOp module) {
+    if (stage == Stage::Plan && needsPlanner(module)) {
+      plan = std::make_shared<RetainedPlan>();
+      plan->module = module.clone();
+    }
+    return rt::Status::ok();
+  };
+  auto lowered = compileTo(Stage::LLVM, request, *target, retain);
+  if (!lowered)
+    return lowered.status();
+  rt::KernelImage image = buildImage(*lowered->module);
+  image.fallback = target->fallback;
   if (image.parameters.size() > rt::AttendArgs::kMaxParameters)
     return rt::Status::error("expected at most " + std::to_string(rt::AttendArgs::kMaxParameters) +
                              " dynamic parameters, but got " + std::to_string(image.parameters.size()));
-  auto object = emitCode(**module, *target, CodeKind::Object);
+  auto object = emitCode(*lowered->module, *target, CodeKind::Object);
   if (!object)
     return object.status();
   if (rt::Status status = loadCode(image, *object); !status)
     return status;
   if (plan) {
-    *module = nullptr;
-    plan->context = std::move(context);
+    lowered->module = nullptr;
+    plan->context = std::move(lowered->context);
     image.planner = createPlanner(std::move(plan));
   }
   return std::shared_ptr<const rt::Kernel>(std::make_shared<rt::Kernel>(std::move(image)));

@@ -113,6 +113,26 @@ rt::Status weft::lowerToLLVM(ModuleOp module, const CPUTarget &target) {
   });
 }
 
+rt::Result<StagedModule> weft::compileTo(Stage last, const CompileRequest &request, const CPUTarget &target,
+                                         StageObserver observe, std::string *warnings) {
+  StagedModule result{createContext(), nullptr};
+  auto program = buildProgram(*result.context, request, warnings);
+  if (!program)
+    return program.status();
+  result.module = std::move(*program);
+  for (Stage stage = Stage::Program;; stage = static_cast<Stage>(static_cast<int>(stage) + 1)) {
+    rt::Status status = stage == Stage::Plan   ? lowerToPlan(*result.module)
+                        : stage == Stage::LLVM ? lowerToLLVM(*result.module, target)
+                                               : rt::Status::ok();
+    if (status && observe)
+      status = observe(stage, *result.module);
+    if (!status)
+      return status;
+    if (stage == last)
+      return result;
+  }
+}
+
 rt::Result<llvm::SmallVector<char, 0>> weft::emitCode(ModuleOp module, const CPUTarget &target, CodeKind kind) {
   auto machine = createTargetMachine(target);
   if (!machine)

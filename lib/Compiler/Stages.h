@@ -14,6 +14,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/SmallVector.h"
 
 #include <memory>
@@ -45,6 +46,22 @@ rt::Status lowerToPlan(mlir::ModuleOp module);
 
 /// A plan to the LLVM dialect, in place; the module keeps its `weft.image`.
 rt::Status lowerToLLVM(mlir::ModuleOp module, const CPUTarget &target);
+
+/// What a request is led through before code is generated.
+enum class Stage { Program, Plan, LLVM };
+
+/// A module with its context.
+struct StagedModule {
+  std::unique_ptr<mlir::MLIRContext> context;
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+};
+
+/// Called with the module of every stage on the way; an error ends the compilation.
+using StageObserver = llvm::function_ref<rt::Status(Stage, mlir::ModuleOp)>;
+
+/// A request's module at `last`. `warnings` gets those of the program before the observer is called.
+rt::Result<StagedModule> compileTo(Stage last, const CompileRequest &request, const CPUTarget &target,
+                                   StageObserver observe = nullptr, std::string *warnings = nullptr);
 
 /// An object alone, or one that also holds the kernel's image for programs that link it.
 enum class CodeKind { LLVM, Assembly, Object, LinkableObject };

@@ -91,29 +91,28 @@ rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
   std::optional<CPUTarget> target = CPUTarget::parse(request.target, error);
   if (!target)
     return rt::Status::error("--target: " + error);
-  std::unique_ptr<mlir::MLIRContext> context = createContext();
+  Stage last = emit == Emit::Weft ? Stage::Program : emit == Emit::Plan ? Stage::Plan : Stage::LLVM;
   std::string warnings;
-  auto module = buildProgram(*context, request, &warnings);
-  if (!module)
-    return module.status();
-  errs() << warnings;
-  if (rt::Status status = checkValues(**module, request); !status)
-    return status;
-  if (emit == Emit::Weft)
-    return printModule(**module);
-  if (rt::Status status = lowerToPlan(**module); !status)
-    return status;
-  if (emit == Emit::Plan)
-    return printModule(**module);
-  if (rt::Status status = lowerToLLVM(**module, *target); !status)
-    return status;
-  if (emit == Emit::Obj && !(**module)->getAttrOfType<mlir::DictionaryAttr>("weft.image").get("lists"))
+  auto observe = [&](Stage stage, mlir::ModuleOp module) {
+    if (stage != Stage::Program)
+      return rt::Status::ok();
+    errs() << warnings;
+    return checkValues(module, request);
+  };
+  auto staged = compileTo(last, request, *target, observe, &warnings);
+  if (!staged)
+    return staged.status();
+  mlir::ModuleOp module = *staged->module;
+  if (last != Stage::LLVM)
+    return printModule(module);
+  reportFallback("weftc", target->fallback);
+  if (emit == Emit::Obj && !module->getAttrOfType<mlir::DictionaryAttr>("weft.image").get("lists"))
     return rt::Status::error("--emit=obj: expected a mask without dynamic parameters, whose block lists only the "
                              "just-in-time compiler can make");
   CodeKind kind = emit == Emit::LLVM  ? CodeKind::LLVM
                   : emit == Emit::Asm ? CodeKind::Assembly
                                       : CodeKind::LinkableObject;
-  auto code = emitCode(**module, *target, kind);
+  auto code = emitCode(module, *target, kind);
   if (!code)
     return code.status();
   return std::string(code->begin(), code->end());
