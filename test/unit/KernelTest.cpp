@@ -431,7 +431,9 @@ int64_t allowedBytes(const rt::KernelImage &image, int64_t heads, int64_t thread
   auto alignUp = [](int64_t number) { return (number + 31) / 32 * 32; };
   int64_t size = image.dtype == rt::DType::BF16 ? 4 : rt::sizeOf(image.dtype), width = alignUp(image.headDim);
   int64_t packed = 2 * image.key.count() * alignUp(block) * width * size;
-  int64_t queryAndOutput = 2 * block * width * 4, scoresAndWeights = 32 * block * (4 + 4), statistics = 3 * block * 4;
+  int64_t queryAndOutput = 2 * block * width * 4, statistics = 3 * block * 4;
+  // In f32 weights take the scores' place; two groups of rows are in flight with AMX.
+  int64_t scoresAndWeights = image.dtype == rt::DType::BF16 ? 2 * 32 * block * (4 + 2) : 32 * block * 4;
   return heads * packed + threads * (queryAndOutput + scoresAndWeights + statistics);
 }
 
