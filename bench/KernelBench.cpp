@@ -2,11 +2,12 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Attention kernels against the machine's measured peaks: masks and lists on one shape, then the dense kernel on others.
+// Attention kernels against the machine's measured peaks: masks and lists on one shape, then dense ones on others.
 
 #include "bench/Peak.h"
 #include "bench/Problem.h"
 #include "runtime/Threads.h"
+#include "runtime/Workspace.h"
 
 #include <benchmark/benchmark.h>
 
@@ -20,7 +21,10 @@ namespace {
 
 constexpr GridShape kGrid{13, 30, 45, 0, false};
 
-enum class Lists { None, Even, Uneven };
+enum class Lists { None, Even, Uneven, Rows };
+
+/// Query blocks of a benchmark of many keys: enough for packing to be a few per cent.
+constexpr int64_t kStreamedRows = 48;
 
 /// What one benchmark runs.
 struct Case {
@@ -75,24 +79,37 @@ Unit unitFor(const rt::KernelImage &image) {
 
 void runKernel(benchmark::State &state, const Case &what) {
   int threads = state.range(0);
-  KernelResult compiled = compileKernel(what.request), dense = compileDense(what.request);
-  if (!compiled || !dense)
-    return state.SkipWithError((compiled ? dense : compiled).message().c_str());
+  KernelResult compiled = compileKernel(what.request);
+  if (!compiled)
+    return state.SkipWithError(compiled.message().c_str());
   const rt::Kernel &kernel = **compiled;
   rt::GivenLists lists;
   if (what.lists == Lists::Even)
     lists = randomLists(kernel, what.density);
   else if (what.lists == Lists::Uneven)
     lists = unevenLists(kernel);
+  else if (what.lists == Lists::Rows)
+    lists = sparseRows(kernel, kStreamedRows);
   Operands operands(kernel);
   rt::RunArgs args = operands.args(threads, what.lists == Lists::None ? nullptr : &lists);
   auto resolved = kernel.resolveLists(args);
   if (!resolved)
     return state.SkipWithError(resolved.message().c_str());
+  rt::Workspace::trim();
   if (rt::Status status = kernel.run(args); !status)
     return state.SkipWithError(status.message().c_str());
+  double workspace = rt::Workspace::pooledBytes();
 
-  double peak = measurePeak(unitFor(kernel.image()), threads), denseSeconds = measureDense(**dense, threads);
+  // The dense kernel on as many tokens as rows are streamed from would take minutes.
+  bool comparesWithDense = what.lists != Lists::Rows;
+  double denseSeconds = 0;
+  if (comparesWithDense) {
+    KernelResult dense = compileDense(what.request);
+    if (!dense)
+      return state.SkipWithError(dense.message().c_str());
+    denseSeconds = measureDense(**dense, threads);
+  }
+  double peak = measurePeak(unitFor(kernel.image()), threads);
   double seconds = 0;
   for (auto _ : state) {
     double once = secondsOf(kernel, args);
@@ -100,12 +117,15 @@ void runKernel(benchmark::State &state, const Case &what) {
     seconds += once;
   }
   seconds /= state.iterations();
-  double pairs = countVisitedPairs(kernel, **resolved), all = double(kernel.image().query.tokens) * kernel.image().key.tokens;
+  double pairs = countVisitedPairs(kernel, **resolved);
+  double all = double(kernel.image().query.tokens) * kernel.image().key.tokens;
   double rate = 4 * kernel.image().headDim * pairs / seconds;
   state.counters["GFLOP/s"] = rate / 1e9;
   state.counters["of_peak"] = rate / peak;
   state.counters["density"] = pairs / all;
-  state.counters["speedup"] = denseSeconds / seconds;
+  if (comparesWithDense)
+    state.counters["speedup"] = denseSeconds / seconds;
+  state.counters["workspace_MiB"] = workspace / (1 << 20);
 }
 
 /// 1, 2 and all threads of the machine.
@@ -145,6 +165,14 @@ void addShape(const char *name, GridShape grid, int64_t headDim) {
   addTypes(what);
 }
 
+/// A few query blocks against all keys of a long video: keys and values come from memory for each of them.
+void addStream(const char *name, GridShape grid, int64_t headDim) {
+  Case what{"stream/" + std::string(name) + "/d" + std::to_string(headDim),
+            textRequest("attention lists { mask given }", grid), Lists::Rows};
+  what.request.options.headDim = headDim;
+  addTypes(what);
+}
+
 bool addAll() {
   addPeak("peak/f32_fma", Unit::F32FMA);
   addPeak("peak/bf16_dot", Unit::BF16Dot);
@@ -168,6 +196,8 @@ bool addAll() {
     addShape("17776", {13, 30, 45, 226, false}, headDim);
     addShape("32760", {21, 30, 52, 0, false}, headDim);
   }
+  for (int64_t headDim : {64, 128})
+    addStream("118800", {33, 45, 80, 0, false}, headDim);
   for (int64_t headDim : {32, 40, 72, 80, 88, 104, 192, 256})
     addShape("4096", {4, 32, 32, 0, false}, headDim);
   return true;

@@ -69,7 +69,8 @@ rt::RunArgs Operands::args(int threads, const rt::GivenLists *given) const {
 }
 
 /// Random lists; `shareOf` gives the share of the key blocks that a query block names.
-static rt::GivenLists makeLists(const rt::Kernel &kernel, uint64_t seed, const std::function<double(int64_t)> &shareOf) {
+static rt::GivenLists makeLists(const rt::Kernel &kernel, uint64_t seed,
+                                const std::function<double(int64_t)> &shareOf) {
   std::mt19937_64 generator(seed);
   int64_t queryBlocks = kernel.image().query.count(), keyBlocks = kernel.image().key.count();
   std::vector<int32_t> blocks(keyBlocks);
@@ -78,7 +79,8 @@ static rt::GivenLists makeLists(const rt::Kernel &kernel, uint64_t seed, const s
   lists.queryBlocks = queryBlocks;
   lists.offsets.push_back(0);
   for (int64_t i = 0; i < queryBlocks; ++i) {
-    int64_t named = std::clamp<int64_t>(std::lround(shareOf(i) * keyBlocks), 1, keyBlocks);
+    double share = shareOf(i);
+    int64_t named = share > 0 ? std::clamp<int64_t>(std::lround(share * keyBlocks), 1, keyBlocks) : 0;
     std::sample(blocks.begin(), blocks.end(), std::back_inserter(lists.keyBlocks), named, generator);
     lists.offsets.push_back(lists.keyBlocks.size());
   }
@@ -91,6 +93,13 @@ rt::GivenLists bench::randomLists(const rt::Kernel &kernel, double density, uint
 
 rt::GivenLists bench::unevenLists(const rt::Kernel &kernel, uint64_t seed) {
   return makeLists(kernel, seed, [](int64_t queryBlock) { return queryBlock % 10 == 9 ? 1 : 0.15; });
+}
+
+rt::GivenLists bench::sparseRows(const rt::Kernel &kernel, int64_t count) {
+  int64_t stride = kernel.image().query.count() / count;
+  return makeLists(kernel, /*seed=*/0, [&](int64_t queryBlock) {
+    return queryBlock % stride == 0 && queryBlock / stride < count ? 1 : 0;
+  });
 }
 
 double bench::countVisitedPairs(const rt::Kernel &kernel, const rt::BlockLists &lists) {

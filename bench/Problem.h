@@ -35,6 +35,9 @@ rt::GivenLists randomLists(const rt::Kernel &kernel, double density, uint64_t se
 /// Random lists in which every tenth query block names all key blocks and the others 15 % of them.
 rt::GivenLists unevenLists(const rt::Kernel &kernel, uint64_t seed = 1);
 
+/// Lists in which `count` query blocks, spread evenly, name all key blocks and the others none.
+rt::GivenLists sparseRows(const rt::Kernel &kernel, int64_t count);
+
 /// Pairs of tokens in the visited blocks, over all heads.
 double countVisitedPairs(const rt::Kernel &kernel, const rt::BlockLists &lists);
 

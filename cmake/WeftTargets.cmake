@@ -1,4 +1,4 @@
-# Functions that declare Weft's own targets: one library per folder, MLIR linked as the dylib or, with WEFT_STATIC, as archives.
+# Functions that declare Weft's own targets: a library per folder; MLIR as the dylib or, with WEFT_STATIC, as archives.
 
 separate_arguments(weft_llvm_definitions NATIVE_COMMAND "${LLVM_DEFINITIONS}")
 
@@ -70,6 +70,7 @@ function(weft_tool name)
     set_target_properties(${name} PROPERTIES BUILD_RPATH "$ORIGIN")
     add_custom_command(TARGET ${name} POST_BUILD
       COMMAND ${CMAKE_STRIP} $<TARGET_FILE:${name}>
-      COMMAND ${CMAKE_COMMAND} -E copy_if_different $<TARGET_FILE:TBB::tbb> $<TARGET_FILE_DIR:${name}>/$<TARGET_SONAME_FILE_NAME:TBB::tbb>)
+      COMMAND ${CMAKE_COMMAND} -E copy_if_different $<TARGET_FILE:TBB::tbb>
+        $<TARGET_FILE_DIR:${name}>/$<TARGET_SONAME_FILE_NAME:TBB::tbb>)
   endif()
 endfunction()

@@ -35,9 +35,9 @@ TokenCoordinates getCoordinates(GridAttr grid, int32_t token);
 
 /// The tokens of a sequence, block by block.
 ///
-/// In the raster order a block is a run of at most `block` tokens. In a tiled order a block is one clipped tile, and the
-/// text tokens are cut into runs of at most `block`. Blocks are in the order of the sequence's segments: the text stays
-/// before or after the video tokens.
+/// In the raster order a block is a run of at most `block` tokens. In a tiled order a block is one clipped tile, and
+/// the text tokens are cut into runs of at most `block`. Blocks are in the order of the sequence's segments: the text
+/// stays before or after the video tokens.
 struct BlockPartition {
   /// Block i holds tokens[offsets[i]] .. tokens[offsets[i + 1] - 1].
   std::vector<int32_t> offsets;

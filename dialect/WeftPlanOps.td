@@ -27,7 +27,8 @@ def Weft_ReorderOp : Weft_OrderOp<"reorder", "tokens in the order of their block
     and the raster order, which moves nothing.
 
     ```mlir
-    %r = weft.reorder %q {grid = #weft.grid<3x4x5>, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : tensor<?x2x60x32xf32>
+    %r = weft.reorder %q {grid = #weft.grid<3x4x5>, order = #weft.order<tiles = 1x2x2>, block = 32 : i64}
+        : tensor<?x2x60x32xf32>
     ```
 
     Constraints:
@@ -43,7 +44,8 @@ def Weft_RestoreOp : Weft_OrderOp<"restore", "the inverse of weft.reorder"> {
     the raster order.
 
     ```mlir
-    %s = weft.restore %o {grid = #weft.grid<3x4x5>, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : tensor<?x2x60x32xf32>
+    %s = weft.restore %o {grid = #weft.grid<3x4x5>, order = #weft.order<tiles = 1x2x2>, block = 32 : i64}
+        : tensor<?x2x60x32xf32>
     ```
 
     Constraints: those of weft.reorder.
@@ -72,7 +74,8 @@ def Weft_BlockAttentionOp : Weft_Op<"block_attention", [Pure, RecursiveMemoryEff
     %o, %lse = weft.block_attention %q, %k, %v {
       query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
       query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 32 : i64,
-      lists = [#weft.block_lists<offsets = dense<[[0, 1, 3]]> : tensor<1x3xi32>, entries = dense<[0, 0, 2]> : tensor<3xi32>>],
+      lists = [#weft.block_lists<offsets = dense<[[0, 1, 3]]> : tensor<1x3xi32>,
+                                 entries = dense<[0, 0, 2]> : tensor<3xi32>>],
       scale = 1.25e-01 : f64} : tensor<?x1x64x32xf32>, tensor<?x1x64x32xf32> -> tensor<?x1x64xf32> {}
     ```
 

@@ -170,8 +170,10 @@ def Weft_AttentionOp : Weft_Op<"attention", [Pure,
   let arguments = (ins Weft_Tokens:$query, Weft_Tokens:$key, Weft_Tokens:$value,
                        Optional<Weft_MaskType>:$mask,
                        Weft_GridAttr:$query_grid, Weft_GridAttr:$key_grid,
-                       DefaultValuedAttr<Weft_OrderAttr, "::weft::OrderAttr::getRaster($_builder.getContext())">:$query_order,
-                       DefaultValuedAttr<Weft_OrderAttr, "::weft::OrderAttr::getRaster($_builder.getContext())">:$key_order,
+                       DefaultValuedAttr<Weft_OrderAttr,
+                                         "::weft::OrderAttr::getRaster($_builder.getContext())">:$query_order,
+                       DefaultValuedAttr<Weft_OrderAttr,
+                                         "::weft::OrderAttr::getRaster($_builder.getContext())">:$key_order,
                        DefaultValuedAttr<I64Attr, "128">:$block,
                        F64Attr:$scale);
   let results = (outs Weft_Tokens:$out, Weft_Lse:$lse);

@@ -76,13 +76,16 @@ LogicalResult LoadTileOp::verify() {
   if (!holds) // load_tile_c2
     return emitOpError("expected d to be a multiple of 8 that the tile holds, but got ") << d << " for " << tile;
   if (!tile.getElementType().isF32() && tile.getElementType() != tileType(getSource()).getElementType()) // load_tile_c3
-    return emitOpError("expected an f32 tile, or bf16 from bf16, but got ") << tile << " from " << getSource().getType();
+    return emitOpError("expected an f32 tile, or bf16 from bf16, but got ")
+           << tile << " from " << getSource().getType();
   return success();
 }
 
 LogicalResult InitTileOp::verify() { return verifyRows(*this, getAccumulator(), getMaximum()); } // init_tile_c1
 
-LogicalResult ScoresOp::verify() { return verifyProduct(*this, getQuery(), getKey(), getScores()); } // scores_c1, scores_c2
+LogicalResult ScoresOp::verify() {
+  return verifyProduct(*this, getQuery(), getKey(), getScores()); // scores_c1, scores_c2
+}
 
 LogicalResult SoftmaxOp::verify() {
   if (failed(verifyRows(*this, getScores(), getMaximum()))) // softmax_c1

@@ -90,7 +90,8 @@ def Weft_ScoresOp : Weft_Op<"scores"> {
 
     Constraints:
     - (C1) query and key have one element type, and the scores are f32.
-    - (C2) the shapes are those of a product: [rows, d], panels [ceil(columns / n), d, n] (pairs: [ceil(columns / n), d / 2, 2 n]) and [rows, columns].
+    - (C2) the shapes are those of a product: [rows, d], panels [ceil(columns / n), d, n] (pairs: [ceil(columns / n),
+      d / 2, 2 n]) and [rows, columns].
   }];
   let arguments = (ins Weft_Tile:$query, Weft_Tile:$key, Weft_Tile:$scores,
                        Index:$rows, Index:$columns, Optional<Weft_Tile>:$ahead);
@@ -126,7 +127,8 @@ def Weft_SoftmaxOp : Weft_Op<"softmax", [AttrSizedOperandSegments, RecursiveMemo
 
     Constraints:
     - (C1) scores are f32, weights have their shape, and the row vectors their rows.
-    - (C2) the region has the arguments and the result of a predicate with `given`, if and only if coordinates are named.
+    - (C2) the region has the arguments and the result of a predicate with `given`, if and only if coordinates are
+      named.
     - (C3) scale and scale * log2(e) are positive and finite in f32.
   }];
   let arguments = (ins Weft_Tile:$scores, Weft_RowVector:$maximum, Weft_RowVector:$sum,
@@ -161,7 +163,8 @@ def Weft_AccumulateOp : Weft_Op<"accumulate"> {
 
     Constraints:
     - (C1) weights and value have one element type, and the accumulator is f32.
-    - (C2) the shapes are those of a product: [rows, columns], panels [ceil(d / n), columns, n] (pairs: [ceil(d / n), columns / 2, 2 n]) and [rows, d].
+    - (C2) the shapes are those of a product: [rows, columns], panels [ceil(d / n), columns, n] (pairs: [ceil(d / n),
+      columns / 2, 2 n]) and [rows, d].
   }];
   let arguments = (ins Weft_Tile:$weights, Weft_Tile:$value, Weft_RowVector:$correction,
                        Weft_Tile:$accumulator, Index:$rows, Index:$columns,

@@ -77,8 +77,8 @@ void combine(Operation *op, ArrayRef<BlockClass> lhs, const BlockClass *rhs, Blo
     apply([](uint8_t a, uint8_t b) { return ((a | b) & 1) ? uint8_t(1) : uint8_t(a ^ b); });
 }
 
-/// Blocks of one side that look the same to a leaf: the class of each block, and each class's ranges. Classes are sorted
-/// by their ranges, so that the hull of consecutive ones is tight.
+/// Blocks of one side that look the same to a leaf: the class of each block, and each class's ranges. Classes are
+/// sorted by their ranges, so that the hull of consecutive ones is tight.
 struct SideClasses {
   std::vector<int32_t> classOf;
   std::vector<SideRanges> ranges;

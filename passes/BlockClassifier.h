@@ -52,7 +52,8 @@ using Bindings = llvm::DenseMap<mlir::Value, int64_t>;
 /// Classifies block pairs for one predicate region.
 class BlockClassifier {
 public:
-  BlockClassifier(mlir::Region &body, const BlockPartition &query, const BlockPartition &key, Bindings bindings = Bindings());
+  BlockClassifier(mlir::Region &body, const BlockPartition &query, const BlockPartition &key,
+                  Bindings bindings = Bindings());
 
   /// Whether the predicate looks at the head.
   bool usesHead() const { return headUsed; }

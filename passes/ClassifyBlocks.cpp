@@ -55,7 +55,8 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
 
   LogicalResult addLists(AttentionOp op, Plan &plan, const FailureOr<ClassifiedLists> &lists) {
     if (failed(lists))
-      return op.emitOpError("expected at most ") << ClassifiedLists::kMaxEntries << " visited pairs of blocks, but got more";
+      return op.emitOpError("expected at most ")
+             << ClassifiedLists::kMaxEntries << " visited pairs of blocks, but got more";
     numEmpty += lists->numEmpty, numFull += lists->numFull, numPartial += lists->numPartial;
     plan.hasPartial |= lists->numPartial != 0;
     plan.lists.push_back(toAttribute(&getContext(), *lists));

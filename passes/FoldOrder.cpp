@@ -35,7 +35,8 @@ struct FoldOrder final : weft::impl::FoldOrderPassBase<FoldOrder> {
     if (!order.getTiled())
       return value;
     auto reorder = value.getDefiningOp<ReorderOp>();
-    bool matches = reorder && reorder.getGrid() == grid && reorder.getOrder() == order && static_cast<int64_t>(reorder.getBlock()) == block;
+    bool matches = reorder && reorder.getGrid() == grid && reorder.getOrder() == order &&
+                   static_cast<int64_t>(reorder.getBlock()) == block;
     return matches ? reorder.getOperand() : Value();
   }
 

@@ -51,8 +51,8 @@ enum PackArg : unsigned {
 /// Builds the two functions of one kernel.
 class KernelFormer {
 public:
-  KernelFormer(func::FuncOp kernel, BlockAttentionOp op, bool pairs, int64_t depthGranule, int64_t rowGroup)
-      : kernel(kernel), op(op), shapes(op, pairs, depthGranule, rowGroup), b(op.getLoc(), op.getContext()),
+  KernelFormer(func::FuncOp kernel, BlockAttentionOp op, const TileShapes &shapes)
+      : kernel(kernel), op(op), shapes(shapes), b(op.getLoc(), op.getContext()),
         source(MemRefType::get({}, op.getQuery().getType().getElementType())) {
     b.setInsertionPoint(kernel);
   }
@@ -124,8 +124,9 @@ private:
       return memref::ViewOp::create(b, type, args[kScratch], constant(offset), ValueRange{});
     };
     query = view(shapes.query, shapes.queryOffset);
-    scores = view(shapes.scores, shapes.scoresOffset);
-    weights = shapes.pairs ? view(shapes.weights, shapes.weightsOffset) : scores;
+    auto perGroup = [&](MemRefType tile) { return isOverlapped() ? stack(shapes.groupsInFlight, tile) : tile; };
+    scores = view(perGroup(shapes.scores), shapes.scoresOffset);
+    weights = shapes.pairs ? view(perGroup(shapes.weights), shapes.weightsOffset) : scores;
     accumulator = view(shapes.accumulator, shapes.accumulatorOffset);
     maximum = view(shapes.rowVector, shapes.maximumOffset);
     sum = view(shapes.rowVector, shapes.sumOffset);
@@ -189,10 +190,12 @@ private:
   /// The rows of a query block that take a step together.
   struct Group {
     Value first, rows;
-    Value query, accumulator, maximum, sum, correction;
+    Value query, accumulator, maximum, sum, correction, scores, weights;
   };
 
-  /// One visited key block, for all groups of rows.
+  bool isOverlapped() const { return shapes.groupsInFlight > 1; }
+
+  /// One visited key block.
   void formStep(Value at) {
     KeyBlock keys;
     keys.entry = loadEntry(at);
@@ -205,60 +208,171 @@ private:
     keys.key = tileOf(args[kPackedKey], block, shapes.key);
     keys.value = tileOf(args[kPackedValue], block, shapes.value);
     keys.nextKey = keyAfter(at);
+    if (!isOverlapped())
+      return forGroups([&](const Group &group) { formGroupStep(keys, group); });
+    ifMasked(
+        keys, [&] { forGroups([&](const Group &group) { formGroupStep(keys, group); }); },
+        [&] { formOverlappedStep(keys); });
+  }
+
+  void forGroups(llvm::function_ref<void(const Group &)> body) {
     auto loop = scf::ForOp::create(b, constant(0), args[kQueryCount], constant(shapes.group));
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    formGroupStep(keys, groupFrom(loop.getInductionVar()));
+    body(groupFrom(loop.getInductionVar()));
   }
 
-  /// `shapes.group` rows of a buffer.
-  Value rowsFrom(Value buffer, Value first) {
+  /// `whole` alone for a kernel without a mask.
+  void ifMasked(const KeyBlock &keys, llvm::function_ref<void()> partial, llvm::function_ref<void()> whole) {
+    if (op.getBody().empty())
+      return whole();
+    auto branch = [this](llvm::function_ref<void()> body) {
+      return [this, body](OpBuilder &, Location) {
+        body();
+        scf::YieldOp::create(b);
+      };
+    };
+    scf::IfOp::create(b, bit(keys.entry, 1), branch(partial), branch(whole));
+  }
+
+  /// `count` rows of a buffer.
+  Value rowsFrom(Value buffer, Value first, int64_t count) {
     auto type = cast<MemRefType>(buffer.getType());
     SmallVector<OpFoldResult> offsets(type.getRank(), b.getIndexAttr(0)), strides(type.getRank(), b.getIndexAttr(1));
-    SmallVector<OpFoldResult> sizes = {b.getIndexAttr(shapes.group)};
+    SmallVector<OpFoldResult> sizes = {b.getIndexAttr(count)};
     offsets[0] = first;
     for (int64_t extent : type.getShape().drop_front())
       sizes.push_back(b.getIndexAttr(extent));
     return memref::SubViewOp::create(b, buffer, offsets, sizes, strides);
   }
 
+  /// `count` columns of a tile.
+  Value columnsFrom(Value tile, Value first, int64_t count) {
+    OpFoldResult zero = b.getIndexAttr(0), one = b.getIndexAttr(1);
+    OpFoldResult rows = b.getIndexAttr(cast<MemRefType>(tile.getType()).getDimSize(0));
+    return memref::SubViewOp::create(b, tile, ArrayRef<OpFoldResult>{zero, OpFoldResult(first)},
+                                     ArrayRef<OpFoldResult>{rows, b.getIndexAttr(count)},
+                                     ArrayRef<OpFoldResult>{one, one});
+  }
+
   Group groupFrom(Value first) {
     Value rest = arith::SubIOp::create(b, args[kQueryCount], first);
     Value rows = arith::MinSIOp::create(b, rest, constant(shapes.group));
-    return {first,
-            rows,
-            rowsFrom(query, first),
-            rowsFrom(accumulator, first),
-            rowsFrom(maximum, first),
-            rowsFrom(sum, first),
-            rowsFrom(correction, first)};
+    auto part = [&](Value buffer) { return rowsFrom(buffer, first, shapes.group); };
+    Group group{first, rows, part(query), part(accumulator), part(maximum), part(sum), part(correction), {}, {}};
+    group.scores = scores, group.weights = weights;
+    if (isOverlapped()) {
+      Value number = arith::DivSIOp::create(b, first, constant(shapes.group));
+      Value slot = arith::AndIOp::create(b, number, constant(shapes.groupsInFlight - 1));
+      group.scores = tileOf(scores, slot, shapes.scores), group.weights = tileOf(weights, slot, shapes.weights);
+    }
+    return group;
   }
 
-  /// The group's share of a tile that is read soon.
-  Value shareOf(Value tile, const Group &group) {
-    Value flat = memref::CollapseShapeOp::create(b, tile, ReassociationIndices{0, 1, 2});
+  Value flatten(Value tile) { return memref::CollapseShapeOp::create(b, tile, ReassociationIndices{0, 1, 2}); }
+
+  /// The share that `count` rows from `first` have in fetching a tile that is read soon.
+  Value shareOf(Value tile, Value first, int64_t count) {
     int64_t perRow = cast<MemRefType>(tile.getType()).getNumElements() / shapes.rows;
-    OpFoldResult begin = arith::MulIOp::create(b, group.first, constant(perRow)).getResult();
-    OpFoldResult size = b.getIndexAttr(perRow * shapes.group), stride = b.getIndexAttr(1);
-    return memref::SubViewOp::create(b, flat, begin, size, stride);
+    OpFoldResult begin = arith::MulIOp::create(b, first, constant(perRow)).getResult();
+    OpFoldResult size = b.getIndexAttr(perRow * count), stride = b.getIndexAttr(1);
+    return memref::SubViewOp::create(b, flatten(tile), begin, size, stride);
   }
+  Value shareOf(Value tile, const Group &group) { return shareOf(tile, group.first, shapes.group); }
 
   /// Each product brings a share of the next one's operand nearer.
   void formGroupStep(const KeyBlock &keys, const Group &group) {
-    ScoresOp::create(b, group.query, keys.key, scores, group.rows, keys.columns, shareOf(keys.value, group));
-    if (op.getBody().empty()) {
-      formSoftmax(keys, group, /*masked=*/false);
-    } else {
-      auto branch = [&](bool masked) {
-        return [this, &keys, &group, masked](OpBuilder &, Location) {
-          formSoftmax(keys, group, masked);
-          scf::YieldOp::create(b);
-        };
-      };
-      scf::IfOp::create(b, bit(keys.entry, 1), branch(true), branch(false));
-    }
-    AccumulateOp::create(b, weights, keys.value, group.correction, group.accumulator, group.rows, keys.columns,
+    ScoresOp::create(b, group.query, keys.key, group.scores, group.rows, keys.columns, shareOf(keys.value, group));
+    if (isOverlapped())
+      formSoftmax(keys, group, /*masked=*/true);
+    else
+      ifMasked(
+          keys, [&] { formSoftmax(keys, group, /*masked=*/true); },
+          [&] { formSoftmax(keys, group, /*masked=*/false); });
+    AccumulateOp::create(b, group.weights, keys.value, group.correction, group.accumulator, group.rows, keys.columns,
                          shareOf(keys.nextKey, group));
+  }
+
+  /// A product runs in other units of the processor than a softmax: between the softmaxes of a group's rows stand parts
+  /// of the scores of the next group, and of the output of the one before, panel by panel.
+  void formOverlappedStep(const KeyBlock &keys) {
+    Group first = groupFrom(constant(0));
+    ScoresOp::create(b, first.query, keys.key, first.scores, first.rows, keys.columns, flatten(keys.value));
+    forGroups([&](const Group &group) { formOverlappedGroup(keys, group); });
+    Value numbers = arith::DivSIOp::create(b, arith::SubIOp::create(b, args[kQueryCount], constant(1)),
+                                           constant(shapes.group));
+    Group last = groupFrom(arith::MulIOp::create(b, numbers, constant(shapes.group)));
+    AccumulateOp::create(b, last.weights, keys.value, last.correction, last.accumulator, last.rows, keys.columns,
+                         Value());
+  }
+
+  void formOverlappedGroup(const KeyBlock &keys, const Group &group) {
+    Value next = arith::AddIOp::create(b, group.first, constant(shapes.group));
+    Value before = arith::SubIOp::create(b, group.first, constant(shapes.group));
+    Value hasNext = isLess(next, args[kQueryCount]), hasBefore = isLess(constant(0), group.first);
+    // One softmax of `count` rows for each panel of keys.
+    int64_t panels = shapes.columns / kPanel, count = shapes.group / llvm::PowerOf2Ceil(panels);
+    int64_t covered = std::min(shapes.valueDim / kPanel, panels);
+    auto loop = scf::ForOp::create(b, constant(0), constant(shapes.group / count), constant(1));
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(loop.getBody());
+      Value panel = loop.getInductionVar(), row = arith::MulIOp::create(b, panel, constant(count));
+      Value isKeys = isLess(panel, constant(panels)), isValues = isLess(panel, constant(covered));
+      ifTrue(arith::AndIOp::create(b, hasNext, isKeys), [&] { formPanelOfScores(keys, groupFrom(next), panel); });
+      formSoftmax(keys, rowsOf(group, row, count), /*masked=*/false);
+      ifTrue(arith::AndIOp::create(b, hasBefore, isValues), [&] {
+        Value ahead = shareOf(keys.nextKey, arith::AddIOp::create(b, before, row), count);
+        formPanelsOfOutput(keys, groupFrom(before), panel, 1, kPanel, ahead);
+      });
+    }
+    if (int64_t rest = shapes.valueDim - covered * kPanel)
+      ifTrue(hasBefore, [&] {
+        int64_t restPanels = shapes.value.getDimSize(0) - covered;
+        formPanelsOfOutput(keys, groupFrom(before), constant(covered), restPanels, rest, Value());
+      });
+  }
+
+  Value isLess(Value lhs, Value rhs) { return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, lhs, rhs); }
+
+  void ifTrue(Value condition, llvm::function_ref<void()> body) {
+    scf::IfOp::create(b, condition, [&](OpBuilder &, Location) {
+      body();
+      scf::YieldOp::create(b);
+    });
+  }
+
+  /// The scores of a group for the keys of one panel.
+  void formPanelOfScores(const KeyBlock &keys, const Group &group, Value panel) {
+    Value first = arith::MulIOp::create(b, panel, constant(kPanel));
+    Value rest = arith::SubIOp::create(b, keys.columns, first);
+    Value columns = arith::MaxSIOp::create(b, arith::MinSIOp::create(b, rest, constant(kPanel)), constant(0));
+    ScoresOp::create(b, group.query, rowsFrom(keys.key, panel, 1), columnsFrom(group.scores, first, kPanel), group.rows,
+                     columns, Value());
+  }
+
+  /// `width` columns of a group's output, whose values are in `panels` panels from `first`.
+  void formPanelsOfOutput(const KeyBlock &keys, const Group &group, Value first, int64_t panels, int64_t width,
+                          Value ahead) {
+    Value column = arith::MulIOp::create(b, first, constant(kPanel));
+    AccumulateOp::create(b, group.weights, rowsFrom(keys.value, first, panels), group.correction,
+                         columnsFrom(group.accumulator, column, width), group.rows, keys.columns, ahead);
+  }
+
+  /// `count` rows of a group from `first`, as far as it has them.
+  Group rowsOf(const Group &group, Value first, int64_t count) {
+    Value rest = arith::SubIOp::create(b, group.rows, first);
+    Value rows = arith::MaxSIOp::create(b, arith::MinSIOp::create(b, rest, constant(count)), constant(0));
+    auto part = [&](Value buffer) { return rowsFrom(buffer, first, count); };
+    return {arith::AddIOp::create(b, group.first, first),
+            rows,
+            part(group.query),
+            part(group.accumulator),
+            part(group.maximum),
+            part(group.sum),
+            part(group.correction),
+            part(group.scores),
+            part(group.weights)};
   }
 
   void formSoftmax(const KeyBlock &keys, const Group &group, bool masked) {
@@ -268,8 +382,8 @@ private:
       queryFirst = arith::AddIOp::create(b, args[kQueryFirst], group.first);
       head = args[kHeadIndex], given = bit(keys.entry, 2);
     }
-    auto softmax = SoftmaxOp::create(b, scores, group.maximum, group.sum, group.correction, weights, group.rows,
-                                     keys.columns, queryTable, queryFirst, keyTable, keyFirst, head, given,
+    auto softmax = SoftmaxOp::create(b, group.scores, group.maximum, group.sum, group.correction, group.weights,
+                                     group.rows, keys.columns, queryTable, queryFirst, keyTable, keyFirst, head, given,
                                      op.getScaleAttr());
     if (masked)
       clonePredicate(softmax.getBody());
@@ -337,7 +451,8 @@ struct FormOnlineSoftmax final : weft::impl::FormOnlineSoftmaxPassBase<FormOnlin
       return signalPassFailure();
     }
     bool usePairs = pairs && op.getQuery().getType().getElementType().isBF16();
-    KernelFormer(kernel, op, usePairs, depthGranule, rowGroup).form();
+    int64_t groupsInFlight = usePairs && overlap ? 2 : 1;
+    KernelFormer(kernel, op, TileShapes(op, usePairs, depthGranule, rowGroup, groupsInFlight)).form();
     ++numKernels;
     if (!op.getBody().empty())
       ++numMasked;

@@ -101,7 +101,8 @@ def FormOnlineSoftmaxPass : Pass<"weft-form-online-softmax", "mlir::ModuleOp"> {
     weft.softmax and weft.accumulate for one group of rows after the other, and
     scatters output and log-sum-exp.
     Full and partial entries take two branches; only the second holds the
-    predicate. The module's `weft.image` attribute describes both for the
+    predicate. With `overlap` the softmax of one group's rows stands between the
+    products of its neighbours, panel by panel, in full entries. The module's `weft.image` attribute describes both for the
     runtime.
 
     Counts in `weft.statistics`: `kernels`, kernels formed; `kernels_masked`,
@@ -116,6 +117,8 @@ def FormOnlineSoftmaxPass : Pass<"weft-form-online-softmax", "mlir::ModuleOp"> {
            "channels of queries and keys are padded with zeros to a multiple of this, itself a multiple of 8">,
     Option<"rowGroup", "row-group", "int64_t", "32",
            "rows of a query block, at most, that take a key block's steps together; a multiple of 32">,
+    Option<"overlap", "overlap", "bool", "false",
+           "with pairs: let the softmax of a group stand between parts of the products of its neighbours">,
   ];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::func::FuncDialect",
                            "mlir::memref::MemRefDialect", "mlir::scf::SCFDialect", "weft::WeftDialect"];

@@ -113,7 +113,8 @@ private:
 };
 
 /// The given lists that a mask tree uses, in order of first use, and its masks, operands before their users.
-LogicalResult collect(AttentionOp user, Value mask, llvm::SetVector<Value> &given, llvm::SetVector<Operation *> &masks) {
+LogicalResult collect(AttentionOp user, Value mask, llvm::SetVector<Value> &given,
+                      llvm::SetVector<Operation *> &masks) {
   Operation *op = mask.getDefiningOp();
   if (masks.contains(op))
     return success();

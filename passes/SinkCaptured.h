@@ -11,8 +11,8 @@
 
 namespace weft {
 
-/// Copies the pure ops above `body` that define what it uses, and what these use, to its begin; erases those that nobody
-/// uses any more.
+/// Copies the pure ops above `body` that define what it uses, and what these use, to its begin; erases those that
+/// nobody uses any more.
 void sinkCaptured(mlir::Region &body);
 
 } // namespace weft

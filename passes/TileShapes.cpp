@@ -13,7 +13,9 @@
 using namespace mlir;
 using namespace weft;
 
-TileShapes::TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule, int64_t rowGroup) : pairs(pairs) {
+TileShapes::TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule, int64_t rowGroup,
+                       int64_t groupsInFlight)
+    : pairs(pairs), groupsInFlight(groupsInFlight) {
   BlockPartition queryParts = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getBlock());
   BlockPartition keyParts = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
   queryBlocks = queryParts.numBlocks();
@@ -41,15 +43,15 @@ TileShapes::TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule, in
   rowVector = MemRefType::get({rows}, f32);
 
   int64_t bytes = 0;
-  auto place = [&](MemRefType type) {
+  auto place = [&](MemRefType type, int64_t count = 1) {
     int64_t offset = bytes;
-    bytes += llvm::alignTo(type.getNumElements() * type.getElementTypeBitWidth() / 8, 64);
+    bytes += llvm::alignTo(count * type.getNumElements() * type.getElementTypeBitWidth() / 8, 64);
     return offset;
   };
   queryOffset = place(query);
-  scoresOffset = place(scores);
+  scoresOffset = place(scores, groupsInFlight);
   // In f32 the weights take the scores' place.
-  weightsOffset = pairs ? place(weights) : scoresOffset;
+  weightsOffset = pairs ? place(weights, groupsInFlight) : scoresOffset;
   accumulatorOffset = place(accumulator);
   maximumOffset = place(rowVector);
   sumOffset = place(rowVector);

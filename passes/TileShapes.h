@@ -21,7 +21,7 @@ constexpr int64_t kPanel = 32;
 /// Extents of the buffers of one kernel, in elements.
 struct TileShapes {
   /// The depth of the scores' product is rounded up to `depthGranule` channels; a group has `rowGroup` rows at most.
-  TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule, int64_t rowGroup);
+  TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule, int64_t rowGroup, int64_t groupsInFlight);
 
   bool pairs;
   int64_t headDim;
@@ -33,6 +33,8 @@ struct TileShapes {
   int64_t rows, columns;
   /// Rows that take a key block's steps together, a divisor of `rows`: their scores stay in the first-level cache.
   int64_t group;
+  /// Groups whose scores and weights have a place at a time: a power of 2.
+  int64_t groupsInFlight;
   int64_t queryBlocks, keyBlocks;
 
   mlir::Type elementType;

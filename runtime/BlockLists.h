@@ -25,7 +25,8 @@ struct GivenLists {
   std::vector<int64_t> offsets;
   std::vector<int32_t> keyBlocks;
 
-  /// A set begins where the one before it ends. Checks every offset and block against a kernel of `heads` heads and these numbers of blocks.
+  /// A set begins where the one before it ends. Checks every offset and block against a kernel of `heads` heads and
+  /// these numbers of blocks.
   Status validate(int64_t heads, int64_t expectedQueryBlocks, int64_t numKeyBlocks) const;
 };
 

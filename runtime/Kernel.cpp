@@ -153,7 +153,8 @@ Result<std::vector<int64_t>> Kernel::bindParameters(const std::vector<int64_t> &
     const Parameter &parameter = parts.parameters[i];
     if (i >= values.size()) {
       if (!parameter.defaultValue)
-        return Status::error(fmt::format("parameters: expected a value for '{}', which has no default", parameter.name));
+        return Status::error(
+            fmt::format("parameters: expected a value for '{}', which has no default", parameter.name));
       bound.push_back(*parameter.defaultValue);
     }
     int64_t low = parameter.isBool ? 0 : INT32_MIN, high = parameter.isBool ? 1 : INT32_MAX;

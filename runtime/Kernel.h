@@ -85,6 +85,8 @@ struct KernelImage {
   bool hasGiven = false;
   /// The code needs AMX tiles.
   bool usesTiles = false;
+  /// If it was compiled for `native` and that is less than the best of the architecture: why.
+  std::string fallback;
   std::vector<Parameter> parameters;
   /// As ListPlanner makes them; empty if the parameters decide. A Kernel takes them out of its image.
   std::vector<BlockLists> lists;

@@ -15,8 +15,8 @@ namespace weft::rt {
 /// WEFT_NUM_THREADS if that is a number from 1 to 1024, else the machine's threads.
 int defaultThreads();
 
-/// Calls `body(item, worker)` for every item in 0 .. count - 1, items being taken in order as workers become free; worker
-/// is below `threads`. Safe to nest in other uses of oneTBB. With one thread nothing leaves the caller's.
+/// Calls `body(item, worker)` for every item in 0 .. count - 1, items being taken in order as workers become free;
+/// worker is below `threads`. Safe to nest in other uses of oneTBB. With one thread nothing leaves the caller's.
 void forEachItem(int64_t count, int threads, const std::function<void(int64_t item, int worker)> &body);
 
 } // namespace weft::rt

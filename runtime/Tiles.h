@@ -9,8 +9,8 @@
 
 namespace weft::rt {
 
-/// Asks the system for the use of AMX tiles in this process, once: threads have no room for the tiles' state before. False
-/// if it refuses, or on other processors.
+/// Asks the system for the use of AMX tiles in this process, once: threads have no room for the tiles' state before.
+/// False if it refuses, or on other processors.
 bool requestTiles();
 
 } // namespace weft::rt

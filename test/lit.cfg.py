@@ -26,7 +26,7 @@ llvm_config.add_tool_substitutions(
     ],
     [config.weft_tools_dir],
 )
-llvm_config.add_tool_substitutions(["FileCheck", "not", "split-file"], [config.llvm_tools_dir])
+llvm_config.add_tool_substitutions(["FileCheck", "count", "not", "split-file"], [config.llvm_tools_dir])
 
 config.substitutions.append(("%python", '"%s"' % config.python_executable))
 config.substitutions.append(("%weft_root", config.weft_root))

@@ -134,7 +134,8 @@ rt::Result<GridShape> ToolOptions::parseGrid(const std::string &option, const st
               sizes[0] * sizes[1] < limit && sizes[0] * sizes[1] * sizes[2] + textTokens < limit;
   if (!fits)
     return rt::Status::error(
-        fmt::format("--{}: expected fewer than {} tokens, but got {} and {} of text", option, limit, value, textTokens));
+        fmt::format("--{}: expected fewer than {} tokens, but got {} and {} of text", option, limit, value,
+                    textTokens));
   return GridShape{sizes[0], sizes[1], sizes[2], textTokens, textFirst};
 }
 
@@ -224,4 +225,9 @@ int weft::reportError(const char *tool, const std::string &message) {
   if (message.empty() || message.back() != '\n')
     errs() << "\n";
   return 1;
+}
+
+void weft::reportFallback(const char *tool, const std::string &fallback) {
+  if (!fallback.empty())
+    errs() << fmt::format("{}: note: {}\n", tool, fallback);
 }

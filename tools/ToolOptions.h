@@ -68,6 +68,9 @@ rt::Status checkAtLeast(const llvm::cl::Option &option, int64_t value, int64_t l
 /// Prints "TOOL: error: MESSAGE" (or the message as it is, if it begins with a file's position) and returns 1.
 int reportError(const char *tool, const std::string &message);
 
+/// Prints "TOOL: note: FALLBACK" unless there is none.
+void reportFallback(const char *tool, const std::string &fallback);
+
 } // namespace weft
 
 #endif // WEFT_TOOLS_TOOLOPTIONS_H

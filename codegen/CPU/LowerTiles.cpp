@@ -50,22 +50,23 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
   }
 
   /// Code works on whole vectors and register tiles.
-  static LogicalResult checkTile(Operation *op, Value tile, int64_t granule) {
+  static LogicalResult checkTile(Operation *op, Value tile, int64_t granule, int64_t rows) {
     auto type = cast<MemRefType>(tile.getType());
     if (!type.hasStaticShape())
       return op->emitOpError("expected tiles of static shape, but got ") << type;
     int64_t width = type.getShape().back(), panel = type.getElementType().isBF16() ? 2 * kPanel : kPanel;
     if (type.getRank() == 3 && width != panel)
       return op->emitOpError("expected panels of ") << panel << " numbers, but got " << type;
-    if (type.getRank() == 2 && (type.getDimSize(0) % kTileGranule || width % granule))
+    if (type.getRank() == 2 && (type.getDimSize(0) % rows || width % granule))
       return op->emitOpError("expected a multiple of ")
-             << kTileGranule << " rows and of " << granule << " columns, but got " << type;
+             << rows << " rows and of " << granule << " columns, but got " << type;
     return success();
   }
 
-  static LogicalResult checkTiles(Operation *op, std::initializer_list<std::pair<Value, int64_t>> tiles) {
+  static LogicalResult checkTiles(Operation *op, std::initializer_list<std::pair<Value, int64_t>> tiles,
+                                  int64_t rows = kTileGranule) {
     for (auto [tile, granule] : tiles)
-      if (failed(checkTile(op, tile, granule)))
+      if (failed(checkTile(op, tile, granule, rows)))
         return failure();
     return success();
   }
@@ -80,7 +81,7 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
           return checkTiles(op, {{step.getQuery(), depth}, {step.getKey(), 0}, {step.getScores(), keys}});
         })
         .Case<SoftmaxOp>([&](auto step) {
-          return checkTiles(op, {{step.getScores(), keys}, {step.getWeights(), keys}});
+          return checkTiles(op, {{step.getScores(), keys}, {step.getWeights(), keys}}, TileEmitter::kReducedRows);
         })
         .Case<AccumulateOp>([&](auto step) {
           return checkTiles(op, {{step.getWeights(), keys}, {step.getValue(), 0}, {step.getAccumulator(), values}});

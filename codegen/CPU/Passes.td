@@ -29,7 +29,7 @@ def LowerTilesPass : Pass<"weft-cpu-lower-tiles", "mlir::ModuleOp"> {
     Option<"bf16", "bf16", "weft::BF16Unit", "weft::BF16Unit::DotX86", "how products of pairs of bf16 are formed",
            [{::llvm::cl::values(
               clEnumValN(weft::BF16Unit::DotX86, "dot-x86", "vdpbf16ps of AVX512-BF16"),
-              clEnumValN(weft::BF16Unit::DotNEON, "dot-neon", "bfdot of Armv8.6"),
+              clEnumValN(weft::BF16Unit::MatrixNEON, "matrix-neon", "bfmmla of Armv8.6"),
               clEnumValN(weft::BF16Unit::TileX86, "tile-x86", "tdpbf16ps of AMX"))}]>,
   ];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::memref::MemRefDialect",

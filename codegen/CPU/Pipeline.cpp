@@ -33,6 +33,8 @@ void weft::buildCPULoopsPipeline(OpPassManager &manager, const CPUTarget &target
   softmax.pairs = target.usesPairs();
   // A tile of AMX is 32 channels deep.
   softmax.depthGranule = target.bf16 == BF16Unit::TileX86 ? 32 : 8;
+  // Tiles are multiplied by a unit of their own, beside the vectors'.
+  softmax.overlap = target.bf16 == BF16Unit::TileX86;
   manager.addPass(createFormOnlineSoftmaxPass(softmax));
   LowerTilesPassOptions tiles;
   tiles.lanes = target.lanes;

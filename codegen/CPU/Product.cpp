@@ -11,9 +11,9 @@ using namespace weft;
 
 namespace {
 
-/// Emits `C[i][j] = (factor[i] C[i][j] +) sum_k A[i][k] B[k][j]` tile by tile, each tile's accumulators held in registers
-/// over the whole sum. B lies in panels: see weft.load_tile. In pairs, A and B hold two consecutive k side by side and one
-/// instruction sums their products.
+/// Emits `C[i][j] = (factor[i] C[i][j] +) sum_k A[i][k] B[k][j]` tile by tile, each tile's accumulators held in
+/// registers over the whole sum. B lies in panels: see weft.load_tile. In pairs, A and B hold two consecutive k side by
+/// side and one instruction sums their products; the matrix instruction of AArch64 takes four k.
 class Product {
 public:
   Product(TileEmitter &e, Value a, Value b, Value c, Value ahead)
@@ -51,7 +51,11 @@ private:
     int64_t offset;
   };
 
-  int64_t maxVectors() const { return e.target.lanes == 4 ? 4 : 2; }
+  /// NEON multiplies by any lane of a register: terms are loaded four at a time.
+  bool usesLanes() const { return e.target.lanes == 4; }
+  bool usesMatrices() const { return pairs && e.target.bf16 == BF16Unit::MatrixNEON; }
+
+  int64_t maxVectors() const { return usesLanes() && !usesMatrices() ? 4 : 2; }
 
   /// As many sums as the registers hold beside the operands; enough of them to hide the latency of an addition.
   int64_t rowsFor(int64_t vectors) const {
@@ -74,10 +78,16 @@ private:
       prefetch(tile);
     SmallVector<Value> sums(tile.rows * tile.vectors, e.splat(0.0));
     sums = e.loop(e.index(0), steps, unroll, sums, [&](Value k, SmallVector<Value> carried) {
-      for (int64_t u = 0; u < unroll; ++u)
-        step(tile, e.add(k, u), carried);
+      SmallVector<Value> terms = usesLanes() ? loadTerms(tile, k) : SmallVector<Value>();
+      if (usesMatrices())
+        stepMatrices(tile, k, terms, carried);
+      else
+        for (int64_t u = 0; u < unroll; ++u)
+          step(tile, k, u, terms, carried);
       return carried;
     });
+    if (usesMatrices())
+      sums = rowsOfMatrices(tile, sums);
     Value first = e.mul(tile.panel, e.index(panel));
     for (int64_t row = 0; row < tile.rows; ++row) {
       Value at = e.add(tile.i, row);
@@ -100,35 +110,89 @@ private:
                     tilesDown * llvm::divideCeil(whole.getDimSize(1), width));
   }
 
-  /// Stores a sum; with a factor, adds it to what stood there times the factor. A block's terms are summed by themselves
-  /// first: adding them one by one to a long sum would lose their low bits.
+  /// Stores a sum; with a factor, adds it to what stood there times the factor. A block's terms are summed by
+  /// themselves first: adding them one by one to a long sum would lose their low bits.
   void finish(Value sum, Value row, Value column, Value factor) {
     if (factor)
       sum = e.fma(e.load(e.floats(), c, {row, column}), factor, sum);
     e.store(sum, c, {row, column});
   }
 
-  void step(Tile tile, Value k, MutableArrayRef<Value> sums) {
+  /// The vectors of B's row `k` in the tile.
+  SmallVector<Value> loadColumns(Tile tile, Value k) {
     Type element = cast<MemRefType>(bTile.getType()).getElementType();
     VectorType type = e.vector(e.target.lanes * termsPerStep(), element);
     SmallVector<Value> columns;
     for (int64_t vector = 0; vector < tile.vectors; ++vector)
       columns.push_back(e.load(type, bTile, {tile.panel, k, e.index(columnOf(tile, vector) * termsPerStep())}));
+    return columns;
+  }
+
+  /// Of each of the tile's rows of A the terms that `unroll` steps take.
+  SmallVector<Value> loadTerms(Tile tile, Value k) {
+    VectorType type = e.vector(unroll * termsPerStep(), cast<MemRefType>(a.getType()).getElementType());
+    SmallVector<Value> terms;
+    for (int64_t row = 0; row < tile.rows; ++row)
+      terms.push_back(e.load(type, a, {e.add(tile.i, row), e.mul(k, e.index(termsPerStep()))}));
+    return terms;
+  }
+
+  /// Step `k + u`; `terms` are from loadTerms, or empty.
+  void step(Tile tile, Value k, int64_t u, ArrayRef<Value> terms, MutableArrayRef<Value> sums) {
+    SmallVector<Value> columns = loadColumns(tile, e.add(k, u));
     for (int64_t row = 0; row < tile.rows; ++row) {
-      Value factor = broadcastTerm(e.add(tile.i, row), k);
+      Value factor = terms.empty() ? broadcastTerm(e.add(tile.i, row), e.add(k, u)) : broadcastLane(terms[row], u);
       for (int64_t vector = 0; vector < tile.vectors; ++vector) {
         Value &sum = sums[row * tile.vectors + vector];
-        sum = pairs ? addPairs(sum, factor, columns[vector]) : e.fma(factor, columns[vector], sum);
+        sum = pairs ? x86vector::DotBF16Op::create(e.b, sum.getType(), sum, factor, columns[vector]).getResult()
+                    : e.fma(factor, columns[vector], sum);
       }
     }
   }
 
-  Value addPairs(Value sum, Value a, Value b) {
-    if (e.target.bf16 == BF16Unit::DotX86)
-      return x86vector::DotBF16Op::create(e.b, sum.getType(), sum, a, b);
-    return LLVM::CallIntrinsicOp::create(e.b, sum.getType(), e.b.getStringAttr("llvm.aarch64.neon.bfdot"),
-                                         ValueRange{sum, a, b})
-        .getResult(0);
+  Value broadcastLane(Value vector, int64_t lane) {
+    SmallVector<int64_t> indices(e.target.lanes, lane);
+    return vector::ShuffleOp::create(e.b, vector, vector, indices);
+  }
+
+  Value shuffle(Value left, Value right, ArrayRef<int64_t> indices) {
+    return vector::ShuffleOp::create(e.b, left, right, indices);
+  }
+
+  /// Four steps by bfmmla, which adds the product of 2 x 4 and 4 x 2 numbers to 2 x 2 sums in one register. Sum
+  /// `vectors * row + vector` of a tile is here that of the rows 2 (row / 2) and + 1 with two columns of that vector,
+  /// the first two for an even row.
+  void stepMatrices(Tile tile, Value k, ArrayRef<Value> terms, MutableArrayRef<Value> sums) {
+    SmallVector<Value> right[unroll];
+    for (int64_t u = 0; u < unroll; ++u)
+      right[u] = loadColumns(tile, e.add(k, u));
+    for (int64_t half = 0; half < 2; ++half) {
+      int64_t first = 4 * half;
+      for (int64_t vector = 0; vector < tile.vectors; ++vector) {
+        Value low = right[2 * half][vector], high = right[2 * half + 1][vector];
+        Value columns[] = {shuffle(low, high, {0, 1, 8, 9, 2, 3, 10, 11}),
+                           shuffle(low, high, {4, 5, 12, 13, 6, 7, 14, 15})};
+        for (int64_t row = 0; row < tile.rows; ++row) {
+          Value left = shuffle(terms[row & ~1], terms[row | 1],
+                               {first, first + 1, first + 2, first + 3, first + 8, first + 9, first + 10, first + 11});
+          Value &sum = sums[row * tile.vectors + vector];
+          sum = LLVM::CallIntrinsicOp::create(e.b, sum.getType(), e.b.getStringAttr("llvm.aarch64.neon.bfmmla"),
+                                              ValueRange{sum, left, columns[row % 2]})
+                    .getResult(0);
+        }
+      }
+    }
+  }
+
+  /// From sums of 2 x 2 to sums of whole rows.
+  SmallVector<Value> rowsOfMatrices(Tile tile, ArrayRef<Value> sums) {
+    SmallVector<Value> result;
+    for (int64_t row = 0; row < tile.rows; ++row)
+      for (int64_t vector = 0; vector < tile.vectors; ++vector) {
+        Value left = sums[(row & ~1) * tile.vectors + vector], right = sums[(row | 1) * tile.vectors + vector];
+        result.push_back(row % 2 ? shuffle(left, right, {2, 3, 6, 7}) : shuffle(left, right, {0, 1, 4, 5}));
+      }
+    return result;
   }
 
   /// A[i][k], or the pair at k, in every lane.

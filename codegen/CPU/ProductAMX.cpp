@@ -54,8 +54,8 @@ private:
     });
   }
 
-  /// Adds `depth` terms to sums that are in registers, and stores them. Registers cannot be carried by a loop, so this is
-  /// straight-line code.
+  /// Adds `depth` terms to sums that are in registers, and stores them. Registers cannot be carried by a loop, so this
+  /// is straight-line code.
   void finish(Value i, Value panel, int64_t columns, Value first, int64_t depth, SmallVector<Value> sums) {
     for (int64_t k = 0; k < depth; k += kDepth)
       step(i, panel, columns, e.add(first, k), sums);
@@ -112,8 +112,8 @@ private:
   amx::TileType sumType, operandType;
 };
 
-/// Multiplies the accumulator's rows by their corrections, 16 rows at a time and only where one is not 1: after the first
-/// key blocks maxima seldom rise.
+/// Multiplies the accumulator's rows by their corrections, 16 rows at a time and only where one is not 1: after the
+/// first key blocks maxima seldom rise.
 void correct(TileEmitter &e, AccumulateOp op) {
   int64_t width = cast<MemRefType>(op.getAccumulator().getType()).getDimSize(1);
   e.loop(e.index(0), op.getRows(), kTile, [&](Value i) {

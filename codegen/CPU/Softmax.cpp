@@ -10,6 +10,7 @@
 // are 0. Masked scores are -inf. NaN goes through every step into the row's sum.
 
 #include "codegen/CPU/TileEmitter.h"
+#include "passes/TileShapes.h"
 
 #include "mlir/IR/IRMapping.h"
 
@@ -24,7 +25,7 @@ namespace {
 constexpr double kLog2E = 1.4426950408889634;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Rows that one pass works on side by side, to hide latencies.
-constexpr int64_t kRows = 4;
+constexpr int64_t kRows = TileEmitter::kReducedRows;
 
 /// Evaluates a predicate region for one query and `lanes` keys. What depends on the query alone stays scalar.
 class VectorPredicate {
@@ -90,133 +91,144 @@ private:
   SoftmaxOp op;
 };
 
-/// One step for `kRows` rows.
+/// One step, `kRows` rows at a time: first all maxima, then all weights, so that the latencies between a row's scores
+/// and its new maximum do not stand before its weights.
 class SoftmaxStep {
 public:
-  SoftmaxStep(TileEmitter &e, SoftmaxOp op, Value i) : e(e), op(op) {
-    lanes = e.target.lanes;
-    for (int64_t r = 0; r < kRows; ++r)
-      rows.push_back(e.add(i, r));
-    wholeEnd = arith::AndIOp::create(e.b, op.getColumns(), e.index(-lanes));
-    end = e.alignUp(op.getColumns(), lanes);
+  SoftmaxStep(TileEmitter &e, SoftmaxOp op) : e(e), op(op), lanes(e.target.lanes) {
+    whole = arith::AndIOp::create(e.b, op.getColumns(), e.index(-kTileGranule));
+    end = e.alignUp(op.getColumns(), kTileGranule);
     scale = op.getScale().convertToDouble() * kLog2E;
-    degree = cast<MemRefType>(op.getWeights().getType()).getElementType().isBF16() ? 3 : 5;
+    isMasked = !op.getBody().empty();
+    weightType = cast<MemRefType>(op.getWeights().getType()).getElementType();
   }
 
   void emit() {
-    SmallVector<Value> maxima = rowMaxima();
-    SmallVector<Value> corrections = updateMaxima(maxima);
-    SmallVector<Value> sums = weigh();
-    clearPadding();
-    for (int64_t r = 0; r < kRows; ++r) {
-      Value sum = e.reduce(sums[r], [&](Value a, Value b) { return arith::AddFOp::create(e.b, a, b); });
-      Value old = e.loadScalar(op.getSum(), {rows[r]});
-      Value corrected = arith::MulFOp::create(e.b, old, corrections[r]);
-      e.store(arith::AddFOp::create(e.b, corrected, sum), op.getSum(), {rows[r]});
-    }
+    e.loop(e.index(0), op.getRows(), kRows, [&](Value i) { raiseMaxima(i); });
+    e.loop(e.index(0), op.getRows(), kRows, [&](Value i) { weigh(i); });
   }
 
 private:
-  Value loadScores(int64_t r, Value j) { return e.load(e.floats(), op.getScores(), {rows[r], j}); }
+  VectorType rowVector() { return e.vector(kRows, e.b.getF32Type()); }
+
+  Value loadScores(Value i, int64_t r, Value j) { return e.load(e.floats(), op.getScores(), {e.add(i, r), j}); }
 
   Value select(Value condition, Value value) {
-    return arith::SelectOp::create(e.b, condition, value, e.splat(-kInfinity));
+    return arith::SelectOp::create(e.b, condition, value, e.splat(-kInfinity, cast<VectorType>(value.getType())));
   }
 
-  /// Pass 1: masks the scores in place and finds each row's maximum.
-  SmallVector<Value> rowMaxima() {
-    maskTail();
+  /// Stores the rows' new maxima and the corrections 2^(c m - c m'), which are 1 where a maximum stays.
+  void raiseMaxima(Value i) {
+    maskTail(i);
+    Value found = rowMaxima(i), old = e.load(rowVector(), op.getMaximum(), {i});
+    Value next = e.maximum(old, found);
+    e.store(next, op.getMaximum(), {i});
+    Value fall = arith::SubFOp::create(e.b, scaled(old), reference(next));
+    e.store(e.exp2(fall, 5), op.getCorrection(), {i});
+  }
+
+  /// Masks the scores in place and finds each row's maximum.
+  Value rowMaxima(Value i) {
     SmallVector<Value> lowest(kRows, e.splat(-kInfinity));
-    bool masked = !op.getBody().empty();
-    SmallVector<Value> maxima = e.loop(e.index(0), end, lanes, lowest, [&](Value j, SmallVector<Value> carried) {
-      for (int64_t r = 0; r < kRows; ++r) {
-        Value score = loadScores(r, j);
-        if (masked) {
-          score = select(VectorPredicate(e, op).emit(rows[r], j), score);
-          e.store(score, op.getScores(), {rows[r], j});
-        }
-        carried[r] = e.maximum(score, carried[r]);
-      }
+    // A predicate is much code.
+    int64_t step = isMasked ? lanes : columnsPerStep();
+    SmallVector<Value> maxima = e.loop(e.index(0), end, step, lowest, [&](Value j, SmallVector<Value> carried) {
+      for (int64_t column = 0; column < step; column += lanes)
+        for (int64_t r = 0; r < kRows; ++r)
+          carried[r] = e.maximum(maskedScores(i, r, e.add(j, column)), carried[r]);
       return carried;
     });
-    for (Value &value : maxima)
-      value = e.reduce(value, [&](Value a, Value b) { return e.maximum(a, b); });
-    return maxima;
+    return e.reduceRows(maxima, [&](Value a, Value b) { return e.maximum(a, b); });
   }
 
-  /// Sets the columns of the last vector beyond the block's keys to -inf.
-  void maskTail() {
-    Value ragged = e.less(wholeEnd, end);
-    scf::IfOp::create(e.b, ragged, [&](OpBuilder &, Location) {
-      Value rest = arith::SubIOp::create(e.b, op.getColumns(), wholeEnd);
-      Value valid = vector::CreateMaskOp::create(e.b, e.vector(lanes, e.b.getI1Type()), ValueRange{rest});
-      for (int64_t r = 0; r < kRows; ++r)
-        e.store(select(valid, loadScores(r, wholeEnd)), op.getScores(), {rows[r], wholeEnd});
+  Value maskedScores(Value i, int64_t r, Value j) {
+    Value score = loadScores(i, r, j);
+    if (!isMasked)
+      return score;
+    score = select(VectorPredicate(e, op).emit(e.add(i, r), j), score);
+    e.store(score, op.getScores(), {e.add(i, r), j});
+    return score;
+  }
+
+  /// Sets the scores between the block's keys and the end of their granule to -inf.
+  void maskTail(Value i) {
+    scf::IfOp::create(e.b, e.less(whole, end), [&](OpBuilder &, Location) {
+      for (int64_t column = 0; column < kTileGranule; column += lanes) {
+        Value j = e.add(whole, column), rest = arith::SubIOp::create(e.b, op.getColumns(), j);
+        Value valid = vector::CreateMaskOp::create(e.b, e.vector(lanes, e.b.getI1Type()), ValueRange{rest});
+        for (int64_t r = 0; r < kRows; ++r)
+          e.store(select(valid, loadScores(i, r, j)), op.getScores(), {e.add(i, r), j});
+      }
       scf::YieldOp::create(e.b);
     });
   }
 
-  /// Stores the new maxima and the corrections; keeps each row's reference point -c m'.
-  SmallVector<Value> updateMaxima(ArrayRef<Value> maxima) {
-    Value lowest = arith::ConstantOp::create(e.b, e.b.getF32FloatAttr(-kInfinity));
-    Value zero = arith::ConstantOp::create(e.b, e.b.getF32FloatAttr(0.0));
-    Value factor = arith::ConstantOp::create(e.b, e.b.getF32FloatAttr(scale));
-    SmallVector<Value> shifts, corrections;
-    for (int64_t r = 0; r < kRows; ++r) {
-      Value old = e.loadScalar(op.getMaximum(), {rows[r]});
-      Value next = e.maximum(old, maxima[r]);
-      e.store(next, op.getMaximum(), {rows[r]});
-      Value isEmpty = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, next, lowest);
-      Value reference = arith::SelectOp::create(e.b, isEmpty, zero, next);
-      Value shift = arith::NegFOp::create(e.b, arith::MulFOp::create(e.b, reference, factor));
-      references.push_back(e.broadcast(shift));
-      shifts.push_back(math::FmaOp::create(e.b, old, factor, shift));
-    }
-    Value packed = vector::FromElementsOp::create(e.b, e.vector(kRows, e.b.getF32Type()), shifts);
-    Value powers = e.exp2(packed, 5);
-    for (int64_t r = 0; r < kRows; ++r) {
-      corrections.push_back(vector::ExtractOp::create(e.b, powers, r));
-      e.store(corrections.back(), op.getCorrection(), {rows[r]});
-    }
-    return corrections;
+  /// c m.
+  Value scaled(Value maximum) { return arith::MulFOp::create(e.b, maximum, e.splat(scale, rowVector())); }
+
+  /// c m, and 0 for a row that has seen no key.
+  Value reference(Value maximum) {
+    Value lowest = e.splat(-kInfinity, rowVector());
+    Value isEmpty = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, maximum, lowest);
+    return arith::SelectOp::create(e.b, isEmpty, e.splat(0.0, rowVector()), scaled(maximum));
   }
 
-  /// Pass 2: the weights and their sums.
-  SmallVector<Value> weigh() {
+  /// The weights 2^(c s - c m') and their sums.
+  void weigh(Value i) {
+    Value shift = arith::NegFOp::create(e.b, reference(e.load(rowVector(), op.getMaximum(), {i})));
+    SmallVector<Value> shifts;
+    for (int64_t r = 0; r < kRows; ++r)
+      shifts.push_back(e.broadcast(vector::ExtractOp::create(e.b, shift, r)));
     SmallVector<Value> zeros(kRows, e.splat(0.0));
+    SmallVector<Value> sums =
+        e.loop(e.index(0), end, columnsPerStep(), zeros, [&](Value j, SmallVector<Value> carried) {
+          for (int64_t r = 0; r < kRows; ++r)
+            carried[r] = weighColumns(i, r, j, shifts[r], carried[r]);
+          return carried;
+        });
+    Value sum = e.reduceRows(sums, [&](Value a, Value b) { return arith::AddFOp::create(e.b, a, b); });
+    Value old = e.load(rowVector(), op.getSum(), {i}), correction = e.load(rowVector(), op.getCorrection(), {i});
+    e.store(e.fma(old, correction, sum), op.getSum(), {i});
+  }
+
+  /// Weighs `columnsPerStep()` columns of a row; returns `sum` with their weights.
+  Value weighColumns(Value i, int64_t r, Value j, Value shift, Value sum) {
     Value factor = e.splat(scale);
-    return e.loop(e.index(0), end, lanes, zeros, [&](Value j, SmallVector<Value> sums) {
-      for (int64_t r = 0; r < kRows; ++r) {
-        Value weight = e.exp2(e.fma(loadScores(r, j), factor, references[r]), degree);
-        sums[r] = arith::AddFOp::create(e.b, sums[r], weight);
-        storeWeights(weight, r, j);
-      }
-      return sums;
-    });
+    SmallVector<Value> weights;
+    for (int64_t column = 0; column < columnsPerStep(); column += lanes) {
+      Value exponent = e.fma(loadScores(i, r, e.add(j, column)), factor, shift);
+      weights.push_back(e.exp2(exponent, weightType.isBF16() ? 3 : 5));
+      sum = arith::AddFOp::create(e.b, sum, weights.back());
+    }
+    if (roundsTwo()) {
+      e.store(e.roundToBF16(weights[0], weights[1]), op.getWeights(), {e.add(i, r), j});
+      return sum;
+    }
+    for (auto [number, weight] : llvm::enumerate(weights))
+      storeWeights(weight, e.add(i, r), e.add(j, number * lanes));
+    return sum;
   }
 
-  void storeWeights(Value weight, int64_t r, Value j) {
-    Type element = cast<MemRefType>(op.getWeights().getType()).getElementType();
-    if (!element.isF32())
-      weight = arith::TruncFOp::create(e.b, e.vector(lanes, element), weight);
-    e.store(weight, op.getWeights(), {rows[r], j});
+  void storeWeights(Value weight, Value row, Value j) {
+    if (!weightType.isF32())
+      weight = arith::TruncFOp::create(e.b, e.vector(lanes, weightType), weight);
+    e.store(weight, op.getWeights(), {row, j});
   }
 
-  /// Weights of 0 up to the products' granule.
-  void clearPadding() {
-    e.loop(end, e.alignUp(op.getColumns(), 32), lanes, [&](Value j) {
-      for (int64_t r = 0; r < kRows; ++r)
-        storeWeights(e.splat(0.0), r, j);
-    });
+  /// AVX512-BF16 rounds two vectors in the time of one.
+  bool roundsTwo() const {
+    return weightType.isBF16() && (e.target.bf16 == BF16Unit::DotX86 || e.target.bf16 == BF16Unit::TileX86);
   }
+  int64_t columnsPerStep() const { return lanes == 16 ? 2 * lanes : lanes; }
 
   TileEmitter &e;
   SoftmaxOp op;
-  SmallVector<Value> rows, references;
-  Value wholeEnd, end;
   int64_t lanes;
+  /// The block's columns, rounded down and up.
+  Value whole, end;
   double scale;
-  int degree;
+  bool isMasked;
+  Type weightType;
 };
 
 } // namespace
@@ -238,6 +250,6 @@ void weft::lowerInitTile(InitTileOp op, TileTarget target) {
 
 void weft::lowerSoftmax(SoftmaxOp op, TileTarget target) {
   TileEmitter e(op, target);
-  e.loop(e.index(0), op.getRows(), kRows, [&](Value i) { SoftmaxStep(e, op, i).emit(); });
+  SoftmaxStep(e, op).emit();
   op.erase();
 }

@@ -6,14 +6,9 @@
 
 #include "codegen/CPU/Target.h"
 
-#include "runtime/Tiles.h"
-
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/ADT/SmallVector.h"
-#include "llvm/ADT/StringExtras.h"
-#include "llvm/ADT/StringMap.h"
-#include "llvm/TargetParser/Host.h"
-#include "llvm/TargetParser/Triple.h"
+#include "llvm/ADT/Twine.h"
 
 using namespace llvm;
 using namespace weft;
@@ -44,21 +39,30 @@ constexpr KnownTarget kTargets[] = {
     {"znver4", "x86_64", "znver4", "", 16, BF16Unit::DotX86, kAVX512BF16},
     {"x86-64-v4", "x86_64", "x86-64-v4", "", 16, BF16Unit::None, kAVX512},
     {"x86-64-v3", "x86_64", "x86-64-v3", "", 8, BF16Unit::None, kAVX2},
-    {"aarch64-bf16", "aarch64", "generic", "+neon,+bf16", 4, BF16Unit::DotNEON, kNEONBF16},
+    {"aarch64-bf16", "aarch64", "generic", "+neon,+bf16", 4, BF16Unit::MatrixNEON, kNEONBF16},
     {"aarch64", "aarch64", "generic", "+neon", 4, BF16Unit::None, kNEON},
 };
 
-/// The first of the target's requirements that this machine does not meet; empty if it meets all.
-std::string findMissing(const KnownTarget &target) {
-  if (Triple(sys::getProcessTriple()).getArchName() != target.arch)
-    return (target.arch + " processor").str();
-  StringMap<bool> host = sys::getHostCPUFeatures();
+/// What a machine lacks for a target.
+struct Lack {
+  std::string feature;
+  /// The processor has it, and the system forbids it.
+  bool isForbidden = false;
+
+  explicit operator bool() const { return !feature.empty(); }
+  std::string text() const { return isForbidden ? "permission of the system to use " + feature : feature; }
+};
+
+/// The first of the target's requirements that a machine does not meet, if any.
+Lack findMissing(const KnownTarget &target, const Host &host) {
+  if (host.arch != target.arch)
+    return {(target.arch + " processor").str()};
   for (StringRef feature : target.required)
-    if (!host.lookup(feature))
-      return feature.str();
-  if (target.bf16 == BF16Unit::TileX86)
-    return rt::requestTiles() ? "" : "permission of the system to use amx-tile";
-  return "";
+    if (!host.has(feature))
+      return {feature.str()};
+  if (target.bf16 == BF16Unit::TileX86 && !host.permitsTiles)
+    return {"amx-tile", /*isForbidden=*/true};
+  return {};
 }
 
 CPUTarget make(StringRef name, const KnownTarget &known) {
@@ -73,35 +77,32 @@ CPUTarget make(StringRef name, const KnownTarget &known) {
   return target;
 }
 
-std::string hostFeatures() {
-  SmallVector<std::string> features;
-  for (const auto &feature : sys::getHostCPUFeatures())
-    features.push_back((feature.second ? "+" : "-") + feature.first().str());
-  llvm::sort(features);
-  return join(features, ",");
+/// Tiles are an addition that few machines have; to do without them is a fallback only if the system forbids them.
+bool isFallback(const KnownTarget &target, const Lack &lack) {
+  return lack && (target.bf16 == BF16Unit::None || lack.isForbidden);
 }
 
-/// The first target that the machine runs. What it misses for a better one of its architecture is the fallback's reason.
-std::optional<CPUTarget> makeNative(std::string &error) {
-  std::string arch = Triple(sys::getProcessTriple()).getArchName().str();
-  std::string missing;
+/// The first target that the machine runs. What it misses for a better one of its architecture is the fallback's
+/// reason.
+std::optional<CPUTarget> makeNative(const Host &host, std::string &error) {
+  Lack missing;
   for (const KnownTarget &known : kTargets) {
-    if (known.arch != arch)
+    if (known.arch != host.arch)
       continue;
-    std::string lack = findMissing(known);
-    if (!lack.empty()) {
+    if (Lack lack = findMissing(known, host)) {
       missing = lack;
       continue;
     }
     CPUTarget target = make("native", known);
-    target.cpu = sys::getHostCPUName().str();
-    target.features = hostFeatures();
-    if (!target.usesPairs() || StringRef(missing).starts_with("permission"))
-      target.fallback = missing;
+    target.cpu = host.cpu;
+    target.features = host.featureString();
+    if (isFallback(known, missing))
+      target.fallback = "native is " + known.name.str() + " here, since " +
+                        (missing.isForbidden ? "the system forbids " : "the processor lacks ") + missing.feature;
     return target;
   }
   error = "expected a machine with AVX2, FMA and F16C, or with NEON, for target native, but it lacks " +
-          (missing.empty() ? "them" : missing);
+          (missing ? missing.text() : "them");
   return std::nullopt;
 }
 
@@ -118,8 +119,12 @@ const std::string &CPUTarget::names() {
 }
 
 std::optional<CPUTarget> CPUTarget::parse(StringRef name, std::string &error) {
+  return parse(name, error, Host::current());
+}
+
+std::optional<CPUTarget> CPUTarget::parse(StringRef name, std::string &error, const Host &host) {
   if (name == "native")
-    return makeNative(error);
+    return makeNative(host, error);
   for (const KnownTarget &known : kTargets)
     if (known.name == name)
       return make(name, known);
@@ -132,6 +137,6 @@ bool CPUTarget::runsHere(std::string &missing) const {
     return true;
   for (const KnownTarget &known : kTargets)
     if (known.name == name)
-      missing = findMissing(known);
+      missing = findMissing(known, Host::current()).text();
   return missing.empty();
 }

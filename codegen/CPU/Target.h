@@ -7,7 +7,7 @@
 #ifndef WEFT_CODEGEN_CPU_TARGET_H
 #define WEFT_CODEGEN_CPU_TARGET_H
 
-#include "llvm/ADT/StringRef.h"
+#include "codegen/CPU/Host.h"
 
 #include <cstdint>
 #include <optional>
@@ -21,8 +21,8 @@ enum class BF16Unit {
   None,
   /// AVX512-BF16: vdpbf16ps adds the products of pairs to each f32 lane.
   DotX86,
-  /// Armv8.6: bfdot, the same on 128 bits.
-  DotNEON,
+  /// Armv8.6: bfmmla multiplies matrices of 2 x 4 and 4 x 2.
+  MatrixNEON,
   /// AMX-BF16: tdpbf16ps multiplies tiles of 16 x 32 by 32 x 16.
   TileX86,
 };
@@ -38,11 +38,13 @@ struct CPUTarget {
   /// AVX-512's scalef.
   bool hasScalef = false;
   BF16Unit bf16 = BF16Unit::None;
-  /// Why `native` is less than this machine's best; empty if it is not.
+  /// If `native` had to do without a better target of the architecture: which one it is here, and what is missing.
   std::string fallback;
 
   /// `native` or one of names(); on failure `error` says which names there are or what the machine lacks.
   static std::optional<CPUTarget> parse(llvm::StringRef name, std::string &error);
+  /// The same on a machine other than this.
+  static std::optional<CPUTarget> parse(llvm::StringRef name, std::string &error, const Host &host);
 
   /// The names that parse() takes, for messages and help: `native, x86-64-v3, ... or aarch64`.
   static const std::string &names();

@@ -51,10 +51,14 @@ public:
   /// The greater of both; the second if either is NaN, as maxps.
   mlir::Value maximum(mlir::Value lhs, mlir::Value rhs);
   mlir::Value fma(mlir::Value a, mlir::Value x, mlir::Value y);
-  /// Reduces the lanes by a tree of shuffles.
-  mlir::Value reduce(mlir::Value vector, llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> combine);
-  /// 2^x for f32 vectors to a relative error of 2.1e-7 (`degree` 5) or 1e-4 (3); 0 below -126, NaN for NaN.
+  /// Reduces each of as many vectors to a lane of the result.
+  static constexpr int64_t kReducedRows = 4;
+  mlir::Value reduceRows(llvm::ArrayRef<mlir::Value> rows,
+                         llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> combine);
+  /// 2^x for f32 vectors to a relative error of 1.7e-7 (`degree` 5) or 1e-4 (3); 0 far below -126, NaN for NaN.
   mlir::Value exp2(mlir::Value x, int degree);
+  /// Two vectors of 16 numbers behind one another in bf16, by AVX512-BF16.
+  mlir::Value roundToBF16(mlir::Value low, mlir::Value high);
 
   /// for (i = begin; i < end; i += step) with values carried along; `body` returns the next values.
   using LoopBody =
@@ -68,6 +72,11 @@ public:
 
   /// `size` elements from `source + offset`.
   mlir::Value rowAt(mlir::Value source, mlir::Value offset, int64_t size);
+
+private:
+  mlir::Value callIntrinsic(llvm::StringRef name, mlir::Type type, mlir::ValueRange operands);
+  mlir::Value polynomial(mlir::Value f, llvm::ArrayRef<double> coefficients);
+  mlir::Value exp2ByScalef(mlir::Value x, int degree);
 };
 
 /// Lowerings of the tile steps; each erases its op.

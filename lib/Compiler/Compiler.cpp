@@ -37,38 +37,39 @@ static rt::Status loadCode(rt::KernelImage &image, const llvm::SmallVector<char,
 
 static_assert(WeftDialect::kMaxParameters == rt::AttendArgs::kMaxParameters);
 
-/// A program lowered to its plan, and a copy of it if block lists depend on dynamic parameters.
 namespace {
-struct PreparedPlan {
-  std::unique_ptr<mlir::MLIRContext> context;
-  mlir::OwningOpRef<mlir::ModuleOp> module;
-  std::shared_ptr<RetainedPlan> retained;
+
+/// A request in the LLVM dialect, and its plan if block lists depend on dynamic parameters.
+struct LoweredRequest {
+  StagedModule lowered;
+  std::shared_ptr<RetainedPlan> plan;
 
   /// The planner of a kernel that needs one; the context lives on in it.
   rt::ListPlanner takePlanner() {
-    if (!retained)
+    if (!plan)
       return {};
-    module = nullptr;
-    retained->context = std::move(context);
-    return createPlanner(std::move(retained));
+    lowered.module = nullptr;
+    plan->context = std::move(lowered.context);
+    return createPlanner(std::move(plan));
   }
 };
+
 } // namespace
 
-static rt::Result<PreparedPlan> preparePlan(const CompileRequest &request) {
-  PreparedPlan plan;
-  plan.context = createContext();
-  auto module = buildProgram(*plan.context, request);
-  if (!module)
-    return module.status();
-  plan.module = std::move(*module);
-  if (rt::Status status = lowerToPlan(*plan.module); !status)
-    return status;
-  if (needsPlanner(*plan.module)) {
-    plan.retained = std::make_shared<RetainedPlan>();
-    plan.retained->module = plan.module->clone();
-  }
-  return plan;
+static rt::Result<LoweredRequest> lowerRequest(const CompileRequest &request, const Target &target) {
+  LoweredRequest result;
+  auto retain = [&](Stage stage, mlir::ModuleOp module) {
+    if (stage == Stage::Plan && needsPlanner(module)) {
+      result.plan = std::make_shared<RetainedPlan>();
+      result.plan->module = module.clone();
+    }
+    return rt::Status::ok();
+  };
+  auto lowered = compileTo(Stage::LLVM, request, target, retain);
+  if (!lowered)
+    return lowered.status();
+  result.lowered = std::move(*lowered);
+  return result;
 }
 
 static rt::Status checkParameters(const rt::KernelImage &image) {
@@ -86,15 +87,14 @@ KernelResult weft::compileKernel(const CompileRequest &request) {
   if (!target->runsHere(error))
     return rt::Status::error("target " + request.target + ": expected a machine with " + error +
                              ", which this one lacks");
-  auto plan = preparePlan(request);
+  auto plan = lowerRequest(request, *target);
   if (!plan)
     return plan.status();
-  if (rt::Status status = lowerToLLVM(*plan->module, *target); !status)
-    return status;
-  rt::KernelImage image = buildImage(*plan->module);
+  rt::KernelImage image = buildImage(*plan->lowered.module);
+  image.fallback = target->fallback;
   if (rt::Status status = checkParameters(image); !status)
     return status;
-  auto object = emitCode(*plan->module, *target, CodeKind::Object);
+  auto object = emitCode(*plan->lowered.module, *target, CodeKind::Object);
   if (!object)
     return object.status();
   if (rt::Status status = loadCode(image, *object); !status)
@@ -109,15 +109,13 @@ GPUKernelResult weft::compileGPUKernel(const CompileRequest &request, std::share
   if (!target)
     return rt::Status::error("target: expected native or " + CUDATarget::names() + " for a GPU, but got '" + name +
                              "'");
-  auto plan = preparePlan(request);
+  auto plan = lowerRequest(request, *target);
   if (!plan)
     return plan.status();
-  if (rt::Status status = lowerToCUDA(*plan->module, *target); !status)
-    return status;
-  rt::cuda::GPUKernelImage image = buildGPUImage(*plan->module);
+  rt::cuda::GPUKernelImage image = buildGPUImage(*plan->lowered.module);
   if (rt::Status status = checkParameters(image.host); !status)
     return status;
-  auto ptx = emitPTX(*plan->module, *target);
+  auto ptx = emitPTX(*plan->lowered.module, *target);
   if (!ptx)
     return ptx.status();
   image.ptx = std::move(*ptx);

@@ -107,15 +107,33 @@ rt::Result<OwningOpRef<ModuleOp>> weft::buildProgram(MLIRContext &context, const
 
 rt::Status weft::lowerToPlan(ModuleOp module) { return runPasses(module, buildPlanPipeline); }
 
-rt::Status weft::lowerToLLVM(ModuleOp module, const CPUTarget &target) {
+rt::Status weft::lowerToLLVM(ModuleOp module, const Target &target) {
   return runPasses(module, [&](OpPassManager &manager) {
-    buildCPULoopsPipeline(manager, target);
-    buildCPUToLLVMPipeline(manager, target);
+    if (auto *gpu = std::get_if<CUDATarget>(&target))
+      return buildCUDAPipeline(manager, *gpu);
+    buildCPULoopsPipeline(manager, std::get<CPUTarget>(target));
+    buildCPUToLLVMPipeline(manager, std::get<CPUTarget>(target));
   });
 }
 
-rt::Status weft::lowerToCUDA(ModuleOp module, const CUDATarget &target) {
-  return runPasses(module, [&](OpPassManager &manager) { buildCUDAPipeline(manager, target); });
+rt::Result<StagedModule> weft::compileTo(Stage last, const CompileRequest &request, const Target &target,
+                                         StageObserver observe, std::string *warnings) {
+  StagedModule result{createContext(), nullptr};
+  auto program = buildProgram(*result.context, request, warnings);
+  if (!program)
+    return program.status();
+  result.module = std::move(*program);
+  for (Stage stage = Stage::Program;; stage = static_cast<Stage>(static_cast<int>(stage) + 1)) {
+    rt::Status status = stage == Stage::Plan   ? lowerToPlan(*result.module)
+                        : stage == Stage::LLVM ? lowerToLLVM(*result.module, target)
+                                               : rt::Status::ok();
+    if (status && observe)
+      status = observe(stage, *result.module);
+    if (!status)
+      return status;
+    if (stage == last)
+      return result;
+  }
 }
 
 rt::Result<llvm::SmallVector<char, 0>> weft::emitCode(ModuleOp module, const CPUTarget &target, CodeKind kind) {

@@ -15,10 +15,12 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/SmallVector.h"
 
 #include <memory>
 #include <string>
+#include <variant>
 
 namespace weft {
 
@@ -44,11 +46,27 @@ rt::Result<mlir::OwningOpRef<mlir::ModuleOp>> buildProgram(mlir::MLIRContext &co
 /// A program to its plan, in place.
 rt::Status lowerToPlan(mlir::ModuleOp module);
 
-/// A plan to the LLVM dialect, in place; the module keeps its `weft.image`.
-rt::Status lowerToLLVM(mlir::ModuleOp module, const CPUTarget &target);
+/// What code is generated for.
+using Target = std::variant<CPUTarget, CUDATarget>;
 
-/// A plan to the LLVM and NVVM dialects, in place; the module keeps its `weft.image`.
-rt::Status lowerToCUDA(mlir::ModuleOp module, const CUDATarget &target);
+/// A plan to the LLVM dialect, for a GPU with NVVM's ops, in place; the module keeps its `weft.image`.
+rt::Status lowerToLLVM(mlir::ModuleOp module, const Target &target);
+
+/// What a request is led through before code is generated.
+enum class Stage { Program, Plan, LLVM };
+
+/// A module with its context.
+struct StagedModule {
+  std::unique_ptr<mlir::MLIRContext> context;
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+};
+
+/// Called with the module of every stage on the way; an error ends the compilation.
+using StageObserver = llvm::function_ref<rt::Status(Stage, mlir::ModuleOp)>;
+
+/// A request's module at `last`. `warnings` gets those of the program before the observer is called.
+rt::Result<StagedModule> compileTo(Stage last, const CompileRequest &request, const Target &target,
+                                   StageObserver observe = nullptr, std::string *warnings = nullptr);
 
 /// An object alone, or one that also holds the kernel's image for programs that link it.
 enum class CodeKind { LLVM, Assembly, Object, LinkableObject };

@@ -38,16 +38,11 @@ rt::Result<rt::KernelImage> Emulator::add(const CompileRequest &request) {
   std::optional<CPUTarget> target = CPUTarget::parse(request.target, error);
   if (!target)
     return rt::Status::error(error);
-  auto context = createContext();
-  auto module = buildProgram(*context, request);
-  if (!module)
-    return module.status();
-  if (rt::Status status = lowerToPlan(**module); !status)
-    return status;
-  if (rt::Status status = lowerToLLVM(**module, *target); !status)
-    return status;
-  rt::KernelImage image = buildImage(**module);
-  auto code = emitCode(**module, *target, CodeKind::LinkableObject);
+  auto lowered = compileTo(Stage::LLVM, request, *target);
+  if (!lowered)
+    return lowered.status();
+  rt::KernelImage image = buildImage(*lowered->module);
+  auto code = emitCode(*lowered->module, *target, CodeKind::LinkableObject);
   if (!code)
     return code.status();
   std::string object = pathOf(image.name + ".o");

@@ -144,6 +144,17 @@ TEST_F(AArch64Test, RowsWithoutKeys) {
       }
 }
 
+/// A NaN in a key reaches every row that keeps it, and no other.
+TEST_F(AArch64Test, NaNInAKey) {
+  Cases cases = forAllTypes("{ order tiles(t: 1, h: 4, w: 5) mask q.t == k.t }", {3, 4, 5, 0, false});
+  for (EmulatedCase &test : cases)
+    test.change = [](Operands &operands) { operands.key.set(0, 0, 27, 9, std::nan("")); };
+  checkAll(cases);
+  for (const EmulatedCase &test : cases)
+    for (int64_t token = 0; token < 60; ++token)
+      EXPECT_EQ(std::isnan(test.operands.out.at(0, 0, token, 3)), token / 20 == 1);
+}
+
 /// A NaN in a value reaches its channel of the rows that keep its key, and nothing else.
 TEST_F(AArch64Test, NaNInAValue) {
   Cases cases = forAllTypes("{ order tiles(t: 1, h: 4, w: 5) mask q.t == k.t }", {3, 4, 5, 0, false});

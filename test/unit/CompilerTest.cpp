@@ -127,7 +127,8 @@ TEST(CompilerTest, ErrorsAreNotKept) {
 TEST(CompilerTest, UnknownTarget) {
   CompileRequest request = makeRequest();
   request.target = "z80";
-  EXPECT_EQ(errorOf(request), "expected target native, aarch64, aarch64-bf16, x86-64-v3, x86-64-v4, znver4 or sapphirerapids, but got 'z80'");
+  EXPECT_EQ(errorOf(request), "expected target native, aarch64, aarch64-bf16, x86-64-v3, x86-64-v4, znver4 or "
+                              "sapphirerapids, but got 'z80'");
 }
 
 TEST(CompilerTest, RequestsAreChecked) {

@@ -348,6 +348,35 @@ TEST(KernelTest, OneScoreOfMinusInfinityHasNoWeight) {
   EXPECT_EQ(operands.lse, without.lse);
 }
 
+/// The first of 128 key blocks holds the maxima. Were its weights corrected by a factor next to 1 for every later
+/// block, their share would be off by some 1e-5.
+TEST(KernelTest, MaximaThatStayCorrectNothing) {
+  CompileRequest request;
+  request.source = "attention a {}";
+  request.options.queryGrid = request.options.keyGrid = {16, 16, 16, 0, false};
+  request.options.headDim = 32, request.options.block = 32;
+  KernelResult kernel = compileKernel(request);
+  ASSERT_TRUE(kernel) << kernel.message();
+  constexpr int64_t tokens = 4096, channels = 32, high = 32;
+  std::vector<float> query(tokens * channels), key(query), value(query), out(query);
+  for (int64_t i = 0; i < tokens; ++i) {
+    query[i * channels] = 31 + 31.0f * i / tokens;
+    key[i * channels] = i < high ? 1 : 1 - 1 / 64.0f;
+    value[i * channels] = i < high;
+  }
+  auto view = [&](std::vector<float> &data) {
+    return rt::Tensor::contiguous(data.data(), rt::DType::F32, {1, 1, tokens, channels});
+  };
+  rt::RunArgs args;
+  args.query = view(query), args.key = view(key), args.value = view(value), args.out = view(out);
+  ASSERT_TRUE((*kernel)->run(args));
+  for (int64_t i = 0; i < tokens; ++i) {
+    double weight = std::exp(-query[i * channels] / 64 / std::sqrt(double(channels)));
+    double expected = high / (high + (tokens - high) * weight);
+    ASSERT_NEAR(out[i * channels] / expected, 1, 3e-6) << "row " << i;
+  }
+}
+
 TEST(KernelTest, ExcludedKeysDoNotMatter) {
   Operands clean, poisoned;
   for (int64_t token = 0; token < 20; ++token) // frame 0 is in empty blocks only
@@ -394,6 +423,58 @@ TEST(KernelTest, WorkspaceIsReused) {
     EXPECT_EQ(again.lse, clean.lse);
   }
   EXPECT_EQ(rt::Workspace::pooledBytes(), pooled);
+}
+
+/// The memory that docs/architecture.md allows a call: packed keys and values of the heads in flight, and a query
+/// block's tile for each thread.
+int64_t allowedBytes(const rt::KernelImage &image, int64_t heads, int64_t threads, int64_t block) {
+  auto alignUp = [](int64_t number) { return (number + 31) / 32 * 32; };
+  int64_t size = image.dtype == rt::DType::BF16 ? 4 : rt::sizeOf(image.dtype), width = alignUp(image.headDim);
+  int64_t packed = 2 * image.key.count() * alignUp(block) * width * size;
+  int64_t queryAndOutput = 2 * block * width * 4, statistics = 3 * block * 4;
+  // In f32 weights take the scores' place; two groups of rows are in flight with AMX.
+  int64_t scoresAndWeights = image.dtype == rt::DType::BF16 ? 2 * 32 * block * (4 + 2) : 32 * block * 4;
+  return heads * packed + threads * (queryAndOutput + scoresAndWeights + statistics);
+}
+
+TEST(KernelTest, WorkspaceIsTilesAndPackedKeysAndValues) {
+  for (ElementType type : {ElementType::F32, ElementType::BF16})
+    for (int64_t headDim : {32, 72, 128}) {
+      CompileRequest request;
+      request.source = "attention a {}";
+      request.options.queryGrid = request.options.keyGrid = {5, 16, 16, 3, false};
+      request.options.heads = 3, request.options.headDim = headDim, request.options.elementType = type;
+      KernelResult compiled = compileKernel(request);
+      ASSERT_TRUE(compiled) << compiled.message();
+      const rt::Kernel &kernel = **compiled;
+      for (int threads : {1, 2, 5})
+        EXPECT_LE(kernel.workspaceBytes(/*batch=*/2, threads), allowedBytes(kernel.image(), 6, threads, 128));
+
+      std::vector<int64_t> shape = {1, 3, kernel.image().query.tokens, headDim};
+      std::vector<float> data(4 * 3 * kernel.image().query.tokens * headDim);
+      auto part = [&](int64_t number) {
+        return rt::Tensor::contiguous(data.data() + number * (data.size() / 4), kernel.image().dtype, shape);
+      };
+      rt::RunArgs args;
+      args.query = part(0), args.key = part(1), args.value = part(2), args.out = part(3), args.threads = 2;
+      rt::Workspace::trim();
+      ASSERT_TRUE(kernel.run(args));
+      constexpr int64_t page = 4096;
+      EXPECT_LT(static_cast<int64_t>(rt::Workspace::pooledBytes()), kernel.workspaceBytes(1, 2) + page);
+    }
+}
+
+/// Many heads of many tokens take turns.
+TEST(KernelTest, WorkspaceDoesNotGrowWithHeads) {
+  CompileRequest request;
+  request.source = "attention a {}";
+  request.options.queryGrid = request.options.keyGrid = {33, 45, 80, 0, false};
+  request.options.heads = 40, request.options.headDim = 64;
+  KernelResult kernel = compileKernel(request);
+  ASSERT_TRUE(kernel) << kernel.message();
+  constexpr int64_t budget = int64_t(256) << 20;
+  EXPECT_LE((*kernel)->workspaceBytes(2, 16), budget + allowedBytes((*kernel)->image(), 0, 16, 128));
+  EXPECT_GT((*kernel)->workspaceBytes(2, 16), budget / 2);
 }
 
 TEST(KernelTest, ListsFollowTheParameters) {

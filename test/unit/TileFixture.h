@@ -58,7 +58,8 @@ protected:
         }) {}
 
   mlir::OwningOpRef<mlir::ModuleOp> parse(const std::string &source) {
-    mlir::OwningOpRef<mlir::ModuleOp> module = mlir::parseSourceString<mlir::ModuleOp>(source, mlir::ParserConfig(context.get()));
+    mlir::OwningOpRef<mlir::ModuleOp> module =
+        mlir::parseSourceString<mlir::ModuleOp>(source, mlir::ParserConfig(context.get()));
     if (!module)
       llvm::report_fatal_error(llvm::StringRef("the test's source does not parse: " + message));
     return module;

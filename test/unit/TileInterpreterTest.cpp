@@ -49,10 +49,10 @@ struct Case {
 };
 
 /// A plan to its tile steps.
-bool formTiles(ModuleOp module, bool pairs) {
+bool formTiles(ModuleOp module, bool pairs, bool overlap = false) {
   PassManager manager(module.getContext());
   FormOnlineSoftmaxPassOptions options;
-  options.pairs = pairs;
+  options.pairs = pairs, options.overlap = overlap;
   manager.addPass(createFormOnlineSoftmaxPass(options));
   return succeeded(manager.run(module));
 }
@@ -71,9 +71,10 @@ std::string compare(const char *name, const DoubleTensor &actual, const DoubleTe
 }
 
 /// What differs between the program and the plan's kernel; empty if nothing does.
-std::string compareKernel(ModuleOp plan, bool pairs, const InterpreterArgs &args, const InterpreterResult &expected) {
+std::string compareKernel(ModuleOp plan, bool pairs, bool overlap, const InterpreterArgs &args,
+                          const InterpreterResult &expected) {
   OwningOpRef<ModuleOp> kernel = plan.clone();
-  if (!formTiles(*kernel, pairs))
+  if (!formTiles(*kernel, pairs, overlap))
     return "forming the tile steps failed";
   FailureOr<InterpreterResult> actual = interpretKernel(*kernel, args);
   if (failed(actual))
@@ -110,8 +111,9 @@ std::string checkCase(Random &random, Case &test) {
   if (failed(expected))
     return "the interpreter of programs failed";
   for (bool pairs : {false, true})
-    if (std::string error = compareKernel(*plan, pairs, args, *expected); !error.empty())
-      return fmt::format("{} pairs: {}", pairs ? "with" : "without", error);
+    for (bool overlap : {false, true})
+      if (std::string error = compareKernel(*plan, pairs, overlap, args, *expected); !error.empty())
+        return fmt::format("{} pairs, {} overlap: {}", pairs ? "with" : "without", overlap ? "with" : "without", error);
   return "";
 }
 

@@ -244,7 +244,8 @@ TEST_F(TileOpsTest, Accumulate) {
   Buffer correction = memoryOf({10, 0.5}, 4), accumulator = memoryOf({1, 2, 3, 4}, 4);
   EXPECT_TRUE(run("%p: memref<2x3xf32>, %v: memref<1x3x2xf32>, %c: memref<2xf32>, %o: memref<2x2xf32>, %rows: index, "
                   "%columns: index",
-                  "weft.accumulate %p, %v, %c into %o rows %rows columns %columns : memref<2x3xf32>, memref<1x3x2xf32>, "
+                  "weft.accumulate %p, %v, %c into %o rows %rows columns %columns : memref<2x3xf32>, "
+                  "memref<1x3x2xf32>, "
                   "memref<2xf32>, memref<2x2xf32>",
                   {weights, value, correction, accumulator, int64_t{2}, int64_t{2}}))
       << message;
@@ -301,7 +302,8 @@ TEST_F(TileOpsTest, StoreTile) {
 }
 
 TEST_F(TileOpsTest, ViewsOfBuffers) {
-  // Element [i][j] of the 3x4 view is at byte 8 + 4 (4 i + j); the subview is [1..2][1, 3] of it, and once more a panel.
+  // Element [i][j] of the 3x4 view is at byte 8 + 4 (4 i + j); the subview is [1..2][1, 3] of it, and once more a
+  // panel.
   Buffer scratch = unwritten(64, 1), accumulator = unwritten(4, 4), maximum = unwritten(2, 4), sum = unwritten(2, 4);
   for (int64_t i = 0; i < 12; ++i)
     scratch.at({8 + 4 * i}) = i;
@@ -328,6 +330,25 @@ TEST_F(TileOpsTest, ViewsOfBuffers) {
   EXPECT_EQ(at(accumulator, 4, 1), 5 * 7 + 7 * 11);
   EXPECT_EQ(at(accumulator, 4, 2), 9 * 5 + 11 * 9);
   EXPECT_EQ(at(accumulator, 4, 3), 9 * 7 + 11 * 11);
+}
+
+TEST_F(TileOpsTest, CollapsedViews) {
+  auto evaluate = [&](const std::string &ops) {
+    message.clear();
+    run("%tile: memref<2x4x2xf32>", ops, {unwritten(16, 4)});
+    return message;
+  };
+  EXPECT_EQ(evaluate("%flat = memref.collapse_shape %tile [[0, 1, 2]] : memref<2x4x2xf32> into memref<16xf32>"), "");
+  EXPECT_EQ(evaluate("%rows = memref.collapse_shape %tile [[0], [1, 2]] : memref<2x4x2xf32> into memref<2x8xf32>"),
+            "'memref.collapse_shape' op expected a result of rank 1, but got 'memref<2x8xf32>'");
+  EXPECT_EQ(evaluate(R"(
+    %part = memref.subview %tile[0, 0, 0] [2, 2, 2] [1, 1, 1]
+        : memref<2x4x2xf32> to memref<2x2x2xf32, strided<[8, 2, 1]>>
+    %rows = memref.collapse_shape %part [[0], [1, 2]]
+        : memref<2x2x2xf32, strided<[8, 2, 1]>> into memref<2x4xf32, strided<[8, 1]>>
+  )"),
+            "'memref.collapse_shape' op expected a contiguous buffer, but got "
+            "'memref<2x2x2xf32, strided<[8, 2, 1]>>'");
 }
 
 TEST_F(TileOpsTest, ControlFlow) {

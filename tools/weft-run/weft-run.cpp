@@ -8,14 +8,13 @@
 #include "lib/Interpreter/Interpreter.h"
 #include "lib/TensorFile/FileIO.h"
 #include "runtime/Threads.h"
-#include "tools/ToolOptions.h"
 #include "tools/Version.h"
 #include "tools/weft-run/Executable.h"
 #include "tools/weft-run/Inputs.h"
 #include "tools/weft-run/Measure.h"
 #include "tools/weft-run/Report.h"
+#include "tools/weft-run/RunOptions.h"
 
-#include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -29,143 +28,7 @@ using namespace weft;
 
 namespace {
 
-enum class Backend { CPU, CUDA, Interpreter };
-enum class Check { None, Interpreter, Dense };
-
-cl::OptionCategory category("weft-run options");
-ToolOptions tool("weft-run", category);
-cl::opt<std::string> backendName("backend",
-                                 cl::desc("what runs the program: cpu or cuda, the just-in-time compiled kernel; "
-                                          "interpreter, double precision and slow"),
-                                 cl::init("cpu"), cl::value_desc("NAME"), cl::cat(category));
-cl::opt<std::string> checkName("check",
-                               cl::desc("compare sampled rows with the interpreter; =dense: also with dense attention"),
-                               cl::ValueOptional, cl::value_desc("NAME"), cl::cat(category));
-cl::opt<std::string> input("input", cl::desc(".safetensors with q, k and v, or Q.npy,K.npy,V.npy; random tensors if not given"),
-                           cl::value_desc("FILE"), cl::cat(category));
-cl::opt<std::string> output("output", cl::desc(".safetensors for out and lse"), cl::value_desc("FILE"),
-                            cl::cat(category));
-cl::opt<std::string> given("given", cl::desc(".npy with the block lists of a mask that uses `given`"),
-                           cl::value_desc("FILE"), cl::cat(category));
-cl::opt<std::string> map("map", cl::desc(".npy for the block map: 0 empty, 1 partial, 2 full"), cl::value_desc("FILE"),
-                         cl::cat(category));
-cl::opt<std::string> json("json", cl::desc("write the figures as JSON; - is standard output"), cl::ValueOptional,
-                          cl::value_desc("FILE"), cl::cat(category));
-cl::opt<bool> bshd("bshd", cl::desc("the file's tensors are [batch, tokens, heads, head dim]"), cl::cat(category));
-NumberOption<int64_t> repeat("repeat", "timed calls, of which the median counts", 3, category);
-NumberOption<int64_t> rows("rows", "rows per head that --check samples", 64, category);
-NumberOption<int64_t> batch("batch", "batch of random tensors", 1, category);
-NumberOption<uint64_t> seed("seed", "seed of random tensors", 1, category);
-
-/// What the options ask for.
-struct Plan {
-  Backend backend;
-  Check check;
-};
-
-rt::Result<Plan> parsePlan() {
-  auto backend = StringSwitch<std::optional<Backend>>(backendName)
-                     .Case("cpu", Backend::CPU)
-                     .Case("cuda", Backend::CUDA)
-                     .Case("interpreter", Backend::Interpreter)
-                     .Default(std::nullopt);
-  if (!backend)
-    return rt::Status::error(
-        fmt::format("--backend: expected cpu, cuda or interpreter, but got '{}'", backendName.getValue()));
-  if (!checkName.getNumOccurrences())
-    return Plan{*backend, Check::None};
-  auto check = StringSwitch<std::optional<Check>>(checkName)
-                   .Cases({"", "interpreter"}, Check::Interpreter)
-                   .Case("dense", Check::Dense)
-                   .Default(std::nullopt);
-  if (!check)
-    return rt::Status::error(
-        fmt::format("--check: expected interpreter or dense, but got '{}'", checkName.getValue()));
-  return Plan{*backend, *check};
-}
-
-using OptionRefs = std::vector<std::reference_wrapper<const cl::Option>>;
-
-rt::Status checkUnused(const OptionRefs &options, const std::string &reason) {
-  for (const cl::Option &option : options)
-    if (option.getNumOccurrences())
-      return noEffect(option, reason);
-  return rt::Status::ok();
-}
-
-/// Options that would change nothing.
-rt::Status checkOptions(const Plan &plan) {
-  const OptionRefs ofKernels = {checkName, map, repeat, tool.target};
-  if (plan.backend == Backend::Interpreter)
-    if (rt::Status status = checkUnused(ofKernels, "with --backend=interpreter"); !status)
-      return status;
-  if (plan.check == Check::None)
-    if (rt::Status status = checkUnused({rows}, "without --check"); !status)
-      return status;
-  if (rt::Status status = input.empty() ? checkUnused({bshd}, "without --input")
-                                        : checkUnused({seed, batch}, "with --input");
-      !status)
-    return status;
-  if (rt::Status status = checkAtLeast(repeat, repeat, 1); !status)
-    return status;
-  if (rt::Status status = checkAtLeast(rows, rows, 1); !status)
-    return status;
-  return checkAtLeast(batch, batch, 1);
-}
-
-/// A path and the option that it came from.
-struct NamedPath {
-  std::string option, path;
-};
-
-std::vector<NamedPath> inputPaths() {
-  std::vector<NamedPath> paths = {{"the program", tool.file}};
-  SmallVector<StringRef> parts;
-  StringRef(input).split(parts, ',', /*MaxSplit=*/-1, /*KeepEmpty=*/false);
-  for (StringRef part : parts)
-    paths.push_back({"--input", part.str()});
-  if (!given.empty())
-    paths.push_back({"--given", given});
-  return paths;
-}
-
-std::vector<NamedPath> outputPaths() {
-  std::vector<NamedPath> paths;
-  if (!output.empty())
-    paths.push_back({"--output", output});
-  if (!map.empty())
-    paths.push_back({"--map", map});
-  if (!json.empty() && json != "-")
-    paths.push_back({"--json", json});
-  return paths;
-}
-
-rt::Status checkExtension(const NamedPath &output) {
-  std::string extension = std::filesystem::path(output.path).extension().string();
-  bool isRight = output.option == "--json" || extension == ".safetensors" ||
-                 (output.option == "--map" && extension == ".npy");
-  if (isRight)
-    return rt::Status::ok();
-  return rt::Status::error(fmt::format("{}: expected a file name for {} that ends in .safetensors{}", output.path,
-                                       output.option, output.option == "--map" ? " or .npy" : ""));
-}
-
-/// What stands in the way of writing is found before anything is computed.
-rt::Status checkOutputs() {
-  std::vector<NamedPath> taken = inputPaths();
-  for (const NamedPath &output : outputPaths()) {
-    for (const NamedPath &other : taken)
-      if (isSameFile(output.path, other.path))
-        return rt::Status::error(fmt::format("{}: expected another file than {}, but got '{}'", output.option,
-                                             other.option, output.path));
-    if (rt::Status status = checkExtension(output); !status)
-      return status;
-    if (rt::Status status = checkWritable(output.path); !status)
-      return status;
-    taken.push_back(output);
-  }
-  return rt::Status::ok();
-}
+RunOptions options;
 
 /// Writes files one after the other; if one fails, those before it are removed.
 class OutputFiles {
@@ -201,18 +64,19 @@ CompileRequest denseRequest(const CompileRequest &request) {
 }
 
 rt::Result<Inputs> makeInputs(const CompileRequest &request) {
-  const GenerateOptions &options = request.options;
-  ExpectedShape shape{options.heads, options.queryGrid.tokens(), options.keyGrid.tokens(), options.headDim,
-                      tool.elementType(),
-                      fmt::format("{}x{}x{}", options.queryGrid.t, options.queryGrid.h, options.queryGrid.w)};
-  return input.empty() ? randomInputs(seed, batch, shape) : readInputs(input, bshd, shape);
+  const GenerateOptions &wanted = request.options;
+  ExpectedShape shape{wanted.heads, wanted.queryGrid.tokens(), wanted.keyGrid.tokens(), wanted.headDim,
+                      options.tool.elementType(),
+                      fmt::format("{}x{}x{}", wanted.queryGrid.t, wanted.queryGrid.h, wanted.queryGrid.w)};
+  return options.input.empty() ? randomInputs(options.seed, options.batch, shape)
+                               : readInputs(options.input, options.bshd, shape);
 }
 
 rt::Status writeOutput(const OwnedTensor &out, const OwnedTensor &lse) {
   TensorMap file;
   file.tensors["out"] = out;
   file.tensors["lse"] = lse;
-  return writeTensorFile(output, file);
+  return writeTensorFile(options.output, file);
 }
 
 rt::Status writeMap(const rt::BlockLists &lists) {
@@ -221,7 +85,7 @@ rt::Status writeMap(const rt::BlockLists &lists) {
     return tensor.status();
   TensorMap file;
   file.tensors["map"] = *tensor;
-  return writeTensorFile(map, file);
+  return writeTensorFile(options.map, file);
 }
 
 /// Adds the comparison with dense attention to the report.
@@ -230,7 +94,7 @@ rt::Status compareWithDense(const CompileRequest &request, KernelBackend backend
   auto compiled = compileTimed(denseRequest(request), backend);
   if (!compiled)
     return compiled.status();
-  auto dense = compiled->executable->run(inputs, nullptr, repeat);
+  auto dense = compiled->executable->run(inputs, nullptr, options.repeat);
   if (!dense)
     return dense.status();
   report.denseError = relativeError(run.out.view, dense->out.view);
@@ -241,7 +105,7 @@ rt::Status compareWithDense(const CompileRequest &request, KernelBackend backend
 
 rt::Status compareWithInterpreter(const CompileRequest &request, const Inputs &inputs, const rt::GivenLists *lists,
                                   const Run &run, Report &report) {
-  std::vector<int64_t> sample = sampleRows(request.options.queryGrid.tokens(), rows);
+  std::vector<int64_t> sample = sampleRows(request.options.queryGrid.tokens(), options.rows);
   auto reference = runInterpreter(request, inputs, lists, sample);
   if (!reference)
     return reference.status();
@@ -258,14 +122,14 @@ rt::Status checkColumns(const GivenMap &map, const rt::KernelImage &image) {
   if (map.keyBlocks == expected)
     return rt::Status::ok();
   return rt::Status::error(
-      fmt::format("{}: expected {} key blocks, but got {}", given.getValue(), expected, map.keyBlocks));
+      fmt::format("{}: expected {} key blocks, but got {}", options.given.getValue(), expected, map.keyBlocks));
 }
 
 /// The runtime knows no files.
 rt::Status nameGiven(const rt::Status &status) {
   StringRef message = status.message();
   return message.consume_front("given lists: ")
-             ? rt::Status::error(fmt::format("{}: {}", given.getValue(), message.str()))
+             ? rt::Status::error(fmt::format("{}: {}", options.given.getValue(), message.str()))
              : status;
 }
 
@@ -276,7 +140,7 @@ struct Results {
 };
 
 rt::Result<Results> runOnKernel(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap,
-                                const Plan &plan, Report &report) {
+                                const RunPlan &plan, Report &report) {
   const rt::GivenLists *lists = givenMap ? &givenMap->lists : nullptr;
   KernelBackend backend = plan.backend == Backend::CUDA ? KernelBackend::CUDA : KernelBackend::CPU;
   auto compiled = compileTimed(request, backend);
@@ -285,13 +149,14 @@ rt::Result<Results> runOnKernel(const CompileRequest &request, const Inputs &inp
   const Executable &kernel = *compiled->executable;
   report.name = kernel.image().name;
   report.compileMilliseconds = compiled->milliseconds;
+  reportFallback("weft-run", kernel.image().fallback);
   report.device = kernel.device();
   if (backend == KernelBackend::CPU)
     report.threads = rt::defaultThreads();
   if (givenMap)
     if (rt::Status status = checkColumns(*givenMap, kernel.image()); !status)
       return status;
-  auto run = kernel.run(inputs, lists, repeat);
+  auto run = kernel.run(inputs, lists, options.repeat);
   if (!run)
     return nameGiven(run.status());
   report.firstMilliseconds = run->firstMilliseconds;
@@ -335,7 +200,7 @@ rt::Status checkParameters(mlir::func::FuncOp function) {
     auto name = function.getArgAttrOfType<mlir::StringAttr>(i, WeftDialect::kParameterNameAttrName);
     if (name && !function.getArgAttr(i, WeftDialect::kParameterDefaultAttrName))
       return rt::Status::error(fmt::format("{0}: missing value for dynamic parameter '{1}': expected --set {1}=VALUE",
-                                           tool.file.getValue(), name.str()));
+                                           options.tool.file.getValue(), name.str()));
   }
   return rt::Status::ok();
 }
@@ -356,12 +221,13 @@ rt::Result<std::string> checkProgram(const CompileRequest &request) {
 
 rt::Status writeResults(const Results &results, const Report &report) {
   OutputFiles files;
-  if (!map.empty())
-    if (rt::Status status = files.write(map, [&] { return writeMap(*results.lists); }); !status)
+  if (!options.map.empty())
+    if (rt::Status status = files.write(options.map, [&] { return writeMap(*results.lists); }); !status)
       return status;
-  if (!output.empty())
-    if (rt::Status status = files.write(output, [&] { return writeOutput(results.out, results.lse); }); !status)
+  if (!options.output.empty())
+    if (rt::Status status = files.write(options.output, [&] { return writeOutput(results.out, results.lse); }); !status)
       return status;
+  const auto &json = options.json;
   bool jsonIsOutput = json.getNumOccurrences() && (json.empty() || json == "-");
   std::string jsonPath = jsonIsOutput ? "-" : json.getValue();
   if (json.getNumOccurrences())
@@ -374,49 +240,59 @@ rt::Status writeResults(const Results &results, const Report &report) {
 rt::Status checkErrors(const Report &report) {
   if (!report.interpreterError)
     return rt::Status::ok();
-  double limit = tool.elementType() == rt::DType::F32 ? 1e-5 : 4e-3;
+  double limit = options.tool.elementType() == rt::DType::F32 ? 1e-5 : 4e-3;
   if (*report.interpreterError <= limit)
     return rt::Status::ok();
   return rt::Status::error(fmt::format("--check: expected an error to the interpreter of at most {:g}, but got {:.2e}",
                                        limit, *report.interpreterError));
 }
 
-rt::Status runTool() {
-  auto plan = parsePlan();
-  if (!plan)
-    return plan.status();
-  if (rt::Status status = checkOptions(*plan); !status)
-    return status;
-  auto request = tool.request();
-  if (!request)
-    return request.status();
-  if (request->isModule)
-    return rt::Status::error(fmt::format("{}: expected a .weft program", tool.file.getValue()));
-  if (rt::Status status = checkOutputs(); !status)
-    return status;
+rt::Result<std::optional<GivenMap>> readLists() {
+  if (options.given.empty())
+    return std::optional<GivenMap>();
+  auto map = readGiven(options.given);
+  if (!map)
+    return map.status();
+  return std::optional<GivenMap>(std::move(*map));
+}
+
+/// What the report says before anything ran.
+Report startReport(const RunPlan &plan, const std::string &name) {
   Report report;
-  auto name = checkProgram(*request);
-  if (!name)
-    return name.status();
-  report.name = *name;
-  std::optional<GivenMap> givenMap;
-  if (!given.empty()) {
-    auto read = readGiven(given);
-    if (!read)
-      return read.status();
-    givenMap = std::move(*read);
-  }
-  const GivenMap *lists = givenMap ? &*givenMap : nullptr;
-  auto inputs = makeInputs(*request);
-  if (!inputs)
-    return inputs.status();
-  report.backend = backendName;
+  report.name = name;
+  report.backend = options.backend;
+  const ToolOptions &tool = options.tool;
   report.dtype = tool.dtype;
   report.grid = tool.grid;
   report.heads = tool.heads, report.headDim = tool.headDim, report.block = tool.block;
-  report.values = tool.set;
-  if (plan->backend != Backend::Interpreter)
+  report.values = std::vector<std::string>(tool.set.begin(), tool.set.end());
+  if (plan.backend != Backend::Interpreter)
     report.target = tool.target;
+  return report;
+}
+
+rt::Status runTool() {
+  auto plan = options.plan();
+  if (!plan)
+    return plan.status();
+  auto request = options.tool.request();
+  if (!request)
+    return request.status();
+  if (request->isModule)
+    return rt::Status::error(fmt::format("{}: expected a .weft program", options.tool.file.getValue()));
+  if (rt::Status status = options.checkOutputs(); !status)
+    return status;
+  auto name = checkProgram(*request);
+  if (!name)
+    return name.status();
+  auto map = readLists();
+  if (!map)
+    return map.status();
+  const GivenMap *lists = *map ? &**map : nullptr;
+  auto inputs = makeInputs(*request);
+  if (!inputs)
+    return inputs.status();
+  Report report = startReport(*plan, *name);
   auto results = plan->backend == Backend::Interpreter ? runOnInterpreter(*request, *inputs, lists)
                                                        : runOnKernel(*request, *inputs, lists, *plan, report);
   if (!results)
@@ -430,7 +306,7 @@ rt::Status runTool() {
 
 int main(int argc, char **argv) {
   InitLLVM init(argc, argv);
-  cl::HideUnrelatedOptions(category);
+  cl::HideUnrelatedOptions(options.category);
   cl::SetVersionPrinter(printVersion);
   cl::ParseCommandLineOptions(argc, argv, "Runs a Weft program, checks it and times it\n");
   if (rt::Status status = runTool(); !status)

@@ -85,34 +85,20 @@ rt::Status checkValues(mlir::ModuleOp module, const CompileRequest &request) {
   return rt::Status::ok();
 }
 
-/// One of the two kinds of targets.
-struct Target {
-  std::optional<CPUTarget> cpu;
-  std::optional<CUDATarget> cuda;
-};
-
 rt::Result<Target> parseTarget(const CompileRequest &request, Emit emit) {
-  Target target;
-  target.cuda = CUDATarget::parse(request.target);
-  if (target.cuda) {
+  if (auto gpu = CUDATarget::parse(request.target)) {
     if (emit == Emit::Asm || emit == Emit::Obj)
       return rt::Status::error("--emit: expected llvm or ptx for target " + request.target + ", but got '" + emitName +
                                "'");
-    return target;
+    return Target(*gpu);
   }
   std::string error;
-  target.cpu = CPUTarget::parse(request.target, error);
-  if (!target.cpu)
+  auto cpu = CPUTarget::parse(request.target, error);
+  if (!cpu)
     return rt::Status::error("--target: " + error);
   if (emit == Emit::PTX)
     return rt::Status::error("--emit=ptx: expected the target " + CUDATarget::names() + ", but got " + request.target);
-  return target;
-}
-
-rt::Result<std::string> compileForGPU(mlir::ModuleOp plan, const CUDATarget &target, Emit emit) {
-  if (rt::Status status = lowerToCUDA(plan, target); !status)
-    return status;
-  return emit == Emit::LLVM ? emitDeviceIR(plan, target) : emitPTX(plan, target);
+  return Target(*cpu);
 }
 
 rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
@@ -121,31 +107,31 @@ rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
   auto target = parseTarget(request, emit);
   if (!target)
     return target.status();
-  std::unique_ptr<mlir::MLIRContext> context = createContext();
+  Stage last = emit == Emit::Weft ? Stage::Program : emit == Emit::Plan ? Stage::Plan : Stage::LLVM;
   std::string warnings;
-  auto module = buildProgram(*context, request, &warnings);
-  if (!module)
-    return module.status();
-  errs() << warnings;
-  if (rt::Status status = checkValues(**module, request); !status)
-    return status;
-  if (emit == Emit::Weft)
-    return printModule(**module);
-  if (rt::Status status = lowerToPlan(**module); !status)
-    return status;
-  if (emit == Emit::Plan)
-    return printModule(**module);
-  if (target->cuda)
-    return compileForGPU(**module, *target->cuda, emit);
-  if (rt::Status status = lowerToLLVM(**module, *target->cpu); !status)
-    return status;
-  if (emit == Emit::Obj && !(**module)->getAttrOfType<mlir::DictionaryAttr>("weft.image").get("lists"))
+  auto observe = [&](Stage stage, mlir::ModuleOp module) {
+    if (stage != Stage::Program)
+      return rt::Status::ok();
+    errs() << warnings;
+    return checkValues(module, request);
+  };
+  auto staged = compileTo(last, request, *target, observe, &warnings);
+  if (!staged)
+    return staged.status();
+  mlir::ModuleOp module = *staged->module;
+  if (last != Stage::LLVM)
+    return printModule(module);
+  if (auto *gpu = std::get_if<CUDATarget>(&*target))
+    return emit == Emit::LLVM ? emitDeviceIR(module, *gpu) : emitPTX(module, *gpu);
+  const auto &cpu = std::get<CPUTarget>(*target);
+  reportFallback("weftc", cpu.fallback);
+  if (emit == Emit::Obj && !module->getAttrOfType<mlir::DictionaryAttr>("weft.image").get("lists"))
     return rt::Status::error("--emit=obj: expected a mask without dynamic parameters, whose block lists only the "
                              "just-in-time compiler can make");
   CodeKind kind = emit == Emit::LLVM  ? CodeKind::LLVM
                   : emit == Emit::Asm ? CodeKind::Assembly
                                       : CodeKind::LinkableObject;
-  auto code = emitCode(**module, *target->cpu, kind);
+  auto code = emitCode(module, cpu, kind);
   if (!code)
     return code.status();
   return std::string(code->begin(), code->end());

@@ -9,9 +9,9 @@ func.func @width(%o: memref<96x30xf32>, %m: memref<96xf32>, %rows: index) {
 
 // -----
 
-func.func @rows(%s: memref<24x32xf32>, %m: memref<24xf32>, %i: index) {
-  // expected-error @+1 {{expected a multiple of 32 rows and of 32 columns, but got 'memref<24x32xf32>'}}
-  weft.softmax %s, %m, %m, %m into %s rows %i columns %i scale 1.0 : memref<24x32xf32>, memref<24xf32>, memref<24x32xf32> {}
+func.func @rows(%s: memref<26x32xf32>, %m: memref<26xf32>, %i: index) {
+  // expected-error @+1 {{expected a multiple of 4 rows and of 32 columns, but got 'memref<26x32xf32>'}}
+  weft.softmax %s, %m, %m, %m into %s rows %i columns %i scale 1.0 : memref<26x32xf32>, memref<26xf32>, memref<26x32xf32> {}
   return
 }
 

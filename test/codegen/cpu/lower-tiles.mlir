@@ -1,6 +1,8 @@
 // RUN: weft-opt %s --weft-cpu-lower-tiles --split-input-file | FileCheck %s
 // RUN: weft-opt %s --weft-cpu-lower-tiles="lanes=8 scalef=false" --split-input-file | FileCheck %s --check-prefix=LANES8
 // RUN: weft-opt %s --weft-cpu-lower-tiles=bf16=tile-x86 --split-input-file | FileCheck %s --check-prefix=TILES
+// RUN: weft-opt %s --weft-cpu-lower-tiles="lanes=4 scalef=false bf16=matrix-neon" --split-input-file \
+// RUN:   | FileCheck %s --check-prefix=LANES4
 // RUN: not weft-opt %s --weft-cpu-lower-tiles=lanes=12 --split-input-file 2>&1 | FileCheck %s --check-prefix=WRONG
 // WRONG: error: expected 4, 8 or 16 lanes, but got
 
@@ -15,6 +17,12 @@
 // LANES8-LABEL: func.func @scores
 // LANES8-NOT: vector<16xf32>
 // LANES8: {{vector|math}}.fma {{.*}}vector<8xf32>
+// With NEON four terms of a row are loaded at once, and multiplied by lane.
+// LANES4-LABEL: func.func @scores
+// LANES4-COUNT-4: vector.load %arg0{{.*}} vector<4xf32>
+// LANES4: vector.shuffle {{.*}} [0, 0, 0, 0]
+// LANES4: {{vector|math}}.fma {{.*}}vector<4xf32>
+// LANES4: vector.shuffle {{.*}} [3, 3, 3, 3]
 func.func @scores(%q: memref<32x32xf32>, %k: memref<1x32x32xf32>, %s: memref<32x32xf32>, %rows: index, %columns: index) {
   weft.scores %q, %k into %s rows %rows columns %columns : memref<32x32xf32>, memref<1x32x32xf32>, memref<32x32xf32>
   return
@@ -40,6 +48,13 @@ func.func @ahead(%q: memref<32x32xf32>, %k: memref<1x32x32xf32>, %s: memref<32x3
 // TILES-COUNT-4: amx.tile_store
 // CHECK-LABEL: func.func @pairs
 // CHECK: x86vector.avx512.dot {{.*}} vector<32xbf16> -> vector<16xf32>
+// With NEON products of matrices: 4 x 2 pairs of rows and vectors, four products for each; then sums go to their rows.
+// LANES4-LABEL: func.func @pairs
+// LANES4: vector.shuffle {{.*}} [0, 1, 8, 9, 2, 3, 10, 11]
+// LANES4-COUNT-32: llvm.call_intrinsic "llvm.aarch64.neon.bfmmla"
+// LANES4-NOT: bfmmla
+// LANES4: vector.shuffle {{.*}} [0, 1, 4, 5]
+// LANES4: vector.store
 func.func @pairs(%q: memref<32x32xbf16>, %k: memref<1x16x64xbf16>, %s: memref<32x32xf32>, %rows: index, %columns: index) {
   weft.scores %q, %k into %s rows %rows columns %columns : memref<32x32xbf16>, memref<1x16x64xbf16>, memref<32x32xf32>
   return
@@ -47,9 +62,14 @@ func.func @pairs(%q: memref<32x32xbf16>, %k: memref<1x16x64xbf16>, %s: memref<32
 
 // -----
 
-// The exponential is a polynomial; with AVX-512 its exponent is applied by scalef, otherwise by integer arithmetic.
+// All maxima are found before the first weight is computed. The exponential is a polynomial; with AVX-512 its argument
+// and its exponent come from reduce and scalef, otherwise from integer arithmetic.
 // CHECK-LABEL: func.func @softmax
 // CHECK-NOT: math.exp
+// CHECK: scf.for
+// CHECK-NOT: scalef
+// CHECK: scf.for
+// CHECK: llvm.call_intrinsic "llvm.x86.avx512.mask.reduce.ps.512"
 // CHECK: scalef
 // CHECK-NOT: math.exp
 // CHECK-LABEL: func.func @accumulate
