@@ -52,6 +52,9 @@ config.available_features.add(platform.machine())
 for feature in cpu_features():
     if feature.startswith(("amx", "avx", "sve")):
         config.available_features.add(feature)
+# The stand-in for the CUDA driver.
+emulator = os.path.join(config.weft_test_dir, "ptx", "libweft-cuda-emulator.so")
+config.substitutions.append(("%cuda_emulator", emulator))
 ptxas = shutil.which("ptxas", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/cuda/bin"]))
 if ptxas:
     config.available_features.add("ptxas")

@@ -175,11 +175,10 @@ private:
     e.branchIf(e.equal(e.bitAnd(flag, bits), 0), done, scores, masked, {});
     e.enter(masked);
     RegisterMask mask(k, rowInTile, item.pair, k.slotOf(item.queryUse), stage, flag);
-    Values replaced = mask.apply(scores);
-    k.meetWarp();
-    e.branch(done, replaced);
+    e.branch(done, mask.apply(scores));
     e.enter(done);
     scores.assign(done->args_begin(), done->args_end());
+    k.meetWarp();
     k.arriveAsWarp(Barrier::EmptyKey, stage.index);
   }
 
@@ -229,6 +228,7 @@ private:
     e.branchIf(e.equal(state.use, state.item.end), next, {}, turn, same);
 
     e.enter(next);
+    k.meetWarp();
     k.arriveAsWarp(Barrier::EmptyQuery, k.slotOf(state.item.queryUse).index);
     // Read where the rows go while the next item's queries are on their way.
     RowPair tokens = store(state.item).loadTokens();

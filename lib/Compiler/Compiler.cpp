@@ -161,30 +161,16 @@ std::string weft::cacheKey(const CompileRequest &request) {
 }
 
 KernelResult Compiler::compile(const CompileRequest &request) {
-  std::string key = cacheKey(request);
-  std::promise<KernelResult> promise;
-  std::shared_future<KernelResult> future;
-  bool isFirst;
-  {
-    std::lock_guard lock(mutex);
-    auto [entry, isNew] = kernels.try_emplace(key);
-    if (isNew)
-      entry->second = promise.get_future().share();
-    future = entry->second, isFirst = isNew;
-  }
-  if (!isFirst)
-    return future.get();
-  ++compilations;
-  KernelResult result = compileKernel(request);
-  if (!result) {
-    std::lock_guard lock(mutex);
-    kernels.erase(key);
-  }
-  promise.set_value(result);
-  return result;
+  return kernels.get(cacheKey(request), [&] { return compileKernel(request); });
+}
+
+GPUKernelResult Compiler::compileForGPU(const CompileRequest &request,
+                                        std::shared_ptr<const rt::cuda::Device> device) {
+  std::string key = std::to_string(device->ordinal) + ":" + cacheKey(request);
+  return gpuKernels.get(key, [&] { return compileGPUKernel(request, std::move(device)); });
 }
 
 void Compiler::clear() {
-  std::lock_guard lock(mutex);
   kernels.clear();
+  gpuKernels.clear();
 }

@@ -7,17 +7,14 @@
 #ifndef WEFT_LIB_COMPILER_COMPILER_H
 #define WEFT_LIB_COMPILER_COMPILER_H
 
+#include "lib/Compiler/OnceCache.h"
 #include "lib/Compiler/Stages.h"
 #include "runtime/CUDA/GPUKernel.h"
 #include "runtime/Kernel.h"
 
-#include <atomic>
 #include <cstdint>
-#include <future>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <unordered_map>
 
 namespace weft {
 
@@ -37,16 +34,17 @@ class Compiler {
 public:
   /// The kernel for a request, from memory if it was compiled before.
   KernelResult compile(const CompileRequest &request);
+  /// The same for a GPU.
+  GPUKernelResult compileForGPU(const CompileRequest &request, std::shared_ptr<const rt::cuda::Device> device);
 
   /// Compilations so far.
-  int64_t numCompilations() const { return compilations; }
+  int64_t numCompilations() const { return kernels.numMade() + gpuKernels.numMade(); }
   /// Forgets all kernels; those in use live on with their users.
   void clear();
 
 private:
-  std::mutex mutex;
-  std::unordered_map<std::string, std::shared_future<KernelResult>> kernels;
-  std::atomic<int64_t> compilations = 0;
+  OnceCache<rt::Kernel> kernels;
+  OnceCache<rt::cuda::GPUKernel> gpuKernels;
 };
 
 /// Everything that a kernel depends on, as one string.

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 using namespace weft::rt;
 using namespace weft::rt::cuda;
 
@@ -16,12 +18,13 @@ Result<std::shared_ptr<const Device>> Device::open(int ordinal) {
   if (!driver)
     return driver.status();
   std::shared_ptr<Device> device(new Device(**driver));
-  if (Status status = device->initialize(ordinal); !status)
+  device->ordinal = ordinal;
+  if (Status status = device->initialize(); !status)
     return status;
   return std::shared_ptr<const Device>(std::move(device));
 }
 
-Status Device::initialize(int ordinal) {
+Status Device::initialize() {
   int count = 0;
   if (int code = driver.deviceGetCount(&count))
     return driver.check(code, "cuDeviceGetCount");

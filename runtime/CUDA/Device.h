@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace weft::rt::cuda {
 
@@ -23,6 +24,8 @@ public:
   Device &operator=(const Device &) = delete;
 
   const Driver &driver;
+  /// Its number among the process's devices.
+  int ordinal = 0;
   std::string name;
   /// 90 for compute capability 9.0.
   int capability = 0;
@@ -50,7 +53,7 @@ public:
 
 private:
   explicit Device(const Driver &driver) : driver(driver) {}
-  Status initialize(int ordinal);
+  Status initialize();
   Status push() const;
   void pop() const;
 

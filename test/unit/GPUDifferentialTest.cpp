@@ -144,7 +144,7 @@ protected:
 
 TEST_F(GPUDifferentialTest, RandomPrograms) {
   uint64_t base = testSeed();
-  int64_t count = numPrograms(24);
+  int64_t count = numPrograms(10);
   std::cout << "WEFT_TEST_SEED=" << base << ", " << count << " programs" << std::endl;
   for (int64_t i = 0; i < count; ++i) {
     uint64_t seed = seedOf(base, i);

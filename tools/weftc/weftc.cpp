@@ -4,6 +4,7 @@
 //
 // weftc: compiles a program ahead of time, as far as asked.
 
+#include "codegen/CUDA/Assemble.h"
 #include "lib/Compiler/Stages.h"
 #include "lib/Frontend/ASTPrinter.h"
 #include "lib/Frontend/Frontend.h"
@@ -25,13 +26,13 @@ using namespace weft;
 
 namespace {
 
-enum class Emit { AST, Weft, Plan, LLVM, Asm, Obj, PTX };
+enum class Emit { AST, Weft, Plan, LLVM, Asm, Obj, PTX, Cubin };
 
 cl::OptionCategory category("weftc options");
 ToolOptions tool("weftc", category);
 cl::opt<std::string> emitName("emit",
                               cl::desc("what to write: ast, the syntax tree; weft, the program in the weft dialect; "
-                                       "plan, its block lists and tiles; llvm, optimised LLVM IR; asm; obj; ptx"),
+                                       "plan, its block lists and tiles; llvm, optimised LLVM IR; asm; obj; ptx; cubin"),
                               cl::init("plan"), cl::value_desc("STAGE"), cl::cat(category));
 cl::opt<std::string> output("o", cl::desc("the file to write; - is standard output"), cl::init("-"),
                             cl::value_desc("FILE"), cl::cat(category));
@@ -66,11 +67,12 @@ rt::Result<Emit> parseEmit() {
                   .Case("asm", Emit::Asm)
                   .Case("obj", Emit::Obj)
                   .Case("ptx", Emit::PTX)
+                  .Case("cubin", Emit::Cubin)
                   .Default(std::nullopt);
   if (emit)
     return *emit;
   return rt::Status::error(
-      fmt::format("--emit: expected ast, weft, plan, llvm, asm, obj or ptx, but got '{}'", emitName.getValue()));
+      fmt::format("--emit: expected ast, weft, plan, llvm, asm, obj, ptx or cubin, but got '{}'", emitName.getValue()));
 }
 
 /// A dynamic parameter has no value before a call.
@@ -88,7 +90,7 @@ rt::Status checkValues(mlir::ModuleOp module, const CompileRequest &request) {
 rt::Result<Target> parseTarget(const CompileRequest &request, Emit emit) {
   if (auto gpu = CUDATarget::parse(request.target)) {
     if (emit == Emit::Asm || emit == Emit::Obj)
-      return rt::Status::error("--emit: expected llvm or ptx for target " + request.target + ", but got '" + emitName +
+      return rt::Status::error("--emit: expected llvm, ptx or cubin for target " + request.target + ", but got '" + emitName +
                                "'");
     return Target(*gpu);
   }
@@ -96,9 +98,17 @@ rt::Result<Target> parseTarget(const CompileRequest &request, Emit emit) {
   auto cpu = CPUTarget::parse(request.target, error);
   if (!cpu)
     return rt::Status::error("--target: " + error);
-  if (emit == Emit::PTX)
-    return rt::Status::error("--emit=ptx: expected the target " + CUDATarget::names() + ", but got " + request.target);
+  if (emit == Emit::PTX || emit == Emit::Cubin)
+    return rt::Status::error("--emit=" + emitName + ": expected the target " + CUDATarget::names() + ", but got " +
+                             request.target);
   return Target(*cpu);
+}
+
+rt::Result<std::string> emitForGPU(mlir::ModuleOp module, const CUDATarget &target, Emit emit) {
+  if (emit == Emit::LLVM)
+    return emitDeviceIR(module, target);
+  auto ptx = emitPTX(module, target);
+  return ptx && emit == Emit::Cubin ? assemblePTX(*ptx, target) : ptx;
 }
 
 rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
@@ -122,7 +132,7 @@ rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
   if (last != Stage::LLVM)
     return printModule(module);
   if (auto *gpu = std::get_if<CUDATarget>(&*target))
-    return emit == Emit::LLVM ? emitDeviceIR(module, *gpu) : emitPTX(module, *gpu);
+    return emitForGPU(module, *gpu, emit);
   const auto &cpu = std::get<CPUTarget>(*target);
   reportFallback("weftc", cpu.fallback);
   if (emit == Emit::Obj && !module->getAttrOfType<mlir::DictionaryAttr>("weft.image").get("lists"))
