@@ -166,7 +166,10 @@ static Outcome arrive(Thread &thread, const Instruction &i) {
   std::string message;
   if (!arriveAt(*barrier, arrivals, bytes, message))
     return thread.fault(message);
-  return i.mode[0] ? thread.put<uint64_t>(i.slot[0], phase, kPlain) : Outcome::Next;
+  if (i.mode[0] && thread.put<uint64_t>(i.slot[0], phase, kPlain) != Outcome::Next)
+    return Outcome::Fault;
+  // Whoever waits may now go ahead of what this thread does next.
+  return thread.cta->launch->random.below(2) ? Outcome::Yield : Outcome::Next;
 }
 
 /// slot: result, address, phase. mode[0]: waits; mode[1]: the phase is a parity.

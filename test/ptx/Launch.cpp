@@ -181,6 +181,7 @@ bool Cta::stop(Thread &thread, Outcome outcome) {
   switch (outcome) {
   case Outcome::Yield:
     ++thread.pc;
+    yielded = true;
     return true;
   case Outcome::Wait:
     thread.status = Thread::Status::Waiting;
@@ -259,7 +260,8 @@ bool Cta::runCollective(Warp &warp, Thread &first, bool &progress) {
 bool Cta::runWarp(Warp &warp, bool &progress) {
   uint32_t turns = 1 + launch->random.below(64), flip = launch->random.below(2) ? 31 : 0;
   bool any = true;
-  for (uint32_t turn = 0; any && turn < turns; ++turn) {
+  yielded = false;
+  for (uint32_t turn = 0; any && !yielded && turn < turns; ++turn) {
     any = false;
     for (uint32_t at = 0; at < 32; ++at) {
       uint32_t lane = at ^ flip;

@@ -97,6 +97,8 @@ public:
   /// The products that the warps of each warpgroup issue, which must agree.
   std::vector<std::vector<std::pair<uint32_t, uint64_t>>> productLogs;
   uint32_t live = 0;
+  /// Whether a thread of the warp that runs lets other warps go first.
+  bool yielded = false;
 
   void start(Launch &launch, uint32_t number, uint32_t processor);
   /// Runs every warp for a while. False after a fault.
