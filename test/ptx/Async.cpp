@@ -68,6 +68,10 @@ bool AsyncQueue::issue(Thread &thread, AsyncCopy copy) {
       return fault(
           copy, false,
           fmt::format("{} (shared address {})", shared.whyNot(piece.shared, piece.span, !isStore), piece.shared));
+    Races &races = cta->races;
+    if (!(isStore ? races.mayRead(thread.warp(), piece.shared, piece.span)
+                  : races.mayWrite(thread.warp(), piece.shared, piece.span)))
+      return fault(copy, false, fmt::format("race: {} what {}", isStore ? "reads" : "overwrites", races.conflict()));
     if (copy.kind != AsyncCopy::Kind::Element) {
       int writer = shared.unfencedWriter(piece.shared, piece.span, cta->fenceTimes, thread.index);
       if (writer >= 0)
@@ -126,6 +130,14 @@ bool AsyncQueue::fillShared(AsyncCopy &copy) {
   return true;
 }
 
+/// What a phase of a barrier has brought.
+void AsyncQueue::noteWrite(const Piece &piece, const Mbarrier &barrier) {
+  uint32_t agent = kWarpAgents + barrier.number;
+  if (piece.span)
+    cta->races.noteWrite(agent < kAgents ? agent : 0, agent < kAgents ? static_cast<uint32_t>(barrier.phase) + 1 : 0,
+                         piece.shared, piece.span);
+}
+
 bool AsyncQueue::signal(AsyncCopy &copy) {
   Mbarrier *barrier = cta->shared.barrierAt(copy.barrier);
   if (!barrier)
@@ -133,6 +145,8 @@ bool AsyncQueue::signal(AsyncCopy &copy) {
                  fmt::format("an asynchronous copy signals shared address {}, which holds no live mbarrier object",
                              copy.barrier));
   copy.phase = barrier->phase;
+  for (const Piece &piece : copy.pieces)
+    noteWrite(piece, *barrier);
   std::string message;
   return arriveAt(*barrier, 0, -int64_t(copy.bytes), message) || fault(copy, false, message);
 }
@@ -200,9 +214,15 @@ bool AsyncQueue::finish(AsyncCopy &copy, bool onlyReading) {
 bool AsyncQueue::wait(Thread &thread, AsyncCopy::Kind kind, uint32_t keep, bool onlyReading) {
   uint32_t groups = (kind == AsyncCopy::Kind::Store ? storeGroups : elementGroups)[thread.index];
   for (AsyncCopy &copy : copies)
-    if (copy.kind == kind && copy.thread == thread.index && copy.group < groups && copy.group + keep < groups)
+    if (copy.kind == kind && copy.thread == thread.index && copy.group < groups && copy.group + keep < groups) {
       if (!finish(copy, onlyReading))
         return false;
+      for (const Piece &piece : copy.pieces)
+        if (piece.span && kind == AsyncCopy::Kind::Store)
+          cta->races.noteRead(thread.warp(), thread.epoch, piece.shared, piece.span);
+        else if (piece.span)
+          cta->races.noteWrite(thread.warp(), thread.epoch, piece.shared, piece.span);
+    }
   tidy();
   return true;
 }
@@ -213,12 +233,16 @@ bool AsyncQueue::waitAll(Thread &thread) {
 }
 
 bool AsyncQueue::arrive(const AsyncArrival &arrival) {
+  Mbarrier *barrier = cta->shared.barrierAt(arrival.barrier);
+  std::string message = fmt::format("shared address {} holds no live mbarrier object", arrival.barrier);
   for (AsyncCopy &copy : copies)
-    if (copy.kind == AsyncCopy::Kind::Element && copy.thread == arrival.thread && copy.sequence < arrival.sequence)
+    if (copy.kind == AsyncCopy::Kind::Element && copy.thread == arrival.thread && copy.sequence < arrival.sequence) {
       if (!finish(copy, false))
         return false;
-  std::string message = fmt::format("shared address {} holds no live mbarrier object", arrival.barrier);
-  Mbarrier *barrier = cta->shared.barrierAt(arrival.barrier);
+      for (const Piece &piece : copy.pieces)
+        if (barrier)
+          noteWrite(piece, *barrier);
+    }
   if (barrier && arriveAt(*barrier, 1, 0, message))
     return true;
   cta->launch->fault(FaultKind::Failed, *cta, arrival.thread, arrival.line, message);

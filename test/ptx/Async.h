@@ -87,6 +87,7 @@ private:
   bool readShared(AsyncCopy &copy);
   bool writeGlobal(AsyncCopy &copy);
   bool signal(AsyncCopy &copy);
+  void noteWrite(const Piece &piece, const Mbarrier &barrier);
   bool arrive(const AsyncArrival &arrival);
   bool finish(AsyncCopy &copy, bool onlyReading);
   void unmark(AsyncCopy &copy);

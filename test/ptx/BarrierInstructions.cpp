@@ -37,6 +37,7 @@ static bool arriveNamed(Thread &thread, const Instruction &i, uint32_t threads, 
            false;
   }
   barrier.arrived += threads;
+  cta.races.publish(thread.warp(), thread.epoch, barrier.clock);
   if (!barrier.wholeCta && barrier.arrived > barrier.expected)
     return thread.fault(
                fmt::format("barrier {} expects {} threads, but got {}", named, barrier.expected, barrier.arrived)),
@@ -62,6 +63,7 @@ static Outcome meetAligned(Warp &warp, uint32_t lanes, const Instruction &i) {
     thread.status = i.mode[0] ? Thread::Status::Barrier : Thread::Status::Ready;
     thread.pc += i.mode[0] ? 0 : 1;
     thread.barrier = number;
+    thread.epoch = warp.threads[first].epoch;
   }
   warp.cta->checkBarrier(number);
   return Outcome::Parked;
@@ -79,6 +81,7 @@ static Outcome meetAlone(Thread &thread, const Instruction &i) {
   NamedBarrier &barrier = thread.cta->barriers[number];
   if (barrier.arrived < (barrier.wholeCta ? thread.cta->live : barrier.expected))
     return Outcome::Parked;
+  thread.cta->races.learn(thread.warp(), barrier.clock);
   thread.cta->checkBarrier(number);
   return Outcome::Next;
 }
@@ -163,10 +166,15 @@ static Outcome arrive(Thread &thread, const Instruction &i) {
   uint64_t phase = barrier->phase;
   if (i.mode[2])
     barrier->count -= arrivals;
+  if (i.mode[0])
+    thread.cta->races.publish(thread.warp(), thread.epoch, thread.cta->races.atBarrier(barrier->number));
   std::string message;
   if (!arriveAt(*barrier, arrivals, bytes, message))
     return thread.fault(message);
-  return i.mode[0] ? thread.put<uint64_t>(i.slot[0], phase, kPlain) : Outcome::Next;
+  if (i.mode[0] && thread.put<uint64_t>(i.slot[0], phase, kPlain) != Outcome::Next)
+    return Outcome::Fault;
+  // Whoever waits may now go ahead of what this thread does next.
+  return thread.cta->launch->random.below(2) ? Outcome::Yield : Outcome::Next;
 }
 
 /// slot: result, address, phase. mode[0]: waits; mode[1]: the phase is a parity.
@@ -178,8 +186,10 @@ static Outcome test(Thread &thread, const Instruction &i) {
                         : barrier->phase != thread.get<uint64_t>(i.slot[2]);
   bool polling = thread.polling;
   thread.polling = false;
-  if (done)
+  if (done) {
     thread.cta->async.observe(*barrier);
+    thread.cta->races.learnPhases(thread.warp(), barrier->number, barrier->phase);
+  }
   if (done || !i.mode[0]) {
     thread.gaveUp = false;
     Outcome outcome = thread.putPredicate(i.slot[0], done, kPlain);

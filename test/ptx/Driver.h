@@ -12,6 +12,7 @@
 //   WEFT_EMULATOR_CAPABILITY=8.0   at cuInit: the compute capability; 9.0 by default
 //   WEFT_EMULATOR_SMS=2            at cuInit: the number of multiprocessors; 4 by default
 //   WEFT_EMULATOR_SEED=7           at a launch: chooses the order of threads and the delays of asynchronous operations
+//   WEFT_EMULATOR_RACES=0          at a launch: does not look for races between warps in shared memory
 //   WEFT_EMULATOR_LIMIT=1000000    at a launch: instructions of all threads after which it counts as endless
 
 #ifndef WEFT_TEST_PTX_DRIVER_H

@@ -39,6 +39,7 @@ void Driver::readDevice() {
 
 void Driver::readLaunch() {
   machine.seed = numberFrom("WEFT_EMULATOR_SEED", 1);
+  machine.findRaces = numberFrom("WEFT_EMULATOR_RACES", 1);
   machine.instructionLimit = numberFrom("WEFT_EMULATOR_LIMIT", 20'000'000'000);
 }
 

@@ -110,6 +110,7 @@ void Cta::start(Launch &owner, uint32_t number, uint32_t onProcessor) {
   uint32_t sharedEnd =
       shape.dynamicShared ? kernel->dynamicBase + shape.dynamicShared : kSharedStart + kernel->staticShared;
   shared.reset(sharedEnd - kSharedStart);
+  races.reset((count + 31) / 32, sharedEnd, owner.machine.findRaces);
   local.assign(size_t(count) * kernel->localBytes, 0);
   localWritten.assign(local.size(), 0);
   registers.resize(size_t(count) * slots);
@@ -170,9 +171,11 @@ void Cta::checkBarrier(uint32_t number) {
   uint32_t expected = barrier.wholeCta ? live : barrier.expected;
   if (!barrier.arrived || barrier.arrived < expected)
     return;
+  Clock published = barrier.clock;
   barrier = NamedBarrier();
   for (Thread &thread : threads)
     if (thread.status == Thread::Status::Barrier && thread.barrier == number) {
+      races.learn(thread.warp(), published);
       thread.status = Thread::Status::Ready;
       ++thread.pc;
     }
@@ -183,6 +186,7 @@ bool Cta::stop(Thread &thread, Outcome outcome) {
   switch (outcome) {
   case Outcome::Yield:
     ++thread.pc;
+    yielded = true;
     return true;
   case Outcome::Wait:
     thread.status = Thread::Status::Waiting;
@@ -231,6 +235,15 @@ bool Cta::runThread(Thread &thread, bool &progress) {
   return time < async.nextDue() || async.perform(false, progress);
 }
 
+/// From here on all lanes are behind what each of them has published.
+static void gatherEpochs(Warp &warp, uint32_t lanes) {
+  uint32_t latest = 0;
+  for (uint32_t rest = lanes; rest; rest &= rest - 1)
+    latest = std::max(latest, warp.threads[std::countr_zero(rest)].epoch);
+  for (uint32_t rest = lanes; rest; rest &= rest - 1)
+    warp.threads[std::countr_zero(rest)].epoch = latest;
+}
+
 /// Runs the collective at which `first` waits, if all its lanes are there.
 bool Cta::runCollective(Warp &warp, Thread &first, bool &progress) {
   const Instruction &instruction = kernel->code[first.pc];
@@ -244,6 +257,7 @@ bool Cta::runCollective(Warp &warp, Thread &first, bool &progress) {
       return false;
     }
   }
+  gatherEpochs(warp, lanes);
   Outcome outcome = instruction.collective(warp, lanes, instruction);
   if (outcome == Outcome::Fault)
     return false;
@@ -261,7 +275,8 @@ bool Cta::runCollective(Warp &warp, Thread &first, bool &progress) {
 bool Cta::runWarp(Warp &warp, bool &progress) {
   uint32_t turns = 1 + launch->random.below(64), flip = launch->random.below(2) ? 31 : 0;
   bool any = true;
-  for (uint32_t turn = 0; any && turn < turns; ++turn) {
+  yielded = false;
+  for (uint32_t turn = 0; any && !yielded && turn < turns; ++turn) {
     any = false;
     for (uint32_t at = 0; at < 32; ++at) {
       uint32_t lane = at ^ flip;

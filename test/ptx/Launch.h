@@ -15,6 +15,7 @@
 
 #include "test/ptx/Async.h"
 #include "test/ptx/DeviceMemory.h"
+#include "test/ptx/Races.h"
 #include "test/ptx/SharedMemory.h"
 #include "test/ptx/Thread.h"
 
@@ -44,8 +45,8 @@ struct NamedBarrier {
   /// 0 while nobody has arrived; the threads that are expected otherwise.
   uint32_t expected = 0, arrived = 0;
   bool wholeCta = false;
-  /// Of bar.red: how many predicates were true.
-  uint32_t trues = 0;
+  /// What those who arrived have published.
+  Clock clock;
 };
 
 /// A matrix product that a warp has issued and that is not known to be complete.
@@ -82,6 +83,7 @@ public:
   uint32_t id[3] = {};
   uint32_t processor = 0;
   SharedMemory shared;
+  Races races;
   std::vector<uint8_t> local, localWritten;
   std::vector<Thread> threads;
   std::vector<Warp> warps;
@@ -97,6 +99,8 @@ public:
   /// The products that the warps of each warpgroup issue, which must agree.
   std::vector<std::vector<std::pair<uint32_t, uint64_t>>> productLogs;
   uint32_t live = 0;
+  /// Whether a thread of the warp that runs lets other warps go first.
+  bool yielded = false;
 
   void start(Launch &launch, uint32_t number, uint32_t processor);
   /// Runs every warp for a while. False after a fault.
@@ -125,6 +129,7 @@ struct LaunchShape {
 struct Machine {
   uint32_t processors = 4;
   uint64_t seed = 1;
+  bool findRaces = true;
   /// Instructions of all threads after which a launch counts as endless.
   uint64_t instructionLimit = ~uint64_t(0);
 };

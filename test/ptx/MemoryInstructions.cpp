@@ -36,7 +36,7 @@ template <typename T> static uint64_t extend(T value) {
 template <typename T> static Outcome loadOne(Thread &thread, const Instruction &i) {
   uint64_t address;
   Span span;
-  if (!thread.address(i, i.slot[1], address) || !thread.load(i.space, address, sizeof(T), span))
+  if (!thread.address(i, i.slot[1], address) || !thread.load(i.space, address, sizeof(T), span, i.mode[7]))
     return Outcome::Fault;
   T value;
   std::memcpy(&value, span.data, sizeof(T));
@@ -47,7 +47,7 @@ template <typename T> static Outcome loadVector(Thread &thread, const Instructio
   uint64_t address;
   Span span;
   if (!thread.address(i, i.slot[1], address) ||
-      !thread.load(i.space, address, static_cast<uint32_t>(sizeof(T) * i.listSize), span))
+      !thread.load(i.space, address, static_cast<uint32_t>(sizeof(T) * i.listSize), span, i.mode[7]))
     return Outcome::Fault;
   for (uint32_t at = 0; at < i.listSize; ++at) {
     T value;
@@ -75,7 +75,7 @@ template <typename T> static bool storeValue(Thread &thread, uint32_t slot, cons
 template <typename T> static Outcome storeOne(Thread &thread, const Instruction &i) {
   uint64_t address;
   Span span;
-  if (!thread.address(i, i.slot[0], address) || !thread.store(i.space, address, sizeof(T), span) ||
+  if (!thread.address(i, i.slot[0], address) || !thread.store(i.space, address, sizeof(T), span, i.mode[7]) ||
       !storeValue<T>(thread, i.slot[1], span, 0))
     return Outcome::Fault;
   return Outcome::Next;
@@ -85,7 +85,7 @@ template <typename T> static Outcome storeVector(Thread &thread, const Instructi
   uint64_t address;
   Span span;
   if (!thread.address(i, i.slot[0], address) ||
-      !thread.store(i.space, address, static_cast<uint32_t>(sizeof(T) * i.listSize), span))
+      !thread.store(i.space, address, static_cast<uint32_t>(sizeof(T) * i.listSize), span, i.mode[7]))
     return Outcome::Fault;
   for (uint32_t at = 0; at < i.listSize; ++at)
     if (!storeValue<T>(thread, thread.lists[i.list + at], span, at))
@@ -110,6 +110,8 @@ template <typename F> static bool withStorage(Type type, F f) {
 }
 
 static bool takeAccess(Decoder &d, Type &type, int &vector) {
+  for (std::string_view word : {"volatile", "relaxed", "acquire", "release", "mmio"})
+    d.instruction.mode[7] |= d.take(word);
   // A cache policy is an operand more.
   d.takeHints();
   d.instruction.space = d.takeSpace();
@@ -211,7 +213,7 @@ template <typename T> static Outcome atomic(Thread &thread, const Instruction &i
   Span span;
   if (!thread.address(i, i.slot[1], address) || !thread.known(i.slot[2], "is an operand of an atomic") ||
       (i.mode[0] == kCompare && !thread.known(i.slot[3], "is an operand of an atomic")) ||
-      !thread.store(i.space, address, sizeof(T), span))
+      !thread.store(i.space, address, sizeof(T), span, true))
     return Outcome::Fault;
   if (i.mode[0] != kExchange && stateOf<T>(span.written) != kPlain)
     return thread.fault(fmt::format("an atomic reads uninitialised memory at {:#x}", address));

@@ -69,6 +69,7 @@ Mbarrier *SharedMemory::barrierAt(uint32_t address) {
 Mbarrier &SharedMemory::makeBarrier(uint32_t address) {
   barriers.push_back({});
   barriers.back().address = address;
+  barriers.back().number = static_cast<uint32_t>(barriers.size()) - 1;
   barriers.back().live = true;
   barrierIndex[address / 8] = static_cast<uint16_t>(barriers.size());
   return barriers.back();

@@ -26,6 +26,8 @@ namespace weft::ptx {
 /// An mbarrier object: a phase completes when no arrival and no byte is pending.
 struct Mbarrier {
   uint32_t address = 0, count = 0;
+  /// How many objects the CTA had before.
+  uint32_t number = 0;
   int64_t pendingArrivals = 0, pendingBytes = 0;
   uint64_t phase = 0;
   bool live = false;

@@ -124,25 +124,39 @@ bool Thread::globalBytes(Space space, uint64_t address, uint64_t bytes, bool wri
   return true;
 }
 
-bool Thread::load(Space space, uint64_t address, uint32_t bytes, Span &span) {
+bool Thread::load(Space space, uint64_t address, uint32_t bytes, Span &span, bool isStrong) {
   if (!locate(space, address, bytes, false, span))
     return false;
-  if (space == Space::Shared && !cta->shared.mayRead(static_cast<uint32_t>(address), bytes)) [[unlikely]] {
-    fault(fmt::format("{} (shared address {})", cta->shared.whyNot(static_cast<uint32_t>(address), bytes, false),
-                      address));
+  if (isStrong)
+    cta->races.synchronise(warp(), epoch);
+  if (space != Space::Shared)
+    return true;
+  auto at = static_cast<uint32_t>(address);
+  if (!cta->shared.mayRead(at, bytes)) [[unlikely]] {
+    fault(fmt::format("{} (shared address {})", cta->shared.whyNot(at, bytes, false), address));
+    return false;
+  }
+  if (!isStrong && !cta->races.read(warp(), epoch, at, bytes)) [[unlikely]] {
+    fault("race: reads what " + cta->races.conflict());
     return false;
   }
   return true;
 }
 
-bool Thread::store(Space space, uint64_t address, uint32_t bytes, Span &span) {
+bool Thread::store(Space space, uint64_t address, uint32_t bytes, Span &span, bool isStrong) {
   if (!locate(space, address, bytes, true, span))
     return false;
+  if (isStrong)
+    cta->races.synchronise(warp(), epoch);
   if (space != Space::Shared)
     return true;
   auto at = static_cast<uint32_t>(address);
   if (!cta->shared.mayWrite(at, bytes)) [[unlikely]] {
     fault(fmt::format("{} (shared address {})", cta->shared.whyNot(at, bytes, true), address));
+    return false;
+  }
+  if (!isStrong && !cta->races.write(warp(), epoch, at, bytes)) [[unlikely]] {
+    fault("race: overwrites what " + cta->races.conflict());
     return false;
   }
   cta->shared.noteWrite(at, bytes, index, cta->time);

@@ -62,6 +62,8 @@ public:
   uint32_t gather = 0;
   /// The named barrier at which it is parked.
   uint8_t barrier = 0;
+  /// Its part of the warp's epoch; see Races.
+  uint32_t epoch = 1;
 
   uint32_t lane() const { return index % 32; }
   uint32_t warp() const { return index / 32; }
@@ -103,10 +105,11 @@ public:
   }
 
   /// \name Memory
-  /// Bytes for an ordinary access through the generic proxy; false with a fault if that is not allowed.
+  /// Bytes for an ordinary access through the generic proxy; false with a fault if that is not allowed. A strong access
+  /// is one by which threads may wait for each other.
   ///@{
-  bool load(Space space, uint64_t address, uint32_t bytes, Span &span);
-  bool store(Space space, uint64_t address, uint32_t bytes, Span &span);
+  bool load(Space space, uint64_t address, uint32_t bytes, Span &span, bool isStrong = false);
+  bool store(Space space, uint64_t address, uint32_t bytes, Span &span, bool isStrong = false);
   ///@}
   /// Turns a generic or .shared address into one of shared memory that holds `bytes` aligned bytes.
   bool sharedAddress(Space space, uint64_t address, uint32_t bytes, uint32_t alignment, uint32_t &result);

@@ -190,6 +190,9 @@ static bool beginReading(Warp &warp, PendingProduct &pending, uint64_t bits, boo
         } else if (!shared.mayRead(address, 16)) {
           thread.fault(fmt::format("{} (shared address {})", shared.whyNot(address, 16, false), address));
           good = false;
+        } else if (!warp.cta->races.mayRead(warp.index, address, 16)) {
+          thread.fault("race: reads what " + warp.cta->races.conflict());
+          good = false;
         } else if (int writer = shared.unfencedWriter(address, 16, warp.cta->fenceTimes, thread.index); writer >= 0) {
           thread.fault(
               fmt::format("missing fence.proxy.async: thread {} wrote shared address {} through the generic proxy",
@@ -378,8 +381,10 @@ static Outcome waitGroup(Warp &warp, uint32_t, const Instruction &i) {
       break;
     if (!pending.done)
       compute(warp, pending);
-    for (uint32_t address : pending.granules)
+    for (uint32_t address : pending.granules) {
       warp.cta->shared.endRead(address, 16);
+      warp.cta->races.noteRead(warp.index, warp.threads[0].epoch, address, 16);
+    }
     settleRegisters(warp, pending);
     warp.products.pop_front();
     anyOver = true;

@@ -225,6 +225,55 @@ TEST_F(PTXReportTest, FindsMisusedBarrierObjects) {
   expectFault("@%p0 mbarrier.init.shared::cta.b64 [%s+20], 1;", "is not a multiple of 8");
 }
 
+//===-- Races between warps -------------------------------------------------===//
+
+TEST_F(PTXReportTest, FindsRacesBetweenWarps) {
+  // Every thread writes a word and reads that of the next warp; then it writes again.
+  std::string write = "shl.b32 %r0, %t, 2; add.u32 %r0, %s, %r0; st.shared.b32 [%r0+1024], %t;\n",
+              read = "add.u32 %r1, %t, 32; and.b32 %r1, %r1, 127; shl.b32 %r1, %r1, 2; add.u32 %r1, %s, %r1; "
+                     "ld.shared.b32 %r2, [%r1+1024];\n",
+              again = "st.shared.b32 [%r0+1024], %r2;\n", meet = "bar.sync 0;\n";
+  expectRight(write + meet + read + meet + again);
+  expectRight(write + "barrier.sync 1, 128;\n" + read + "barrier.sync 2;\n" + again);
+  expectFault(write + read, "race: ");
+  expectFault(write + meet + read + again, "race: ");
+  expectFault(write + "bar.sync 1, 128;\n" + read + "@%p1 bar.sync 2, 32;\n" + again, "race: ");
+  // Within a warp nothing is looked for.
+  expectRight(write + "bar.warp.sync -1; xor.b32 %r1, %r0, 4; ld.shared.b32 %r2, [%r1+1024];\n");
+}
+
+TEST_F(PTXReportTest, FollowsOrderThroughMbarriersAndFlags) {
+  // Warp 0 fills a word for warp 1, which hands it back.
+  auto handOver = [](const std::string &full, const std::string &readAndEmpty) {
+    return "setp.eq.u32 %p3, %t, 32; @%p0 bra PRODUCE; @%p3 bra CONSUME; bra END;\n"
+           "PRODUCE: st.shared.b32 [%s+1024], %t;\n" +
+           full + waitFor("8", "0") + "st.shared.b32 [%s+1024], %t; bra END;\nCONSUME:\n" + waitFor("0", "0") +
+           readAndEmpty + "END:";
+  };
+  std::string full = "mbarrier.arrive.shared::cta.b64 _, [%s];\n",
+              empty = "mbarrier.arrive.shared::cta.b64 _, [%s+8];\n", read = "ld.shared.b32 %r0, [%s+1024];\n";
+  expectRight(handOver(full, read + empty));
+  expectFault(handOver(full, empty + read), "race: ");
+  expectFault(handOver(full + "st.shared.b32 [%s+1024], %t;\n", read + empty), "race: ");
+  // A flag that is stored and polled as flags must be orders as well.
+  expectRight("@%p0 st.shared.b32 [%s+1028], 0; bar.sync 0; setp.eq.u32 %p3, %t, 32; @%p3 bra CONSUME; @!%p0 bra END;\n"
+              "st.shared.b32 [%s+1024], %t; st.release.cta.shared.b32 [%s+1028], 1; bra END;\n"
+              "CONSUME: ld.acquire.cta.shared.b32 %r1, [%s+1028]; setp.eq.u32 %p4, %r1, 0; @%p4 bra CONSUME;\n" +
+              read + "END:");
+}
+
+TEST_F(PTXReportTest, FindsWarpsThatHaveNotWaitedForALoad) {
+  std::string read = "ld.shared.u32 %r0, [%s+1024]; st.global.u32 [%a], %r0;";
+  // Only warp 0 waits. A barrier behind that tells the others.
+  std::string wait = "@!%p1 bra OTHERS;\n" + waitFor("0", "0") + "OTHERS:\n";
+  expectRight(load() + "bar.sync 0;\n" + wait + "bar.sync 0;\n" + read);
+  PTXOutcome outcome = launchHere(kernel(load() + "bar.sync 0;\n" + wait + read));
+  EXPECT_NE(outcome.result, CUDA_SUCCESS);
+  EXPECT_TRUE(outcome.report.find("this warp has not waited for its mbarrier") != std::string::npos ||
+              outcome.report.find("in flight still writes") != std::string::npos)
+      << outcome.report;
+}
+
 //===-- Tensor maps and time ------------------------------------------------===//
 
 TEST_F(PTXReportTest, FindsBytesThatAreNoTensorMap) {
