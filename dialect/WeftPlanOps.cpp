@@ -57,7 +57,7 @@ static LogicalResult verifyLists(BlockAttentionOp op, BlockListsAttr lists, int6
 
 LogicalResult BlockAttentionOp::verify() {
   if (failed(verifyAttentionShapes(*this, getQuery().getType(), getKey().getType(), getLse().getType(),
-                                   getQueryGrid(), getKeyGrid(), getBlock(),
+                                   getQueryGrid(), getKeyGrid(), getBlock(), getQueryBlockSize(),
                                    getScale().convertToDouble()))) // block_attention_c1
     return failure();
   if (getQueryOrder().isOpen() || getKeyOrder().isOpen()) // block_attention_c2
@@ -67,7 +67,7 @@ LogicalResult BlockAttentionOp::verify() {
     size_t expected = getGiven() ? 2 : 1;
     if (getLists()->size() != expected)
       return emitOpError("expected ") << expected << " list sets, but got " << getLists()->size();
-    int64_t queryBlocks = countBlocks(getQueryGrid(), getQueryOrder(), getBlock());
+    int64_t queryBlocks = countBlocks(getQueryGrid(), getQueryOrder(), getQueryBlockSize());
     int64_t keyBlocks = countBlocks(getKeyGrid(), getKeyOrder(), getBlock());
     for (Attribute lists : getListsAttr())
       if (failed(verifyLists(*this, cast<BlockListsAttr>(lists), queryBlocks, keyBlocks, partial)))

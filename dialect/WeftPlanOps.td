@@ -80,7 +80,7 @@ def Weft_BlockAttentionOp : Weft_Op<"block_attention", [Pure, RecursiveMemoryEff
     ```
 
     Constraints:
-    - (C1) those of weft.attention on q, k, v, scale and block.
+    - (C1) those of weft.attention on q, k, v, scale, block and query_block.
     - (C2) no order is open.
     - (C3) every list set has one row per query block, one set or one per head, and names existing key blocks.
     - (C4) the region's arguments and result are those of a predicate; it is there if an entry is partial.
@@ -89,7 +89,7 @@ def Weft_BlockAttentionOp : Weft_Op<"block_attention", [Pure, RecursiveMemoryEff
                        Optional<Weft_BlocksType>:$given,
                        Weft_GridAttr:$query_grid, Weft_GridAttr:$key_grid,
                        Weft_OrderAttr:$query_order, Weft_OrderAttr:$key_order,
-                       I64Attr:$block, F64Attr:$scale,
+                       I64Attr:$block, OptionalAttr<I64Attr>:$query_block, F64Attr:$scale,
                        OptionalAttr<TypedArrayAttrBase<Weft_BlockListsAttr, "one or two list sets">>:$lists,
                        UnitAttr:$folded);
   let results = (outs Weft_Tokens:$out, Weft_Lse:$lse);
@@ -97,6 +97,10 @@ def Weft_BlockAttentionOp : Weft_Op<"block_attention", [Pure, RecursiveMemoryEff
   let assemblyFormat = [{
     $query `,` $key `,` $value (`given` $given^)? attr-dict
     `:` type($query) `,` type($key) `->` type($lse) $body
+  }];
+  let extraClassDeclaration = [{
+    /// Tokens of a query block at most: query_block, or block.
+    int64_t getQueryBlockSize() { return getQueryBlock().value_or(getBlock()); }
   }];
   let hasVerifier = 1;
 }

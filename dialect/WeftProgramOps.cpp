@@ -126,7 +126,7 @@ LogicalResult PredicateOp::canonicalize(PredicateOp op, PatternRewriter &rewrite
 
 LogicalResult weft::verifyAttentionShapes(Operation *op, RankedTensorType query,
                                           RankedTensorType key, RankedTensorType lse,
-                                          GridAttr queryGrid, GridAttr keyGrid, int64_t block,
+                                          GridAttr queryGrid, GridAttr keyGrid, int64_t block, int64_t queryBlock,
                                           double scale) {
   if (query.getRank() != 4 || key.getRank() != 4 ||
       query.getElementType() != key.getElementType() || query.getDimSize(0) != key.getDimSize(0) ||
@@ -149,8 +149,9 @@ LogicalResult weft::verifyAttentionShapes(Operation *op, RankedTensorType query,
            << ", but got " << key.getDimSize(2);
   if (failed(verifyScale(op, scale))) // attention_c4
     return failure();
-  if (block < 32 || block > 256 || block % 32 != 0) // attention_c5
-    return op->emitOpError("expected a block that is a multiple of 32 from 32 to 256, but got ") << block;
+  for (int64_t size : {block, queryBlock})
+    if (size < 32 || size > 256 || size % 32 != 0) // attention_c5
+      return op->emitOpError("expected a block that is a multiple of 32 from 32 to 256, but got ") << size;
   if (lse.getShape() != query.getShape().drop_back()) // attention_c6
     return op->emitOpError("expected lse as [batch, heads, tokens] of q, but got ") << lse << " for " << query;
   return success();
@@ -161,6 +162,6 @@ LogicalResult AttentionOp::verify() {
   if (getMask() && getMask().getType() != grids) // attention_c7
     return emitOpError("expected a mask of type ") << grids << ", but got " << getMask().getType();
   return verifyAttentionShapes(*this, getQuery().getType(), getKey().getType(), getLse().getType(),
-                               getQueryGrid(), getKeyGrid(), getBlock(),
+                               getQueryGrid(), getKeyGrid(), getBlock(), getQueryBlockSize(),
                                getScale().convertToDouble());
 }

@@ -20,7 +20,7 @@ mlir::LogicalResult verifyScale(mlir::Operation *op, double scale);
 /// Checks constraints C1 to C6 of weft.attention.
 mlir::LogicalResult verifyAttentionShapes(mlir::Operation *op, mlir::RankedTensorType query,
                                           mlir::RankedTensorType key, mlir::RankedTensorType lse,
-                                          GridAttr queryGrid, GridAttr keyGrid, int64_t block,
+                                          GridAttr queryGrid, GridAttr keyGrid, int64_t block, int64_t queryBlock,
                                           double scale);
 
 } // namespace weft

@@ -148,7 +148,8 @@ def Weft_AttentionOp : Weft_Op<"attention", [Pure,
 
     A query without keys, or whose scores are all -inf, has out = 0 and lse = -inf;
     one with a score of +inf has NaN in both. The orders choose how tokens
-    are cut into blocks, `block` how many at most; they do not change the meaning.
+    are cut into blocks, `block` how many at most, and `query_block` how many queries if that differs; they do not
+    change the meaning.
 
     ```mlir
     %o, %lse = weft.attention %q, %k, %v mask(%m : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>>)
@@ -163,7 +164,7 @@ def Weft_AttentionOp : Weft_Op<"attention", [Pure,
     - (C2) the head dim is a multiple of 8 from 32 to 256.
     - (C3) the grids have as many tokens as q and k.
     - (C4) scale and scale * log2(e) are positive and finite in f32.
-    - (C5) block is a multiple of 32 from 32 to 256.
+    - (C5) block is a multiple of 32 from 32 to 256, and so is query_block.
     - (C6) lse has q's batch, heads and tokens.
     - (C7) the mask is over these grids.
   }];
@@ -175,11 +176,16 @@ def Weft_AttentionOp : Weft_Op<"attention", [Pure,
                        DefaultValuedAttr<Weft_OrderAttr,
                                          "::weft::OrderAttr::getRaster($_builder.getContext())">:$key_order,
                        DefaultValuedAttr<I64Attr, "128">:$block,
+                       OptionalAttr<I64Attr>:$query_block,
                        F64Attr:$scale);
   let results = (outs Weft_Tokens:$out, Weft_Lse:$lse);
   let assemblyFormat = [{
     $query `,` $key `,` $value (`mask` `(` $mask^ `:` qualified(type($mask)) `)`)? attr-dict
     `:` type($query) `,` type($key) `->` type($lse)
+  }];
+  let extraClassDeclaration = [{
+    /// Tokens of a query block at most: query_block, or block.
+    int64_t getQueryBlockSize() { return getQueryBlock().value_or(getBlock()); }
   }];
   let hasVerifier = 1;
 }

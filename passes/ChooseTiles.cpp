@@ -89,7 +89,7 @@ struct ChooseTiles final : weft::impl::ChooseTilesPassBase<ChooseTiles> {
     }
     getOperation().walk([&](AttentionOp op) {
       if (op.getQueryOrder().isOpen())
-        op.setQueryOrderAttr(choose(op.getQueryGrid(), op.getBlock()));
+        op.setQueryOrderAttr(choose(op.getQueryGrid(), op.getQueryBlockSize()));
       if (op.getKeyOrder().isOpen())
         op.setKeyOrderAttr(choose(op.getKeyGrid(), op.getBlock()));
     });

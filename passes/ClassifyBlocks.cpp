@@ -73,7 +73,7 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
   }
 
   LogicalResult makePlan(AttentionOp op, Plan &plan) {
-    BlockPartition query = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getBlock());
+    BlockPartition query = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize());
     BlockPartition key = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
     auto addUniform = [&](BlockClass blockClass) {
       return addLists(op, plan, buildUniformLists(query.numBlocks(), key.numBlocks(), blockClass));
@@ -110,20 +110,21 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
       return failure();
     OpBuilder builder(op);
     Location loc = op.getLoc();
-    auto reorder = [&](Value value, GridAttr grid, OrderAttr order) -> Value {
-      return order.getTiled() ? ReorderOp::create(builder, loc, value, grid, order, op.getBlock()) : value;
+    auto reorder = [&](Value value, GridAttr grid, OrderAttr order, int64_t block) -> Value {
+      return order.getTiled() ? ReorderOp::create(builder, loc, value, grid, order, block) : value;
     };
     auto restore = [&](Value value) -> Value {
       OrderAttr order = op.getQueryOrder();
-      return order.getTiled() ? RestoreOp::create(builder, loc, value, op.getQueryGrid(), order, op.getBlock()) : value;
+      return order.getTiled() ? RestoreOp::create(builder, loc, value, op.getQueryGrid(), order, op.getQueryBlockSize())
+                              : value;
     };
     ArrayAttr lists = plan.isDynamic ? ArrayAttr() : builder.getArrayAttr(plan.lists);
     auto blockAttention = BlockAttentionOp::create(
         builder, loc, op.getOut().getType(), op.getLse().getType(),
-        reorder(op.getQuery(), op.getQueryGrid(), op.getQueryOrder()),
-        reorder(op.getKey(), op.getKeyGrid(), op.getKeyOrder()),
-        reorder(op.getValue(), op.getKeyGrid(), op.getKeyOrder()), plan.given, op.getQueryGrid(), op.getKeyGrid(),
-        op.getQueryOrder(), op.getKeyOrder(), op.getBlockAttr(), op.getScaleAttr(), lists, /*folded=*/UnitAttr());
+        reorder(op.getQuery(), op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()),
+        reorder(op.getKey(), op.getKeyGrid(), op.getKeyOrder(), op.getBlock()),
+        reorder(op.getValue(), op.getKeyGrid(), op.getKeyOrder(), op.getBlock()), plan.given, op.getQueryGrid(), op.getKeyGrid(),
+        op.getQueryOrder(), op.getKeyOrder(), op.getBlockAttr(), op.getQueryBlockAttr(), op.getScaleAttr(), lists, /*folded=*/UnitAttr());
     if (plan.body && (plan.isDynamic || plan.hasPartial)) {
       IRMapping mapping; // another attention may use the mask
       plan.body->cloneInto(&blockAttention.getBody(), mapping);

@@ -44,7 +44,7 @@ struct FoldOrder final : weft::impl::FoldOrderPassBase<FoldOrder> {
     if (op.getFolded())
       return success();
     int64_t block = op.getBlock();
-    SmallVector<Value> sources = {unordered(op.getQuery(), op.getQueryGrid(), op.getQueryOrder(), block),
+    SmallVector<Value> sources = {unordered(op.getQuery(), op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()),
                                   unordered(op.getKey(), op.getKeyGrid(), op.getKeyOrder(), block),
                                   unordered(op.getValue(), op.getKeyGrid(), op.getKeyOrder(), block)};
     if (!llvm::all_of(sources, [](Value value) { return value != nullptr; }))
@@ -73,7 +73,7 @@ struct FoldOrder final : weft::impl::FoldOrderPassBase<FoldOrder> {
     for (Operation *user : llvm::make_early_inc_range(result.getUsers())) {
       auto restore = dyn_cast<RestoreOp>(user);
       if (!restore || restore.getGrid() != op.getQueryGrid() || restore.getOrder() != op.getQueryOrder() ||
-          restore.getBlock() != op.getBlock())
+          static_cast<int64_t>(restore.getBlock()) != op.getQueryBlockSize())
         return op.emitOpError("expected results that only weft.restore in the op's own order uses");
       restore.replaceAllUsesWith(result);
       restore.erase();

@@ -92,6 +92,8 @@ SmallVector<NamedAttribute> weft::describeKernel(func::FuncOp kernel, BlockAtten
   add("query_order", op.getQueryOrder());
   add("key_order", op.getKeyOrder());
   add("block", b.getI64IntegerAttr(op.getBlock()));
+  if (op.getQueryBlock())
+    add("query_block", op.getQueryBlockAttr());
   // A caller passes lists if the program takes them, also when its mask turned out not to depend on them.
   bool takesLists = llvm::any_of(kernel.getArgumentTypes(), llvm::IsaPred<BlocksType>);
   add("given", b.getBoolAttr(takesLists));

@@ -16,7 +16,7 @@ using namespace weft;
 TileShapes::TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule, int64_t rowGroup,
                        int64_t groupsInFlight)
     : pairs(pairs), groupsInFlight(groupsInFlight) {
-  BlockPartition queryParts = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getBlock());
+  BlockPartition queryParts = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize());
   BlockPartition keyParts = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
   queryBlocks = queryParts.numBlocks();
   keyBlocks = keyParts.numBlocks();

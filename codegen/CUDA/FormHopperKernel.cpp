@@ -144,7 +144,7 @@ private:
 HopperProblem describeProblem(BlockAttentionOp op) {
   HopperProblem problem;
   problem.headDim = op.getQuery().getType().getDimSize(3);
-  problem.queryTokens = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getBlock()).maxTokens();
+  problem.queryTokens = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()).maxTokens();
   problem.keyTokens = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()).maxTokens();
   if (!op.getBody().empty()) {
     problem.queryAxes = usedAxes(op.getBody(), kQueryT).size();

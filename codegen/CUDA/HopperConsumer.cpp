@@ -113,7 +113,7 @@ private:
     e.branch(next, queryUse);
     e.enter(next);
     Value current = next->getArgument(0);
-    HopperKernel::Slot slot = k.slotOf(current);
+    HopperKernel::Slot slot = k.querySlotOf(current);
     k.waitFor(Barrier::FullQuery, slot.index, slot.parity);
     Values words = e.load4(e.shared(k.bufferAt(s.itemOffset, 16, slot.index)));
     Value count = words[0];
@@ -138,7 +138,7 @@ private:
 
   /// Asks for the scores of an item's rows and a stage's keys.
   Values askForScores(const Item &item, HopperKernel::Slot stage) {
-    Value query = e.add(queryDescriptor, e.mul(e.extend(k.slotOf(item.queryUse).index), s.queryBytes() / 16));
+    Value query = e.add(queryDescriptor, e.mul(e.extend(k.querySlotOf(item.queryUse).index), s.queryBytes() / 16));
     Value key = e.add(keyDescriptor, e.mul(e.extend(stage.index), s.keyBytes() / 16));
     fenceProducts(e);
     Values scores;
@@ -174,7 +174,7 @@ private:
     int64_t bits = kShortFlag | (k.isMasked() ? kPartialFlag : 0);
     e.branchIf(e.equal(e.bitAnd(flag, bits), 0), done, scores, masked, {});
     e.enter(masked);
-    RegisterMask mask(k, rowInTile, item.pair, k.slotOf(item.queryUse), stage, flag);
+    RegisterMask mask(k, rowInTile, item.pair, k.querySlotOf(item.queryUse), stage, flag);
     e.branch(done, mask.apply(scores));
     e.enter(done);
     scores.assign(done->args_begin(), done->args_end());
@@ -229,7 +229,7 @@ private:
 
     e.enter(next);
     k.meetWarp();
-    k.arriveAsWarp(Barrier::EmptyQuery, k.slotOf(state.item.queryUse).index);
+    k.arriveAsWarp(Barrier::EmptyQuery, k.querySlotOf(state.item.queryUse).index);
     // Read where the rows go while the next item's queries are on their way.
     RowPair tokens = store(state.item).loadTokens();
     Block *found = e.createBlock(itemTypes());

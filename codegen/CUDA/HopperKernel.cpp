@@ -81,4 +81,8 @@ HopperKernel::Slot HopperKernel::slotOf(Value use) {
   return {e.bitAnd(use, 1), e.bitAnd(e.shiftRight(use, 1), 1)};
 }
 
+HopperKernel::Slot HopperKernel::querySlotOf(Value use) {
+  return s.queryBuffers == 2 ? slotOf(use) : Slot{e.i32(0), e.bitAnd(use, 1)};
+}
+
 Value HopperKernel::bufferAt(int64_t base, int64_t bytes, Value index) { return e.add(e.mul(index, bytes), base); }

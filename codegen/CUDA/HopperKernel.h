@@ -79,6 +79,8 @@ public:
     mlir::Value index, parity;
   };
   Slot slotOf(mlir::Value use);
+  /// Likewise of the query buffers, of which there may be one.
+  Slot querySlotOf(mlir::Value use);
 
   /// Offset of `base` + index * bytes.
   mlir::Value bufferAt(int64_t base, int64_t bytes, mlir::Value index);

@@ -46,7 +46,7 @@ private:
     e.branch(next, {e.i32(0), e.i32(0), drawTicket()});
     e.enter(next);
     Value stageUses = next->getArgument(0), queryUses = next->getArgument(1), ticket = next->getArgument(2);
-    HopperKernel::Slot query = k.slotOf(queryUses);
+    HopperKernel::Slot query = k.querySlotOf(queryUses);
     k.waitFor(Barrier::EmptyQuery, query.index, e.bitXor(query.parity, 1));
     Block *item = e.createBlock(), *end = e.createBlock();
     e.branchIf(e.below(ticket, k.argument(kNumItems)), item, end);

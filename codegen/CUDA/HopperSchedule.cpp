@@ -18,10 +18,10 @@ static void layOut(HopperSchedule &s) {
     return begin;
   };
   constexpr int64_t stages = HopperSchedule::kStages;
-  s.queryOffset = place(2 * s.queryBytes(), 1024);
+  s.queryOffset = place(s.queryBuffers * s.queryBytes(), 1024);
   s.keyOffset = place(stages * s.keyBytes(), 1024);
   s.valueOffset = place(stages * s.keyBytes(), 1024);
-  s.queryCoordinatesOffset = place(2 * s.queryCoordinateBytes(), 16);
+  s.queryCoordinatesOffset = place(s.queryBuffers * s.queryCoordinateBytes(), 16);
   s.keyCoordinatesOffset = place(stages * s.keyCoordinateBytes(), 16);
   s.maskOffset = place(stages * 16, 16);
   s.itemOffset = place(2 * 16, 16);
@@ -48,17 +48,23 @@ static void dealRegisters(HopperSchedule &s) {
 std::optional<HopperSchedule> HopperSchedule::choose(const HopperProblem &problem, std::string &error) {
   HopperSchedule s;
   s.problem = problem;
-  if (problem.headDim % 8 || problem.headDim < 8 || problem.headDim > 128) {
-    error = "expected a head dim that is a multiple of 8 from 8 to 128 for sm_90a, but got " +
+  if (problem.headDim % 8 || problem.headDim < 8 || problem.headDim > 256) {
+    error = "expected a head dim that is a multiple of 8 from 8 to 256 for sm_90a, but got " +
             std::to_string(problem.headDim);
     return std::nullopt;
   }
-  int64_t largest = std::max(problem.queryTokens, problem.keyTokens);
-  if (largest > 128) {
-    error = "expected blocks of at most 128 tokens for sm_90a, but got " + std::to_string(largest);
+  // The accumulator of wide heads leaves no registers for more rows, and their tiles no memory for more columns.
+  int64_t mostQueries = problem.headDim <= 64 ? 192 : 128, mostKeys = problem.headDim <= 128 ? 128 : 64;
+  if (problem.queryTokens > mostQueries || problem.keyTokens > mostKeys) {
+    error = "expected query blocks of at most " + std::to_string(mostQueries) + " and key blocks of at most " +
+            std::to_string(mostKeys) + " tokens for sm_90a and head dim " + std::to_string(problem.headDim) +
+            ", but got " + std::to_string(problem.queryTokens) + " and " + std::to_string(problem.keyTokens);
     return std::nullopt;
   }
   s.consumers = llvm::divideCeil(problem.queryTokens, 64);
+  // One consumer shares a multiprocessor with another CTA's, and has too few registers for a wide accumulator.
+  if (problem.headDim > 128)
+    s.consumers = 2;
   s.rows = 64 * s.consumers;
   s.columns = llvm::alignTo(problem.keyTokens, 16);
   s.channelGroups = llvm::divideCeil(problem.headDim, 64);
@@ -67,6 +73,10 @@ std::optional<HopperSchedule> HopperSchedule::choose(const HopperProblem &proble
   s.takesTurns = s.consumers == 2;
   dealRegisters(s);
   layOut(s);
+  if (s.sharedBytes > kSharedLimit) {
+    s.queryBuffers = 1;
+    layOut(s);
+  }
   // Each CTA takes a kilobyte more of a multiprocessor's 228 than it asks for.
   s.ctasPerSM = std::min<int64_t>(s.registerCTAs, 228 * 1024 / (s.sharedBytes + 1024));
   return s;

@@ -30,8 +30,8 @@ enum class Barrier : int64_t { FullQuery = 0, EmptyQuery = 2, FullKey = 4, FullV
 /// How the work of one query block is cut.
 ///
 /// A CTA has one producer warpgroup, which asks for the copies, and `consumers` warpgroups of 64 query rows each. Keys
-/// and values pass through `kStages` stages, queries through two buffers, so that the next query block's first scores
-/// run under this one's last product.
+/// and values pass through `kStages` stages, queries through one or two buffers, so that the next query block's first
+/// scores run under this one's last product.
 ///
 /// A tile of n tokens lies as groups of 64 channels, each n rows of 128 bytes with the 128-byte swizzle: 16-byte chunk
 /// c of row r is at chunk c xor (r mod 8). Groups begin at multiples of 1024 bytes. Channels beyond the head dim are
@@ -43,6 +43,8 @@ struct HopperSchedule {
 
   HopperProblem problem;
   int64_t consumers = 2;
+  /// Buffers of a tile of queries: with one, the next item's queries are asked for when this one's last scores are there.
+  int64_t queryBuffers = 2;
   /// Query rows and key columns of a tile.
   int64_t rows = 128, columns = 128;
   /// Groups of 64 channels, steps of 16 channels of the scores' product, channels of the output's.

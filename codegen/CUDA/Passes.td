@@ -9,6 +9,22 @@
 
 include "mlir/Pass/PassBase.td"
 
+def ChooseBlocksPass : Pass<"weft-cuda-choose-blocks", "mlir::ModuleOp"> {
+  let summary = "chooses block sizes for Hopper GPUs";
+  let description = [{
+    Before: a program whose attention has one block size.
+
+    After: query blocks of 192 tokens for head dims up to 64, where three warpgroups hide
+    one another's exponentials; for head dims above 128, key blocks of 64 and query blocks of
+    128 tokens, which fit the shared memory. An attention on given lists keeps the
+    blocks that its lists are of, and so does one with other sizes than 128.
+
+    Counts in `weft.statistics`: `blocks_chosen`, attentions whose blocks were changed.
+
+    Example: test/codegen/cuda/choose-blocks.mlir.
+  }];
+}
+
 def FormHopperKernelPass : Pass<"weft-cuda-form-hopper-kernel", "mlir::ModuleOp"> {
   let summary = "turns block attention into a kernel for Hopper GPUs";
   let description = [{

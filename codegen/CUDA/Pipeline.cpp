@@ -30,6 +30,10 @@ const std::string &CUDATarget::names() {
   return text;
 }
 
+void weft::buildCUDAProgramPipeline(OpPassManager &manager, const CUDATarget &target) {
+  manager.addPass(createChooseBlocksPass());
+}
+
 void weft::buildCUDAPipeline(OpPassManager &manager, const CUDATarget &target) {
   manager.addPass(createFormHopperKernelPass());
   manager.addPass(createCanonicalizerPass());
@@ -44,7 +48,9 @@ void weft::buildCUDAPipeline(OpPassManager &manager, const CUDATarget &target) {
 void weft::registerWeftCUDAPipelines() {
   PassPipelineRegistration<>("weft-to-cuda", "lowers a program to the LLVM and NVVM dialects for a Hopper GPU",
                              [](OpPassManager &manager) {
+                               CUDATarget target = *CUDATarget::parse("sm_90a");
+                               buildCUDAProgramPipeline(manager, target);
                                buildPlanPipeline(manager);
-                               buildCUDAPipeline(manager, *CUDATarget::parse("sm_90a"));
+                               buildCUDAPipeline(manager, target);
                              });
 }

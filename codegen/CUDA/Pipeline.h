@@ -32,6 +32,9 @@ struct CUDATarget {
   static const std::string &names();
 };
 
+/// What a program passes through before it is lowered to its plan.
+void buildCUDAProgramPipeline(mlir::OpPassManager &manager, const CUDATarget &target);
+
 /// A plan to the LLVM and NVVM dialects.
 void buildCUDAPipeline(mlir::OpPassManager &manager, const CUDATarget &target);
 

@@ -44,25 +44,17 @@ struct LoweredRequest {
   StagedModule lowered;
   std::shared_ptr<RetainedPlan> plan;
 
-  /// The planner of a kernel that needs one; the context lives on in it.
-  rt::ListPlanner takePlanner() {
-    if (!plan)
-      return {};
-    lowered.module = nullptr;
-    plan->context = std::move(lowered.context);
-    return createPlanner(std::move(plan));
-  }
+  /// The planner of a kernel that needs one.
+  rt::ListPlanner takePlanner() { return plan ? createPlanner(std::move(plan)) : rt::ListPlanner(); }
 };
 
 } // namespace
 
 static rt::Result<LoweredRequest> lowerRequest(const CompileRequest &request, const Target &target) {
   LoweredRequest result;
-  auto retain = [&](Stage stage, mlir::ModuleOp module) {
-    if (stage == Stage::Plan && needsPlanner(module)) {
-      result.plan = std::make_shared<RetainedPlan>();
-      result.plan->module = module.clone();
-    }
+  auto retain = [&](Stage stage, const StagedModule &staged) {
+    if (stage == Stage::Plan && needsPlanner(staged.module.get()))
+      result.plan = std::make_shared<RetainedPlan>(RetainedPlan{staged.context, staged.module.get().clone()});
     return rt::Status::ok();
   };
   auto lowered = compileTo(Stage::LLVM, request, target, retain);

@@ -18,7 +18,7 @@ using namespace weft;
 namespace {
 
 /// A bit for each row of a tile.
-using TileMask = std::array<int32_t, 4>;
+using TileMask = std::array<int32_t, 8>;
 
 /// The tokens of a partition's blocks as tiles of `rows` rows hold them: a box row by row, whether clipped or not.
 class TileTables {
@@ -123,16 +123,18 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
   result.ctasPerSM = integer("ctas_per_sm"), result.sharedBytes = integer("shared_bytes");
 
   int64_t block = image.getAs<IntegerAttr>("block").getInt();
+  auto queryBlock = image.getAs<IntegerAttr>("query_block");
   auto queryGrid = image.getAs<GridAttr>("query_grid"), keyGrid = image.getAs<GridAttr>("key_grid");
   auto queryOrder = image.getAs<OrderAttr>("query_order"), keyOrder = image.getAs<OrderAttr>("key_order");
   result.query = describeLayout(queryGrid, queryOrder), result.key = describeLayout(keyGrid, keyOrder);
 
-  TileTables query(queryGrid, queryOrder, block, result.rows), key(keyGrid, keyOrder, block, result.columns);
+  TileTables query(queryGrid, queryOrder, queryBlock ? queryBlock.getInt() : block, result.rows), key(keyGrid, keyOrder, block, result.columns);
   std::vector<TileMask> unused, masks;
   result.queryBlocks = query.describeBlocks(unused);
   result.keyBlocks = key.describeBlocks(masks);
+  // Key tiles have at most 128 columns.
   for (const TileMask &mask : masks)
-    result.columnMasks.insert(result.columnMasks.end(), mask.begin(), mask.end());
+    result.columnMasks.insert(result.columnMasks.end(), mask.begin(), mask.begin() + 4);
   auto axes = [&](StringRef name) { return cuda.getAs<DenseI64ArrayAttr>(name).asArrayRef(); };
   result.queryCoordinates = query.coordinates(axes("query_axes"));
   result.keyCoordinates = key.coordinates(axes("key_axes"));

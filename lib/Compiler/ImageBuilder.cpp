@@ -66,8 +66,8 @@ rt::KernelImage weft::buildImage(ModuleOp module) {
   result.heads = integer("heads");
   result.headDim = integer("head_dim");
   result.dtype = toDType(image.getAs<TypeAttr>("dtype").getValue());
-  int64_t block = integer("block");
-  result.query = buildBlocks(image.getAs<GridAttr>("query_grid"), image.getAs<OrderAttr>("query_order"), block);
+  int64_t block = integer("block"), queryBlock = image.contains("query_block") ? integer("query_block") : block;
+  result.query = buildBlocks(image.getAs<GridAttr>("query_grid"), image.getAs<OrderAttr>("query_order"), queryBlock);
   result.key = buildBlocks(image.getAs<GridAttr>("key_grid"), image.getAs<OrderAttr>("key_order"), block);
   result.keyTileBytes = integer("key_tile_bytes");
   result.valueTileBytes = integer("value_tile_bytes");
@@ -92,7 +92,7 @@ struct Planner {
 
   explicit Planner(std::shared_ptr<RetainedPlan> retained) : plan(std::move(retained)) {
     plan->module->walk([&](BlockAttentionOp found) { op = found; });
-    query = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getBlock());
+    query = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize());
     key = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
   }
 

@@ -22,7 +22,7 @@ namespace weft {
 
 /// A plan kept for its predicate, together with its context.
 struct RetainedPlan {
-  std::unique_ptr<mlir::MLIRContext> context;
+  std::shared_ptr<mlir::MLIRContext> context;
   mlir::OwningOpRef<mlir::ModuleOp> module;
 };
 

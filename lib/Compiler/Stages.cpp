@@ -105,7 +105,13 @@ rt::Result<OwningOpRef<ModuleOp>> weft::buildProgram(MLIRContext &context, const
   return std::move(*module);
 }
 
-rt::Status weft::lowerToPlan(ModuleOp module) { return runPasses(module, buildPlanPipeline); }
+rt::Status weft::lowerToPlan(ModuleOp module, const Target &target) {
+  return runPasses(module, [&](OpPassManager &manager) {
+    if (auto *gpu = std::get_if<CUDATarget>(&target))
+      buildCUDAProgramPipeline(manager, *gpu);
+    buildPlanPipeline(manager);
+  });
+}
 
 rt::Status weft::lowerToLLVM(ModuleOp module, const Target &target) {
   return runPasses(module, [&](OpPassManager &manager) {
@@ -124,11 +130,11 @@ rt::Result<StagedModule> weft::compileTo(Stage last, const CompileRequest &reque
     return program.status();
   result.module = std::move(*program);
   for (Stage stage = Stage::Program;; stage = static_cast<Stage>(static_cast<int>(stage) + 1)) {
-    rt::Status status = stage == Stage::Plan   ? lowerToPlan(*result.module)
+    rt::Status status = stage == Stage::Plan   ? lowerToPlan(*result.module, target)
                         : stage == Stage::LLVM ? lowerToLLVM(*result.module, target)
                                                : rt::Status::ok();
     if (status && observe)
-      status = observe(stage, *result.module);
+      status = observe(stage, result);
     if (!status)
       return status;
     if (stage == last)

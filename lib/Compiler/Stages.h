@@ -43,11 +43,12 @@ std::unique_ptr<mlir::MLIRContext> createContext();
 rt::Result<mlir::OwningOpRef<mlir::ModuleOp>> buildProgram(mlir::MLIRContext &context, const CompileRequest &request,
                                                            std::string *warnings = nullptr);
 
-/// A program to its plan, in place.
-rt::Status lowerToPlan(mlir::ModuleOp module);
 
 /// What code is generated for.
 using Target = std::variant<CPUTarget, CUDATarget>;
+
+/// A program to its plan, in place.
+rt::Status lowerToPlan(mlir::ModuleOp module, const Target &target = CPUTarget());
 
 /// A plan to the LLVM dialect, for a GPU with NVVM's ops, in place; the module keeps its `weft.image`.
 rt::Status lowerToLLVM(mlir::ModuleOp module, const Target &target);
@@ -55,14 +56,14 @@ rt::Status lowerToLLVM(mlir::ModuleOp module, const Target &target);
 /// What a request is led through before code is generated.
 enum class Stage { Program, Plan, LLVM };
 
-/// A module with its context.
+/// A module with its context, which who keeps a copy of the module shares.
 struct StagedModule {
-  std::unique_ptr<mlir::MLIRContext> context;
+  std::shared_ptr<mlir::MLIRContext> context;
   mlir::OwningOpRef<mlir::ModuleOp> module;
 };
 
 /// Called with the module of every stage on the way; an error ends the compilation.
-using StageObserver = llvm::function_ref<rt::Status(Stage, mlir::ModuleOp)>;
+using StageObserver = llvm::function_ref<rt::Status(Stage, const StagedModule &)>;
 
 /// A request's module at `last`. `warnings` gets those of the program before the observer is called.
 rt::Result<StagedModule> compileTo(Stage last, const CompileRequest &request, const Target &target,

@@ -172,7 +172,7 @@ void Generator::emitBody(func::FuncOp function) {
       builder, loc, function.getResultTypes(), function.getArgument(0),
       function.getArgument(1), function.getArgument(2), mask, queryGrid,
       keyGrid, orderAttr(), orderAttr(),
-      builder.getI64IntegerAttr(options.block), builder.getF64FloatAttr(scale));
+      builder.getI64IntegerAttr(options.block), /*query_block=*/IntegerAttr(), builder.getF64FloatAttr(scale));
   func::ReturnOp::create(builder, loc, op.getResults());
 }
 

@@ -143,7 +143,7 @@ static VisibleKeys seeMask(Mask mask, int64_t tokens) {
 static FailureOr<VisibleKeys> seeGivenMask(AttentionOp op, const Mask &mask) {
   if (op.getQueryOrder().isOpen() || op.getKeyOrder().isOpen())
     return op.emitOpError("expected orders with their tile sizes chosen, since the mask depends on given block lists");
-  auto queries = std::make_shared<TokenBlocks>(op.getQueryGrid(), op.getQueryOrder(), op.getBlock());
+  auto queries = std::make_shared<TokenBlocks>(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize());
   auto keys = std::make_shared<TokenBlocks>(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
   for (const rt::GivenLists *lists : mask.given)
     if (failed(verifyGiven(op, *lists, op.getQuery().getType().getDimSize(1), queries->partition.numBlocks(),

@@ -72,7 +72,8 @@ private:
       return failure();
     if (queryOrder.isOpen() || keyOrder.isOpen())
       return module.emitError("expected weft.image with orders that have their tile sizes chosen");
-    image.query = partitionTokens(image.queryGrid, queryOrder, block);
+    auto queryBlock = attributes.getAs<IntegerAttr>("query_block");
+    image.query = partitionTokens(image.queryGrid, queryOrder, queryBlock ? queryBlock.getInt() : block);
     image.key = partitionTokens(image.keyGrid, keyOrder, block);
     return success();
   }

@@ -106,7 +106,7 @@ std::vector<int32_t> BlockVisits::getVisible(int64_t head, int64_t query) const 
 
 LogicalResult interp::evaluate(BlockAttentionOp op, Scope &scope) {
   const rt::GivenLists *given = op.getGiven() ? scope.get<const rt::GivenLists *>(op.getGiven()) : nullptr;
-  TokenBlocks queries(op.getQueryGrid(), op.getQueryOrder(), op.getBlock());
+  TokenBlocks queries(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize());
   TokenBlocks keys(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
   if (given && failed(verifyGiven(op, *given, op.getQuery().getType().getDimSize(1), queries.partition.numBlocks(),
                                   keys.partition.numBlocks())))

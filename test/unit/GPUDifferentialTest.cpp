@@ -122,8 +122,10 @@ std::string checkProgram(Random &random, GPUCase &test) {
   test.program = makeProgram(random);
   GenerateOptions &options = test.program.request.options;
   options.elementType = random.pick({ElementType::BF16, ElementType::F16});
-  options.headDim = random.pick<int64_t>({32, 40, 64, 72, 80, 96, 128, 128});
+  options.headDim = random.pick<int64_t>({32, 64, 64, 72, 80, 128, 128, 192, 256});
   options.block = random.pick<int64_t>({32, 64, 96, 128, 128});
+  if (options.headDim > 128 && test.program.usesGiven)
+    options.block = std::min<int64_t>(options.block, 64);
   options.scale.reset();
   test.batch = random.pick<int64_t>({1, 1, 2, 3});
   if (rt::Status status = test.compile(); !status)

@@ -12,9 +12,11 @@ using namespace weft::cuda;
 
 namespace {
 
+/// With as many keys as fit beside the queries.
 HopperSchedule choose(int64_t headDim, int64_t tokens, int64_t axes = 0) {
   std::string error;
-  auto schedule = HopperSchedule::choose({headDim, tokens, tokens, axes, axes}, error);
+  int64_t keys = std::min<int64_t>(tokens, headDim <= 128 ? 128 : 64);
+  auto schedule = HopperSchedule::choose({headDim, tokens, keys, axes, axes}, error);
   EXPECT_TRUE(schedule) << error;
   return schedule.value_or(HopperSchedule());
 }
@@ -31,6 +33,21 @@ TEST(HopperScheduleTest, RowsAreConsumersOfSixtyFour) {
   EXPECT_FALSE(small.takesTurns);
 }
 
+TEST(HopperScheduleTest, WideHeadsHaveOneBufferOfQueries) {
+  EXPECT_EQ(choose(192, 128).queryBuffers, 2);
+  HopperSchedule s = choose(256, 128);
+  EXPECT_EQ(s.queryBuffers, 1);
+  EXPECT_EQ(s.columns, 64);
+  EXPECT_EQ(choose(256, 32).consumers, 2);
+}
+
+TEST(HopperScheduleTest, NarrowHeadsMayHaveThreeConsumers) {
+  HopperSchedule s = choose(64, 192);
+  EXPECT_EQ(s.consumers, 3);
+  EXPECT_EQ(s.rows, 192);
+  EXPECT_FALSE(s.takesTurns);
+}
+
 TEST(HopperScheduleTest, OnlyTheChannelsThatExistAreMultiplied) {
   HopperSchedule s = choose(72, 128);
   EXPECT_EQ(s.channelGroups, 2);
@@ -40,8 +57,8 @@ TEST(HopperScheduleTest, OnlyTheChannelsThatExistAreMultiplied) {
 
 /// A multiprocessor has 65536 registers, and hands them out by warps in units of 8 per thread.
 TEST(HopperScheduleTest, RegistersFitTheMultiprocessor) {
-  for (int64_t headDim = 8; headDim <= 128; headDim += 8)
-    for (int64_t tokens = 32; tokens <= 128; tokens += 32) {
+  for (int64_t headDim = 8; headDim <= 256; headDim += 8)
+    for (int64_t tokens = 32; tokens <= (headDim <= 64 ? 192 : 128); tokens += 32) {
       HopperSchedule s = choose(headDim, tokens);
       int64_t registers = 128 * (s.producerRegisters + s.consumers * s.consumerRegisters);
       EXPECT_LE(registers * s.registerCTAs, 65536) << headDim << " " << tokens;
@@ -51,7 +68,7 @@ TEST(HopperScheduleTest, RegistersFitTheMultiprocessor) {
 }
 
 TEST(HopperScheduleTest, BuffersAreApartAlignedAndFit) {
-  for (int64_t headDim : {8, 64, 72, 128})
+  for (int64_t headDim : {8, 64, 72, 128, 192, 256})
     for (int64_t tokens : {32, 90, 128})
       for (int64_t axes : {0, 1, 4}) {
         HopperSchedule s = choose(headDim, tokens, axes);
@@ -61,10 +78,10 @@ TEST(HopperScheduleTest, BuffersAreApartAlignedAndFit) {
         EXPECT_EQ(s.maskOffset % 16, 0);
         EXPECT_EQ(s.itemOffset % 16, 0);
         EXPECT_EQ(s.keyCoordinatesOffset % 16, 0);
-        EXPECT_GE(s.keyOffset, s.queryOffset + 2 * s.queryBytes());
+        EXPECT_GE(s.keyOffset, s.queryOffset + s.queryBuffers * s.queryBytes());
         EXPECT_GE(s.valueOffset, s.keyOffset + HopperSchedule::kStages * s.keyBytes());
         EXPECT_GE(s.queryCoordinatesOffset, s.valueOffset + HopperSchedule::kStages * s.keyBytes());
-        EXPECT_GE(s.keyCoordinatesOffset, s.queryCoordinatesOffset + 2 * axes * s.rows * 4);
+        EXPECT_GE(s.keyCoordinatesOffset, s.queryCoordinatesOffset + s.queryBuffers * axes * s.rows * 4);
         EXPECT_GE(s.maskOffset, s.keyCoordinatesOffset + HopperSchedule::kStages * axes * s.columns * 4);
         EXPECT_LE(s.sharedBytes, HopperSchedule::kSharedLimit);
         EXPECT_GE(s.ctasPerSM, 1);
@@ -74,10 +91,14 @@ TEST(HopperScheduleTest, BuffersAreApartAlignedAndFit) {
 
 TEST(HopperScheduleTest, LimitsAreNamed) {
   std::string error;
+  EXPECT_FALSE(HopperSchedule::choose({264, 64, 64, 0, 0}, error));
+  EXPECT_EQ(error, "expected a head dim that is a multiple of 8 from 8 to 256 for sm_90a, but got 264");
+  EXPECT_FALSE(HopperSchedule::choose({64, 192, 160, 0, 0}, error));
+  EXPECT_EQ(error, "expected query blocks of at most 192 and key blocks of at most 128 tokens for sm_90a and head dim 64, "
+                   "but got 192 and 160");
   EXPECT_FALSE(HopperSchedule::choose({136, 128, 128, 0, 0}, error));
-  EXPECT_EQ(error, "expected a head dim that is a multiple of 8 from 8 to 128 for sm_90a, but got 136");
-  EXPECT_FALSE(HopperSchedule::choose({64, 128, 160, 0, 0}, error));
-  EXPECT_EQ(error, "expected blocks of at most 128 tokens for sm_90a, but got 160");
+  EXPECT_EQ(error, "expected query blocks of at most 128 and key blocks of at most 64 tokens for sm_90a and head dim 136, "
+                   "but got 128 and 128");
 }
 
 } // namespace

@@ -119,11 +119,11 @@ rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
     return target.status();
   Stage last = emit == Emit::Weft ? Stage::Program : emit == Emit::Plan ? Stage::Plan : Stage::LLVM;
   std::string warnings;
-  auto observe = [&](Stage stage, mlir::ModuleOp module) {
+  auto observe = [&](Stage stage, const StagedModule &staged) {
     if (stage != Stage::Program)
       return rt::Status::ok();
     errs() << warnings;
-    return checkValues(module, request);
+    return checkValues(staged.module.get(), request);
   };
   auto staged = compileTo(last, request, *target, observe, &warnings);
   if (!staged)

@@ -94,17 +94,17 @@ func.func @single(%q: tensor<?x1x64x64xf32>, %k: tensor<?x1x64x64xf32>, %v: tens
 
 // -----
 
-#g = #weft.grid<2x4x8>
+#g = #weft.grid<2x8x8>
 #raster = #weft.order<raster>
 #lists = #weft.block_lists<offsets = dense<[[0, 1]]> : tensor<1x2xi32>, entries = dense<[0]> : tensor<1xi32>>
 
-func.func @wide(%q: tensor<?x1x64x136xbf16>, %k: tensor<?x1x64x136xbf16>, %v: tensor<?x1x64x136xbf16>)
-    -> (tensor<?x1x64x136xbf16>, tensor<?x1x64xf32>) attributes {weft.kernel} {
-  // expected-error @below {{expected a head dim that is a multiple of 8 from 8 to 128 for sm_90a, but got 136}}
+func.func @wide(%q: tensor<?x1x128x136xbf16>, %k: tensor<?x1x128x136xbf16>, %v: tensor<?x1x128x136xbf16>)
+    -> (tensor<?x1x128x136xbf16>, tensor<?x1x128xf32>) attributes {weft.kernel} {
+  // expected-error @below {{expected query blocks of at most 128 and key blocks of at most 64 tokens for sm_90a and head dim 136, but got 128 and 128}}
   %o, %lse = weft.block_attention %q, %k, %v
-    {folded, block = 64 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, lists = [#lists], scale = 0.25 : f64}
-    : tensor<?x1x64x136xbf16>, tensor<?x1x64x136xbf16> -> tensor<?x1x64xf32> {}
-  return %o, %lse : tensor<?x1x64x136xbf16>, tensor<?x1x64xf32>
+    {folded, block = 128 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, lists = [#lists], scale = 0.25 : f64}
+    : tensor<?x1x128x136xbf16>, tensor<?x1x128x136xbf16> -> tensor<?x1x128xf32> {}
+  return %o, %lse : tensor<?x1x128x136xbf16>, tensor<?x1x128xf32>
 }
 
 // -----
@@ -115,7 +115,7 @@ func.func @wide(%q: tensor<?x1x64x136xbf16>, %k: tensor<?x1x64x136xbf16>, %v: te
 
 func.func @long(%q: tensor<?x1x512x64xbf16>, %k: tensor<?x1x512x64xbf16>, %v: tensor<?x1x512x64xbf16>)
     -> (tensor<?x1x512x64xbf16>, tensor<?x1x512xf32>) attributes {weft.kernel} {
-  // expected-error @below {{expected blocks of at most 128 tokens for sm_90a, but got 256}}
+  // expected-error @below {{expected query blocks of at most 192 and key blocks of at most 128 tokens for sm_90a and head dim 64, but got 256 and 256}}
   %o, %lse = weft.block_attention %q, %k, %v
     {folded, block = 256 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, lists = [#lists], scale = 0.25 : f64}
     : tensor<?x1x512x64xbf16>, tensor<?x1x512x64xbf16> -> tensor<?x1x512xf32> {}

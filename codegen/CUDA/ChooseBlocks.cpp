@@ -1,0 +1,55 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Chooses block sizes for Hopper kernels.
+
+#include "codegen/CUDA/Passes.h"
+#include "passes/PassCounts.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace weft {
+#define GEN_PASS_DEF_CHOOSEBLOCKSPASS
+#include "codegen/CUDA/Passes.h.inc"
+} // namespace weft
+
+using namespace mlir;
+using namespace weft;
+
+namespace {
+
+/// Given lists are of the caller's blocks.
+bool takesLists(AttentionOp op) {
+  auto function = op->getParentOfType<func::FuncOp>();
+  return function && llvm::any_of(function.getArgumentTypes(), llvm::IsaPred<BlocksType>);
+}
+
+struct ChooseBlocks final : weft::impl::ChooseBlocksPassBase<ChooseBlocks> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    int64_t chosen = 0;
+    getOperation().walk([&](AttentionOp op) { chosen += choose(op); });
+    recordCounts(getOperation(), getArgument(), {{"blocks_chosen", chosen}});
+  }
+
+  static bool choose(AttentionOp op) {
+    if (op.getQueryBlock() || takesLists(op))
+      return false;
+    Builder b(op.getContext());
+    int64_t headDim = op.getQuery().getType().getDimSize(3), block = op.getBlock();
+    if (headDim <= 64 && block == 128) {
+      op.setQueryBlockAttr(b.getI64IntegerAttr(192));
+      return true;
+    }
+    if (headDim > 128 && block > 64) {
+      op.setQueryBlockAttr(b.getI64IntegerAttr(std::min<int64_t>(block, 128)));
+      op.setBlock(64);
+      return true;
+    }
+    return false;
+  }
+};
+
+} // namespace
