@@ -187,7 +187,6 @@ bool Parser::initialValue(uint64_t address, Type type) {
   Number number;
   uint64_t bits;
   if (lexer.number(number)) {
-    Operand operand;
     bits = number.bits;
     if (number.isFloat && type == Type::F64)
       std::memcpy(&bits, &number.value, 8);
