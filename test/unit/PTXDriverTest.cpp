@@ -190,9 +190,12 @@ TEST_F(PTXDriverTest, SaysWhatIsWrongWithPtx) {
   other.target = "sm_100a";
   EXPECT_NE(load(other.text(), module, CUDA_ERROR_INVALID_PTX).find("the device is sm_90"), std::string::npos);
   EXPECT_EQ(load(kernel("").text(), module, CUDA_SUCCESS), "");
+  // Without a buffer for it, the log goes to stderr.
+  testing::internal::CaptureStderr();
   EXPECT_EQ(cuModuleLoadData(&module, "\x7f"
                                       "ELF"),
             CUDA_ERROR_NO_BINARY_FOR_GPU);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("expected PTX, but got a binary"), std::string::npos);
 }
 
 TEST_F(PTXDriverTest, FindsFunctionsAndVariables) {
