@@ -53,6 +53,26 @@ uint64_t AsyncQueue::drawDue() {
   return cta->time + 1 + random.below(1u << random.below(17));
 }
 
+/// Why a copy may not touch a piece of shared memory now, or empty.
+std::string AsyncQueue::objection(const Thread &thread, const AsyncCopy &copy, const Piece &piece) {
+  bool isStore = copy.kind == AsyncCopy::Kind::Store;
+  SharedMemory &shared = cta->shared;
+  Races &races = cta->races;
+  if (!(isStore ? shared.mayRead(piece.shared, piece.span) : shared.mayWrite(piece.shared, piece.span)))
+    return fmt::format("{} (shared address {})", shared.whyNot(piece.shared, piece.span, !isStore), piece.shared);
+  if (!(isStore ? races.mayRead(thread.warp(), piece.shared, piece.span)
+                : races.mayWrite(thread.warp(), piece.shared, piece.span)))
+    return fmt::format("race: {} what {}", isStore ? "reads" : "overwrites", races.conflict());
+  // Element copies belong to the generic proxy.
+  int writer = copy.kind == AsyncCopy::Kind::Element
+                   ? -1
+                   : shared.unfencedWriter(piece.shared, piece.span, cta->fenceTimes, thread.index);
+  if (writer >= 0)
+    return fmt::format("missing fence.proxy.async: thread {} wrote shared address {} through the generic proxy", writer,
+                       piece.shared);
+  return {};
+}
+
 bool AsyncQueue::issue(Thread &thread, AsyncCopy copy) {
   copy.thread = thread.index;
   copy.line = cta->kernel->code[thread.pc].line;
@@ -60,30 +80,11 @@ bool AsyncQueue::issue(Thread &thread, AsyncCopy copy) {
   copy.due = drawDue();
   bool isStore = copy.kind == AsyncCopy::Kind::Store;
   copy.group = (isStore ? storeGroups : elementGroups)[thread.index];
-  SharedMemory &shared = cta->shared;
-  for (const Piece &piece : copy.pieces) {
-    if (!piece.span)
-      continue;
-    if (!(isStore ? shared.mayRead(piece.shared, piece.span) : shared.mayWrite(piece.shared, piece.span)))
-      return fault(
-          copy, false,
-          fmt::format("{} (shared address {})", shared.whyNot(piece.shared, piece.span, !isStore), piece.shared));
-    Races &races = cta->races;
-    if (!(isStore ? races.mayRead(thread.warp(), piece.shared, piece.span)
-                  : races.mayWrite(thread.warp(), piece.shared, piece.span)))
-      return fault(copy, false, fmt::format("race: {} what {}", isStore ? "reads" : "overwrites", races.conflict()));
-    if (copy.kind != AsyncCopy::Kind::Element) {
-      int writer = shared.unfencedWriter(piece.shared, piece.span, cta->fenceTimes, thread.index);
-      if (writer >= 0)
-        return fault(
-            copy, false,
-            fmt::format("missing fence.proxy.async: thread {} wrote shared address {} through the generic proxy",
-                        writer, piece.shared));
-    }
-  }
   for (const Piece &piece : copy.pieces)
-    if (piece.span)
-      isStore ? shared.beginRead(piece.shared, piece.span) : shared.beginWrite(piece.shared, piece.span);
+    if (std::string why = objection(thread, copy, piece); !why.empty())
+      return fault(copy, false, why);
+  for (const Piece &piece : copy.pieces)
+    isStore ? cta->shared.beginRead(piece.shared, piece.span) : cta->shared.beginWrite(piece.shared, piece.span);
   earliest = std::min(earliest, copy.due);
   copies.push_back(std::move(copy));
   return true;
@@ -103,9 +104,8 @@ void AsyncQueue::unmark(AsyncCopy &copy) {
     return;
   copy.over = true;
   for (const Piece &piece : copy.pieces)
-    if (piece.span)
-      copy.kind == AsyncCopy::Kind::Store ? cta->shared.endRead(piece.shared, piece.span)
-                                          : cta->shared.endWrite(piece.shared, piece.span);
+    copy.kind == AsyncCopy::Kind::Store ? cta->shared.endRead(piece.shared, piece.span)
+                                        : cta->shared.endWrite(piece.shared, piece.span);
 }
 
 bool AsyncQueue::fillShared(AsyncCopy &copy) {
@@ -115,6 +115,8 @@ bool AsyncQueue::fillShared(AsyncCopy &copy) {
     for (uint32_t at = 0; piece.bytes < piece.span && at < piece.span; ++at)
       to[at] = static_cast<uint8_t>(copy.fill >> 8 * (at % 2));
     std::memset(written, 1, piece.span);
+    if (copy.kind == AsyncCopy::Kind::Element)
+      shared.noteWrite(piece.shared, piece.span, copy.thread, cta->time);
     if (!piece.bytes)
       continue;
     Allocation *from = cta->launch->find(piece.global, piece.bytes);
@@ -124,8 +126,6 @@ bool AsyncQueue::fillShared(AsyncCopy &copy) {
                                piece.bytes, piece.global));
     std::memcpy(to + piece.first, from->data + (piece.global - from->address), piece.bytes);
     std::memcpy(written + piece.first, from->written + (piece.global - from->address), piece.bytes);
-    if (copy.kind == AsyncCopy::Kind::Element)
-      shared.noteWrite(piece.shared, piece.span, copy.thread, cta->time);
   }
   return true;
 }
@@ -133,9 +133,9 @@ bool AsyncQueue::fillShared(AsyncCopy &copy) {
 /// What a phase of a barrier has brought.
 void AsyncQueue::noteWrite(const Piece &piece, const Mbarrier &barrier) {
   uint32_t agent = kWarpAgents + barrier.number;
-  if (piece.span)
-    cta->races.noteWrite(agent < kAgents ? agent : 0, agent < kAgents ? static_cast<uint32_t>(barrier.phase) + 1 : 0,
-                         piece.shared, piece.span);
+  bool isTracked = agent < kAgents;
+  cta->races.noteWrite(isTracked ? agent : 0, isTracked ? static_cast<uint32_t>(barrier.phase) + 1 : 0, piece.shared,
+                       piece.span);
 }
 
 bool AsyncQueue::signal(AsyncCopy &copy) {
@@ -218,9 +218,9 @@ bool AsyncQueue::wait(Thread &thread, AsyncCopy::Kind kind, uint32_t keep, bool 
       if (!finish(copy, onlyReading))
         return false;
       for (const Piece &piece : copy.pieces)
-        if (piece.span && kind == AsyncCopy::Kind::Store)
+        if (kind == AsyncCopy::Kind::Store)
           cta->races.noteRead(thread.warp(), thread.epoch, piece.shared, piece.span);
-        else if (piece.span)
+        else
           cta->races.noteWrite(thread.warp(), thread.epoch, piece.shared, piece.span);
     }
   tidy();

@@ -22,8 +22,8 @@ class Cta;
 class Thread;
 struct Mbarrier;
 
-/// Consecutive bytes of a copy. Of `span` bytes in shared memory, [first, first + bytes) have a counterpart at
-/// `global`.
+/// Consecutive bytes of a copy; at least one. Of `span` bytes in shared memory, [first, first + bytes) have a
+/// counterpart at `global`.
 struct Piece {
   uint32_t shared = 0;
   uint16_t span = 0, first = 0, bytes = 0;
@@ -61,9 +61,11 @@ struct AsyncArrival {
 /// The copies of one CTA.
 class AsyncQueue {
 public:
+  /// Forgets everything, for a new CTA.
   void reset(Cta &owner, uint32_t threads);
   /// Marks the granules of a new copy and takes it on. False after a fault.
   bool issue(Thread &thread, AsyncCopy copy);
+  /// An arrival at the barrier object at an address, once the thread's element copies so far are complete.
   void issueArrival(Thread &thread, uint32_t barrier);
   /// Ends the issuing thread's current group of stores or of element copies.
   void commit(Thread &thread, AsyncCopy::Kind kind);
@@ -75,6 +77,7 @@ public:
   bool waitAll(Thread &thread);
   /// Performs what is due, or the next if there is no hurry to wait for. False after a fault.
   bool perform(bool next, bool &progress);
+  /// When something performs next.
   uint64_t nextDue() const { return earliest; }
   /// Stores of this thread for which nothing waits until they have read shared memory.
   uint32_t unfinishedStores(uint32_t thread) const;
@@ -82,6 +85,7 @@ public:
   bool drain();
 
 private:
+  std::string objection(const Thread &thread, const AsyncCopy &copy, const Piece &piece);
   bool performStep(AsyncCopy &copy);
   bool fillShared(AsyncCopy &copy);
   bool readShared(AsyncCopy &copy);

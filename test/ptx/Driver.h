@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
 extern "C" {
 
 enum CUresult : int {
@@ -146,5 +147,6 @@ CUresult cuGetErrorString(CUresult error, const char **text);
 CUresult cuGetErrorName(CUresult error, const char **text);
 CUresult cuGetProcAddress_v2(const char *symbol, void **function, int version, uint64_t flags, int *status);
 }
+#pragma GCC visibility pop
 
 #endif // WEFT_TEST_PTX_DRIVER_H

@@ -44,12 +44,13 @@ public:
   void defineBranchTargets(std::string_view name, std::vector<std::string> labels);
   ///@}
 
+  /// A slot for a value that has no name.
+  uint32_t temporarySlot() { return newSlot("an address"); }
   /// The slot of a register or a special register, if the name is one.
   std::optional<uint32_t> registerSlot(std::string_view name);
   /// The slot with the address of a variable or a parameter.
   std::optional<uint32_t> addressSlot(std::string_view name);
   uint32_t constantSlot(uint64_t value);
-  uint32_t temporarySlot() { return newSlot("an address"); }
   uint32_t addList(const std::vector<uint32_t> &slots);
   void append(const Instruction &instruction) { kernel.code.push_back(instruction); }
   /// The instruction that is appended next jumps to this label.

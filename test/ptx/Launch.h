@@ -67,11 +67,13 @@ public:
   Cta *cta = nullptr;
   Thread *threads = nullptr;
   uint32_t index = 0, size = 0;
+  /// In the order of issue.
   std::deque<PendingProduct> products;
-  uint32_t productGroups = 0;
-  uint32_t productsIssued = 0;
+  uint32_t productGroups = 0, productsIssued = 0;
+  /// As setmaxnreg left it.
   uint32_t registersPerThread = 0;
 
+  /// The lanes that have not exited.
   uint32_t live() const;
 };
 
@@ -80,10 +82,11 @@ class Cta {
 public:
   Launch *launch = nullptr;
   const Kernel *kernel = nullptr;
-  uint32_t id[3] = {};
-  uint32_t processor = 0;
+  /// %ctaid and %smid.
+  uint32_t id[3] = {}, processor = 0;
   SharedMemory shared;
   Races races;
+  /// All threads' local memory, and their registers.
   std::vector<uint8_t> local, localWritten;
   std::vector<Thread> threads;
   std::vector<Warp> warps;
@@ -98,15 +101,18 @@ public:
   int64_t freeRegisters = 0;
   /// The products that the warps of each warpgroup issue, which must agree.
   std::vector<std::vector<std::pair<uint32_t, uint64_t>>> productLogs;
+  /// Threads that have not exited.
   uint32_t live = 0;
   /// Whether a thread of the warp that runs lets other warps go first.
   bool yielded = false;
 
+  /// Becomes CTA `number` of a launch, with nothing left of the one before.
   void start(Launch &launch, uint32_t number, uint32_t processor);
   /// Runs every warp for a while. False after a fault.
   bool round(bool &progress);
   /// Releases those parked at a named barrier if everybody is there.
   void checkBarrier(uint32_t number);
+  /// Where every thread is, and what the barriers wait for.
   std::string describe() const;
 
 private:
@@ -154,6 +160,7 @@ public:
   uint32_t threadsPerCta() const { return shape.block[0] * shape.block[1] * shape.block[2]; }
   /// Runs to the end; 0, or the number of the first fault, of which the report is then complete.
   int run();
+  /// As DeviceMemory::find, but faster for neighbours.
   Allocation *find(uint64_t address, uint64_t bytes);
 
   /// Reports the first fault.

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 using namespace weft::ptx;
@@ -128,8 +129,8 @@ bool Parser::variable(Space space, KernelBuilder *builder) {
   result.space = space;
   Number number;
   bool aligned = lexer.takeWord(".align");
-  if (aligned && !lexer.number(number))
-    return error("expected an alignment");
+  if (aligned && (!lexer.number(number) || !std::has_single_bit(number.bits) || number.bits > 65536))
+    return error("expected an alignment that is a power of two");
   uint64_t lanes = lexer.takeWord(".v2") ? 2 : lexer.takeWord(".v4") ? 4 : 1;
   std::string_view typeName = lexer.word();
   Type type = typeName.empty() ? Type::None : typeOf(typeName.substr(1));
@@ -152,6 +153,8 @@ bool Parser::variable(Space space, KernelBuilder *builder) {
       if (!result.bytes)
         return error(fmt::format("expected an extent for {}", name));
       result.address = memory.allocate(result.bytes, space == Space::Const);
+      if (!result.address)
+        return error(fmt::format("no memory for the {} bytes of {}", result.bytes, name));
       module.variables[std::string(name)] = {result.address, result.bytes};
       // Device variables start as zeros.
       std::memset(memory.find(result.address, 1)->written, 1, result.bytes);
@@ -187,7 +190,6 @@ bool Parser::initialValue(uint64_t address, Type type) {
   Number number;
   uint64_t bits;
   if (lexer.number(number)) {
-    Operand operand;
     bits = number.bits;
     if (number.isFloat && type == Type::F64)
       std::memcpy(&bits, &number.value, 8);

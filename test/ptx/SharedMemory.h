@@ -43,7 +43,7 @@ public:
   uint32_t end() const { return static_cast<uint32_t>(data.size()); }
 
   /// \name A generic access
-  /// Empty, or why the access is wrong. Bounds and alignment are the caller's.
+  /// Whether it may be, and if not, why. Bounds and alignment are the caller's.
   ///@{
   bool mayRead(uint32_t address, uint32_t bytes) const;
   bool mayWrite(uint32_t address, uint32_t bytes) const;
@@ -57,7 +57,6 @@ public:
   void endRead(uint32_t address, uint32_t bytes) { count(readers, address, bytes, -1); }
   void beginWrite(uint32_t address, uint32_t bytes) { count(writers, address, bytes, 1); }
   void endWrite(uint32_t address, uint32_t bytes) { count(writers, address, bytes, -1); }
-  bool hasReader(uint32_t address, uint32_t bytes) const { return any(readers, address, bytes); }
   bool hasWriter(uint32_t address, uint32_t bytes) const { return any(writers, address, bytes); }
   ///@}
 
@@ -68,11 +67,14 @@ public:
   Mbarrier *barrierAt(uint32_t address);
   /// Makes a barrier object; the address is a multiple of 8 in bounds.
   Mbarrier &makeBarrier(uint32_t address);
+  /// Whether any of these bytes belongs to a live barrier object.
   bool touchesBarrier(uint32_t address, uint32_t bytes) const;
+  /// Ends the object's life.
   void removeBarrier(Mbarrier &barrier);
   /// A line for every live barrier object.
   std::string describeBarriers() const;
 
+  /// The bytes, from address 0, and whether each was ever written.
   std::vector<uint8_t> data, written;
 
 private:

@@ -189,10 +189,18 @@ TEST_F(PTXDriverTest, SaysWhatIsWrongWithPtx) {
   other = kernel("");
   other.target = "sm_100a";
   EXPECT_NE(load(other.text(), module, CUDA_ERROR_INVALID_PTX).find("the device is sm_90"), std::string::npos);
+  other = kernel("");
+  for (const char *declaration : {".global .align 3 .b8 x[4];", ".global .b8 x[99999999999999];", ".global .b8 x[];"}) {
+    other.declarations = declaration;
+    EXPECT_NE(load(other.text(), module, CUDA_ERROR_INVALID_PTX).find("line 4: "), std::string::npos) << declaration;
+  }
   EXPECT_EQ(load(kernel("").text(), module, CUDA_SUCCESS), "");
+  // Without a buffer for it, the log goes to stderr.
+  testing::internal::CaptureStderr();
   EXPECT_EQ(cuModuleLoadData(&module, "\x7f"
                                       "ELF"),
             CUDA_ERROR_NO_BINARY_FOR_GPU);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("expected PTX, but got a binary"), std::string::npos);
 }
 
 TEST_F(PTXDriverTest, FindsFunctionsAndVariables) {
