@@ -1,0 +1,72 @@
+# Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The state of a training as safetensors files of limited size: weights in float32, all that is averaged in bfloat16."""
+
+import json
+import pathlib
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from .config import VditError
+
+PART_BYTES = 15 * 2**20
+
+
+def state_of(model, average, optimizers):
+    """Name -> tensor, and the same tensors to load into."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    state = {f"weight.{name}": parameter.data for parameter, name in names.items()}
+    state |= {f"average.{name}": tensor for name, tensor in average.items()}
+    for optimizer in optimizers:
+        for parameter, values in optimizer.state.items():
+            state |= {f"{key}.{names[parameter]}": value for key, value in values.items() if value.dim()}
+    return state
+
+
+def save_checkpoint(folder, state, step):
+    """Writes part-0.safetensors, part-1.safetensors, ... and step.json."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    parts, room = [], 0
+    for name, tensor in state.items():
+        tensor = tensor.detach().cpu().contiguous()
+        tensor = tensor if name.startswith("weight.") else tensor.bfloat16()
+        if tensor.nbytes > room:
+            parts.append({})
+            room = PART_BYTES
+        parts[-1][name] = tensor
+        room -= tensor.nbytes
+    for number, part in enumerate(parts):
+        save_file(part, folder / f"part-{number}.safetensors")
+    (folder / "step.json").write_text(json.dumps({"step": step, "parts": len(parts)}) + "\n")
+
+
+def load_checkpoint(folder, model, average, optimizers):
+    """Fills all three and returns the step."""
+    folder = pathlib.Path(folder)
+    if not (folder / "step.json").is_file():
+        raise VditError(f"checkpoint: expected a folder with step.json, but '{folder}' has none")
+    about = json.loads((folder / "step.json").read_text())
+    saved = {}
+    for number in range(about["parts"]):
+        saved |= load_file(folder / f"part-{number}.safetensors")
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        parameter.data.copy_(saved[f"weight.{name}"])
+        average[name].copy_(saved[f"average.{name}"])
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                fill(optimizer, parameter, saved, names[parameter], about["step"])
+    return about["step"]
+
+
+def fill(optimizer, parameter, saved, name, step):
+    """The averages that this optimizer keeps for a parameter."""
+    keys = ("momentum",) if f"momentum.{name}" in saved else ("exp_avg", "exp_avg_sq")
+    values = {key: saved[f"{key}.{name}"].to(parameter) for key in keys}
+    if len(keys) == 2:
+        values["step"] = torch.tensor(float(step), device=parameter.device)
+    optimizer.state[parameter] = values

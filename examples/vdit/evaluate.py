@@ -1,0 +1,89 @@
+# Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""How near samples come to clips of the generator that were not trained on, as Frechet distances.
+
+    python -m vdit.evaluate OUT.json --weights=W --grid=8x16x16 --count=512 --device=cuda
+
+All sets have `count` clips, the classes in turn. Beside the samples stand other clips of the generator (as near as one
+can come), such clips with their frames shuffled, and such clips frozen at their first frame.
+"""
+
+import json
+import pathlib
+
+import numpy as np
+import torch
+
+from .command import Parser, fail, grid, whole
+from .config import CLASSES, VditError, grid_name
+from .dit import Sampler
+from .flow import GUIDANCE, STEPS, sample
+from .frechet import distance, features, freeze, shuffle_frames
+from .pictures import sheet
+from .render import PATCH, Renderer, load_textures
+from .weights import WEIGHTS, load_weights
+
+HELD_OUT, OTHERS, FIRST_SEED = (1000003, 1), (1000003, 2), 10**6
+
+
+def generated(sampler, shape, labels, options):
+    """float32 [count, t, H, W, 3]"""
+    parts = []
+    for start in range(0, len(labels), options.batch):
+        some = labels[start : start + options.batch]
+        seeds = range(FIRST_SEED + start, FIRST_SEED + start + len(some))
+        with torch.autocast(options.device, torch.bfloat16, enabled=options.device == "cuda"):
+            parts.append(sample(sampler, seeds, some, shape, options.steps, options.guidance).clip(-1, 1))
+    return np.concatenate(parts)
+
+
+def drawn(renderer, seed, shape, labels, batch):
+    """float32 [count, t, H, W, 3]"""
+    t, h, w = shape
+    starts = range(0, len(labels), batch)
+    parts = [renderer.video([*seed, start], labels[start : start + batch], t, PATCH * h, PATCH * w) for start in starts]
+    return torch.cat(parts).cpu().numpy()
+
+
+def evaluate(sampler, shape, options):
+    """Name -> distance to the held-out clips; and the samples."""
+    labels = np.arange(options.count) % len(CLASSES)
+    renderer = Renderer(load_textures(), options.device)
+    held_out, others = (drawn(renderer, seed, shape, labels, options.batch) for seed in (HELD_OUT, OTHERS))
+    samples = generated(sampler, shape, labels, options)
+    reference = features(held_out)
+    sets = {"samples": samples, "other clips": others}
+    sets |= {"frames shuffled": shuffle_frames(others), "frozen": freeze(others)}
+    return {name: distance(features(videos), reference) for name, videos in sets.items()}, samples
+
+
+def parse_options(arguments=None):
+    parser = Parser(prog="evaluate.py", description="Frechet distances of samples to clips of the generator.")
+    parser.add_argument("out", type=pathlib.Path, help="a .json file")
+    parser.add_argument("--weights", type=pathlib.Path, default=WEIGHTS)
+    parser.add_argument("--grid", type=grid, default=(8, 16, 16), help="in tokens (default: 8x16x16)")
+    parser.add_argument("--count", type=whole(2, 10**6), default=512, help="clips of a set (default: 512)")
+    parser.add_argument("--batch", type=whole(1, 1024), default=64, help="clips at a time (default: 64)")
+    parser.add_argument("--sheet", type=pathlib.Path, help="a .png file for a sample of each class")
+    parser.add_argument("--steps", type=whole(1, 1000), default=STEPS)
+    parser.add_argument("--guidance", type=float, default=GUIDANCE)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    return parser.parse_args(arguments)
+
+
+def main():
+    options = parse_options()
+    try:
+        distances, samples = evaluate(Sampler(*load_weights(options.weights), options.device), options.grid, options)
+    except VditError as error:
+        fail("evaluate.py", error)
+    if options.sheet:
+        sheet(samples[: len(CLASSES)], CLASSES).save(options.sheet)
+    about = {"grid": grid_name(options.grid), "count": options.count, "guidance": options.guidance, "steps": options.steps}
+    options.out.write_text(json.dumps(about | {"distance": distances}, indent=1) + "\n")
+    print(options.out.read_text(), end="")
+
+
+if __name__ == "__main__":
+    main()

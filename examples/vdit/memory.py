@@ -1,0 +1,38 @@
+# Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Whether a grid fits into memory, asked before anything is computed."""
+
+from .config import VditError, grid_name, tokens_of
+
+GIB = 2**30
+
+
+def bytes_needed(config, grid, clips):
+    """About what a call of the model holds at once: float32 activations, and 1024 rows of scores."""
+    tokens = tokens_of(grid)
+    channels = 6 * config.width + 2 * config.hidden
+    return 4 * tokens * (clips * channels + 2 * 1024)
+
+
+def bytes_available(device=None):
+    """Free bytes of a CUDA device, or of this machine; None where that is not known."""
+    if device is not None and device.type == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = open("/proc/meminfo", encoding="utf-8").read().splitlines()
+    except OSError:
+        return None
+    info = dict(line.split(":") for line in lines)
+    return int(info["MemAvailable"].split()[0]) * 1024
+
+
+def check_memory(model, grid, clips):
+    needed, available = bytes_needed(model.config, grid, clips), bytes_available(getattr(model, "device", None))
+    if available is not None and needed > available:
+        raise VditError(
+            f"grid {grid_name(grid)}: expected a grid that fits into {available / GIB:.1f} GiB of free memory, "
+            f"but this one needs about {needed / GIB:.1f} GiB for {clips} clips at once"
+        )
