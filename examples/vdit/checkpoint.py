@@ -64,9 +64,10 @@ def load_checkpoint(folder, model, average, optimizers):
 
 
 def fill(optimizer, parameter, saved, name, step):
-    """The averages that this optimizer keeps for a parameter."""
-    keys = ("momentum",) if f"momentum.{name}" in saved else ("exp_avg", "exp_avg_sq")
+    """The averages that this optimizer keeps for a parameter; what is not in the checkpoint begins anew."""
+    keys = [key for key in ("momentum", "exp_avg", "exp_avg_sq") if f"{key}.{name}" in saved]
     values = {key: saved[f"{key}.{name}"].to(parameter) for key in keys}
-    if len(keys) == 2:
+    if "exp_avg" in keys:
         values["step"] = torch.tensor(float(step), device=parameter.device)
-    optimizer.state[parameter] = values
+    if values:
+        optimizer.state[parameter] = values

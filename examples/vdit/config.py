@@ -12,7 +12,6 @@ CLASSES = (
 )  # fmt: skip
 PATCH = 4  # a token is 4 x 4 pixels of one frame
 CHANNELS = 3 * PATCH * PATCH
-TRAINED_TOKENS = 8 * 16 * 16
 
 
 class VditError(Exception):

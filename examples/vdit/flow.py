@@ -7,15 +7,16 @@ import math
 
 import numpy as np
 
-from .config import CHANNELS, PATCH, TRAINED_TOKENS, Place, tokens_of
+from .config import CHANNELS, PATCH, Place, tokens_of
 from .memory import check_memory
 
 STEPS, GUIDANCE = 40, 2.0
+SHIFT_TOKENS = 1024
 
 
 def shift_time(time, grid):
     """More tokens say more about each other, so that a larger grid spends more of its steps at high noise."""
-    shift = math.sqrt(max(tokens_of(grid) / TRAINED_TOKENS, 1.0))
+    shift = math.sqrt(max(tokens_of(grid) / SHIFT_TOKENS, 1.0))
     return shift * time / (1 + (shift - 1) * time)
 
 

@@ -30,7 +30,8 @@ from .weights import save_weights
 
 SMALL, MIDDLE, LARGE = (8, 16, 16), (12, 24, 24), (16, 32, 32)
 TINY = Config(width=64, depth=2, heads=2, hidden=128, rope=(8, 12, 12))
-WARM_UP, FIRST_LARGE = 200, 1500
+WARM_UP, FIRST_LARGE = 100, 1500
+NOISE = 0.5  # mean of the times' logits before they are shifted
 NO_CLASS_SHARE = 0.1
 
 
@@ -54,12 +55,12 @@ def choose_grid(step, tiny):
     if tiny:
         return (2, 4, 4) if step % 2 else (4, 4, 4)
     share = np.random.default_rng([step, 2]).random()
-    return SMALL if step < FIRST_LARGE or share > 0.16 else MIDDLE if share > 0.07 else LARGE
+    return SMALL if step < FIRST_LARGE or share > 0.3 else MIDDLE if share > 0.2 else LARGE
 
 
-def learning_rate(step, steps):
-    """Relative: rises over WARM_UP steps and falls to 0 over the second half."""
-    return min(1.0, (step + 1) / WARM_UP, max(0.0, 2 * (1 - step / steps)))
+def learning_rate(step, first, steps):
+    """Relative: rises over WARM_UP steps, also after a restart at step `first`, and falls to 0 over the second half."""
+    return min(1.0, (step - first + 1) / WARM_UP, max(0.0, 2 * (1 - step / steps)))
 
 
 class Training:
@@ -79,9 +80,9 @@ class Training:
             Muon(inside, options.lr),
             torch.optim.AdamW(others, options.lr / 3, betas=(0.9, 0.98), weight_decay=0.0, fused=fused),
         ]
-        self.step = 0
+        self.step = self.first = 0
         if options.start:
-            self.step = load_checkpoint(options.start, self.model, self.average, self.optimizers)
+            self.step = self.first = load_checkpoint(options.start, self.model, self.average, self.optimizers)
         self.renderer = Renderer(load_textures(), self.device)
         if not options.no_compile:
             torch._dynamo.config.recompile_limit = 64
@@ -99,7 +100,7 @@ class Training:
         loss = self.loss(x, label, grid, np.random.default_rng([options.seed, step, 3]))
         for optimizer, lr in zip(self.optimizers, (options.lr, options.lr / 3)):
             for group in optimizer.param_groups:
-                group["lr"] = lr * learning_rate(step, options.steps)
+                group["lr"] = lr * learning_rate(step, self.first, options.steps)
         loss.backward()
         for optimizer in self.optimizers:
             optimizer.step()
@@ -111,7 +112,7 @@ class Training:
     def loss(self, x, label, grid, random):
         """Mean square error of the velocity; x [B, N, C], label [B] NumPy."""
         label = np.where(random.random(len(label)) < NO_CLASS_SHARE, self.model.config.no_class(), label)
-        time = shift_time(1 / (1 + np.exp(-random.standard_normal(len(x)))), grid)
+        time = shift_time(1 / (1 + np.exp(-random.normal(NOISE, 1, len(x)))), grid)
         label = torch.from_numpy(label).to(self.device)
         time = torch.from_numpy(time.astype(np.float32)).to(self.device)
         noise = torch.randn(x.shape, device=self.device)
