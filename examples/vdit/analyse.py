@@ -5,8 +5,8 @@
 
     python -m vdit.analyse OUT.json --class=orbit,pan --grid=8x16x16 --at=5,20,35 --pictures=FOLDER
 
-The numbers of statistics.py are means over the classes and the steps, on some random queries. --pictures draws heads.png
-and offsets.png.
+The numbers of statistics.py are means over the classes and the steps, on some random queries. --pictures draws
+heads.png and offsets.png.
 """
 
 import json
@@ -32,7 +32,8 @@ class Observer:
     def __call__(self, q, k, v, place):
         if place.step in self.steps:
             for head in range(q.shape[1]):
-                self.seen.setdefault((place.layer, head), []).append(self.observe(array(q[0, head]), array(k[0, head]), place.grid))
+                seen = self.observe(array(q[0, head]), array(k[0, head]), place.grid)
+                self.seen.setdefault((place.layer, head), []).append(seen)
         return self.attention(q, k, v, place)
 
     def observe(self, q, k, shape):
@@ -59,7 +60,7 @@ def array(x):
     return x if isinstance(x, np.ndarray) else x.float().cpu().numpy()
 
 
-def parse_options():
+def parse_options(arguments=None):
     parser = Parser(prog="analyse.py", description="What each head attends to.")
     parser.add_argument("out", type=pathlib.Path, help="a .json file")
     parser.add_argument("--class", dest="classes", default="left,spin,orbit,pan", help="(default: left,spin,orbit,pan)")
@@ -71,7 +72,7 @@ def parse_options():
     parser.add_argument("--pictures", type=pathlib.Path, help="a folder")
     parser.add_argument("--weights", type=pathlib.Path, default=WEIGHTS)
     add_backend(parser)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def run(options):
@@ -91,8 +92,8 @@ def run(options):
         draw(record, options.pictures)
 
 
-def main():
-    options = parse_options()
+def main(arguments=None):
+    options = parse_options(arguments)
     try:
         run(options)
     except VditError as error:

@@ -1,7 +1,7 @@
 # Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The state of a training as safetensors files of limited size: weights in float32, all that is averaged in bfloat16."""
+"""The state of a training as safetensors files of limited size: weights in float32, all averages in bfloat16."""
 
 import json
 import pathlib

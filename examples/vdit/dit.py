@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """The transformer in PyTorch.
 
-B clips, N = t*h*w tokens in raster order, D = width, H heads of d channels. A token is a patch of 4 x 4 pixels, so C = 48.
+B clips, N = t*h*w tokens in raster order, D = width, H heads of d channels. A token is a patch of 4 x 4 pixels of 3
+colours: C = 48.
 """
 
 import torch
@@ -15,7 +16,7 @@ from .rope import rotary, size_features, time_frequencies
 
 
 def dense(q, k, v, place):
-    """Full attention: q, k, v [B, H, N, d] -> [B, H, N, d]. Any function of this signature can take its place."""
+    """Full attention: q, k, v [B, H, N, d] -> [B, H, N, d]. Any such function can take its place."""
     return F.scaled_dot_product_attention(q, k, v)
 
 

@@ -11,7 +11,7 @@ QUERIES = 1024  # rows of scores at a time
 
 
 def dense(q, k, v, place):
-    """Full attention: q, k, v float32 [B, H, N, d] -> [B, H, N, d]. Any function of this signature can take its place."""
+    """Full attention: q, k, v float32 [B, H, N, d] -> [B, H, N, d]. Any such function can take its place."""
     out = np.empty_like(q)
     scale = np.float32(1 / np.sqrt(q.shape[-1]))
     for clip in np.ndindex(q.shape[:2]):

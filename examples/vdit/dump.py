@@ -6,7 +6,8 @@
     python -m vdit.dump FOLDER --class=orbit --grid=8x16x16 --layers=1,4 --at=10,25 --heads=0,2
 
 One file LAYER and STEP, layerL-stepS.safetensors, with q, k and v [1, heads, N, d] in float16 or float32, of the clip
-with its class (not of the one without, which guidance adds). Its metadata: grid, layer, heads, step, steps, time, class, seed.
+with its class (not of the one without, which guidance adds). Its metadata: grid, layer, heads, step, steps, time, class
+and seed.
 """
 
 import pathlib
@@ -44,7 +45,7 @@ def check(name, values, end):
             raise VditError(f"{name}: expected numbers below {end}, but got {value}")
 
 
-def parse_options():
+def parse_options(arguments=None):
     number = several(whole(0, 9999))
     parser = Parser(prog="dump.py", description="Writes q, k and v of attention calls.")
     parser.add_argument("out", type=pathlib.Path, help="a folder")
@@ -58,7 +59,7 @@ def parse_options():
     parser.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="(default: float16)")
     parser.add_argument("--weights", type=pathlib.Path, default=WEIGHTS)
     add_backend(parser)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def run(options):
@@ -66,8 +67,9 @@ def run(options):
     label = config.index(options.name)
     layers = options.layers or list(range(config.depth))
     heads = options.heads or list(range(config.heads))
-    for name, values, end in (("layers", layers, config.depth), ("heads", heads, config.heads), ("at", options.at, options.steps)):
-        check(name, values, end)
+    check("layers", layers, config.depth)
+    check("heads", heads, config.heads)
+    check("at", options.at, options.steps)
     recorder = Recorder(dense_attention(options.backend), layers, options.at, heads)
     sampler = make_sampler(weights, config, options.backend, options.device, recorder)
     sample(sampler, [options.seed], [label], options.grid, options.steps, last=max(options.at))
@@ -81,8 +83,8 @@ def run(options):
         save_file(arrays, path, {name: str(value) for name, value in about.items()})
 
 
-def main():
-    options = parse_options()
+def main(arguments=None):
+    options = parse_options(arguments)
     try:
         run(options)
     except VditError as error:

@@ -80,7 +80,8 @@ def main():
         fail("evaluate.py", error)
     if options.sheet:
         sheet(samples[: len(CLASSES)], CLASSES).save(options.sheet)
-    about = {"grid": grid_name(options.grid), "count": options.count, "guidance": options.guidance, "steps": options.steps}
+    about = {"grid": grid_name(options.grid), "count": options.count}
+    about |= {"guidance": options.guidance, "steps": options.steps}
     options.out.write_text(json.dumps(about | {"distance": distances}, indent=1) + "\n")
     print(options.out.read_text(), end="")
 

@@ -1,17 +1,16 @@
 # Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Frechet distance between sets of videos, by features that are fixed: what changes how much over time and space. NumPy.
+"""Frechet distance between sets of videos, by features that are fixed: how much changes over time and space. NumPy.
 
-At each of four scales (means of 1, 2, 4 and 8 pixels each way), the logarithm of 0.001 plus the mean, over the video, of
+At each of four scales (means of 1, 2, 4 and 8 pixels each way), the logarithm of 0.001 plus the mean, over the video,
+of
   - the difference of frames 1, 2, 3 and 4 apart, and the second difference of three consecutive frames,
   - the difference of a frame and the one before, shifted by a pixel of the scale to the left, right, up and down,
   - the difference of pixels beside and below each other, and the deviation from the frame's mean,
 all of them absolute; and the mean and deviation of each colour: 54 numbers. The distance is that of the normal
 distributions after each feature was brought to mean 0 and deviation 1 over the reference.
 """
-
-import concurrent.futures
 
 import numpy as np
 
@@ -21,8 +20,7 @@ FRAMES_APART = (1, 2, 3, 4)
 
 def features(videos):
     """videos [B, t, H, W, 3], -1 to 1, at least 5 frames -> float64 [B, 54]."""
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(video_features, videos)))
+    return np.stack([video_features(np.asarray(video, np.float32)) for video in videos])
 
 
 def video_features(video):

@@ -1,7 +1,7 @@
 # Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Pictures of the record that analyse.py writes: numbers per head as a table of colours, and maps of offsets and frames."""
+"""Pictures of what analyse.py writes: each head's numbers as a table of colours, and maps of offsets and frames."""
 
 import numpy as np
 from PIL import Image, ImageDraw

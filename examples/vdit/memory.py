@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Whether a grid fits into memory, asked before anything is computed."""
 
+import pathlib
+
 from .config import VditError, grid_name, tokens_of
 
 GIB = 2**30
@@ -22,7 +24,7 @@ def bytes_available(device=None):
 
         return torch.cuda.mem_get_info(device)[0]
     try:
-        lines = open("/proc/meminfo", encoding="utf-8").read().splitlines()
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
     info = dict(line.split(":") for line in lines)

@@ -4,7 +4,8 @@
 """What moves how: one function per class gives the paths of n scenes. NumPy.
 
 The canvas goes from -1 to 1 along x (right) and y (down); `time` [T] goes from 0 to 1. A scene has OBJECTS slots, of
-which the later ones lie in front; a radius of 0 leaves a slot empty. A clip of any size and length shows the same scene.
+which the later ones lie in front; a radius of 0 leaves a slot empty. Clips of all sizes and lengths show the same
+scene.
 """
 
 import dataclasses
@@ -79,7 +80,8 @@ def translate(draw, dx, dy):
 def spin(draw):
     """On the spot, half a turn or more."""
     turn = draw.sign() * draw.between(1.0, 1.8) * math.pi
-    draw.place(0, draw.between(-0.3, 0.3), draw.between(-0.3, 0.3), draw.between(0.45, 0.65), draw.tilt() + turn * draw.time)
+    x, y, radius = draw.between(-0.3, 0.3), draw.between(-0.3, 0.3), draw.between(0.45, 0.65)
+    draw.place(0, x, y, radius, draw.tilt() + turn * draw.time)
 
 
 def scale(draw, grows):

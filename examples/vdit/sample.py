@@ -21,7 +21,7 @@ from .flow import GUIDANCE, STEPS, sample
 from .weights import WEIGHTS, load_weights
 
 
-def parse_options():
+def parse_options(arguments=None):
     parser = Parser(prog="sample.py", description="Samples videos of a class.")
     parser.add_argument("out", type=pathlib.Path, help="a .gif, .png or .npy file")
     parser.add_argument("--class", dest="classes", default="all", help="names, separated by commas (default: all)")
@@ -31,7 +31,7 @@ def parse_options():
     parser.add_argument("--guidance", type=float, default=GUIDANCE, help=f"1 is without (default: {GUIDANCE})")
     parser.add_argument("--weights", type=pathlib.Path, default=WEIGHTS)
     add_backend(parser)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def write(path, videos, names):
@@ -60,8 +60,8 @@ def run(options):
     write(options.out, np.concatenate(one_by_one), [config.classes[label] for label in labels])
 
 
-def main():
-    options = parse_options()
+def main(arguments=None):
+    options = parse_options(arguments)
     try:
         run(options)
     except VditError as error:

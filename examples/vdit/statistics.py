@@ -31,12 +31,12 @@ def probabilities(q, k, rows):
 def masses(p, rows, grid):
     """Means over the queries, by the names of MASSES; p [R, N].
 
-    same_frame: in the query's frame; near: of that, at most 2 tokens away along h and w; same_place: in all other frames
-    together, at most 1 token away along h and w; first_frame: in frame 0, by queries of other frames; perplexity:
-    exp(entropy) / N, 1 for an even spread.
+    same_frame: in the query's frame; near: of that, at most 2 tokens away along h and w; same_place: in all other
+    frames together, at most 1 token away along h and w; first_frame: in frame 0, by queries of other frames;
+    perplexity: exp(entropy) / N, 1 for an even spread.
     """
     place = coordinates(grid)
-    dt, dh, dw = (np.abs(place[:, rows, None] - place[:, None])) # each [R, N]
+    dt, dh, dw = np.abs(place[:, rows, None] - place[:, None])  # each [R, N]
     far = np.maximum(dh, dw)
     later = place[0, rows] > 0
     values = {

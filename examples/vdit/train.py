@@ -9,7 +9,6 @@
 OUT gets weights.safetensors (the averaged ones), checkpoint/, loss.csv and a sheet of samples now and then.
 """
 
-import argparse
 import contextlib
 import csv
 import json
@@ -20,9 +19,9 @@ import numpy as np
 import torch
 
 from .checkpoint import load_checkpoint, save_checkpoint, state_of
+from .command import Parser, fail, whole
 from .config import CLASSES, Config, Place, VditError, tokens_of
-from .command import fail
-from .dit import Dit, Sampler, dense
+from .dit import Dit, Sampler
 from .flow import sample, shift_time
 from .muon import Muon
 from .render import Renderer, load_textures, random_labels
@@ -35,19 +34,19 @@ NOISE = 0.5  # mean of the times' logits before they are shifted
 NO_CLASS_SHARE = 0.1
 
 
-def parse_options():
-    parser = argparse.ArgumentParser(description="Trains the video diffusion transformer.")
+def parse_options(arguments=None):
+    parser = Parser(prog="train.py", description="Trains the video diffusion transformer.")
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--from", dest="start", type=pathlib.Path, help="the checkpoint of an earlier run")
-    parser.add_argument("--steps", type=int, default=9000, help="of all runs together (default: 9000)")
-    parser.add_argument("--seconds", type=float, default=480, help="of this run (default: 480)")
-    parser.add_argument("--tokens", type=int, default=64 * tokens_of(SMALL), help="in a step (default: 131072)")
+    parser.add_argument("--steps", type=whole(1, 10**7), default=9000, help="of all runs together (default: 9000)")
+    parser.add_argument("--seconds", type=whole(1, 10**6), default=480, help="of this run (default: 480)")
+    parser.add_argument("--tokens", type=whole(1, 10**8), default=131072, help="in a step (default: 131072)")
     parser.add_argument("--lr", type=float, default=3e-3, help="of Muon; a third of it of AdamW (default: 0.003)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sheet-every", type=int, default=1000, help="steps between sheets (default: 1000)")
+    parser.add_argument("--seed", type=whole(0, 10**9 - 1), default=1)
+    parser.add_argument("--sheet-every", type=whole(1, 10**7), default=1500, help="steps between sheets (1500)")
     parser.add_argument("--no-compile", action="store_true", help="do not compile the blocks")
     parser.add_argument("--tiny", action="store_true", help="a very small model on very small grids, to try the script")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def choose_grid(step, tiny):
@@ -64,7 +63,7 @@ def learning_rate(step, first, steps):
 
 
 class Training:
-    def __init__(self, options):
+    def __init__(self, options, textures):
         self.options = options
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(options.seed)
@@ -83,7 +82,7 @@ class Training:
         self.step = self.first = 0
         if options.start:
             self.step = self.first = load_checkpoint(options.start, self.model, self.average, self.optimizers)
-        self.renderer = Renderer(load_textures(), self.device)
+        self.renderer = Renderer(textures, self.device)
         if not options.no_compile:
             torch._dynamo.config.recompile_limit = 64
             torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
@@ -115,7 +114,8 @@ class Training:
         time = shift_time(1 / (1 + np.exp(-random.normal(NOISE, 1, len(x)))), grid)
         label = torch.from_numpy(label).to(self.device)
         time = torch.from_numpy(time.astype(np.float32)).to(self.device)
-        noise = torch.randn(x.shape, device=self.device)
+        generator = torch.Generator(self.device).manual_seed(int(random.integers(2**62)))
+        noise = torch.randn(x.shape, device=self.device, generator=generator)
         z = torch.lerp(x, noise, time[:, None, None])
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             guess = self.model(z, time, label, Place(grid), trace=False)
@@ -164,7 +164,7 @@ def run(options):
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "options.json").write_text(json.dumps(vars(options), default=str, indent=1) + "\n")
     begin = time.monotonic()
-    training = Training(options)
+    training = Training(options, load_textures())
     with open(options.out / "loss.csv", "w", newline="") as file:
         rows, waiting = csv.writer(file), []
         rows.writerow(["step", "grid", "loss", "seconds"])
@@ -194,9 +194,9 @@ def report(rows, waiting, options, seconds):
     waiting.clear()
 
 
-def main():
+def main(arguments=None):
     try:
-        run(parse_options())
+        run(parse_options(arguments))
     except VditError as error:
         fail("train.py", error)
 

@@ -1,0 +1,135 @@
+# Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Checks that need PyTorch: agreement with NumPy and with a GPU, training and its restart, the clips."""
+
+import pathlib
+import tempfile
+import unittest
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+
+from vdit import checkpoint, dit, dit_numpy, flow, train
+from vdit.checkpoint import load_checkpoint, save_checkpoint, state_of
+from vdit.config import CLASSES, Config, VditError, shapes
+from vdit.muon import orthogonal
+from vdit.render import Renderer
+from vdit.weights import load_weights, save_weights
+
+HERE = pathlib.Path(__file__).parent
+TEXTURES = F.interpolate(torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(1)), (256, 256)) * 2 - 1
+
+
+class Agreement(unittest.TestCase):
+    def test_backends(self):
+        """PyTorch, NumPy and what a GPU gave, from the same seed and the shipped weights."""
+        with safe_open(HERE / "cuda.safetensors", "np") as file:
+            about, cuda = file.metadata(), file.get_tensor("video")
+        shape, steps = tuple(map(int, about["grid"].split("x"))), int(about["steps"])
+        what = [int(about["seed"])], [CLASSES.index(about["class"])], shape, steps
+        weights, config = load_weights()
+        with_torch = flow.sample(dit.Sampler(weights, config), *what)
+        with_numpy = flow.sample(dit_numpy.Sampler(weights, config), *what)
+        for a, b in ((with_torch, with_numpy), (with_torch, cuda), (with_numpy, cuda)):
+            self.assertGreater(flow.psnr(a, b), 45)
+
+    def test_own_attention(self):
+        """Attention in NumPy put into the model in PyTorch."""
+
+        def attention(q, k, v, place):
+            return torch.from_numpy(dit_numpy.dense(q.numpy(), k.numpy(), v.numpy(), place))
+
+        weights, config = load_weights()
+        videos = [
+            flow.sample(dit.Sampler(weights, config, attention=one), [4], [7], (2, 3, 5), steps=2)
+            for one in (dit.dense, attention)
+        ]
+        self.assertGreater(flow.psnr(*videos), 80)
+
+    def test_shapes(self):
+        self.assertEqual({name: tuple(p.shape) for name, p in dit.Dit().named_parameters()}, shapes(Config()))
+
+
+class Training(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        torch.set_num_threads(1)
+
+    def training(self, *options):
+        arguments = [str(self.folder), "--tiny", "--no-compile", "--steps=400", "--tokens=256", *options]
+        return train.Training(train.parse_options(arguments), TEXTURES)
+
+    def test_restart(self):
+        """The loss falls, and a restart goes on as if there had been no break."""
+        training = self.training()
+        losses = [training.train_step()[1].item() for _ in range(60)]
+        self.assertLess(np.mean(losses[-10:]), 0.8 * np.mean(losses[:10]))
+        training.save()
+        self.assertEqual(load_weights(self.folder / "weights.safetensors")[1], train.TINY)
+        again = self.training(f"--from={self.folder / 'checkpoint'}")
+        self.assertEqual(again.step, 60)
+        for name, parameter in training.model.named_parameters():
+            self.assertTrue(torch.equal(parameter, dict(again.model.named_parameters())[name]))
+        self.assertAlmostEqual(again.train_step()[1].item() / training.train_step()[1].item(), 1, 5)
+
+    def test_parts(self):
+        """A checkpoint in several files, without the optimizers' averages."""
+        training = self.training()
+        self.addCleanup(setattr, checkpoint, "PART_BYTES", checkpoint.PART_BYTES)
+        checkpoint.PART_BYTES = 2**18
+        save_checkpoint(self.folder, state_of(training.model, training.average, []), 7)
+        self.assertGreater(len(list(self.folder.glob("part-*"))), 2)
+        self.assertEqual(load_checkpoint(self.folder, training.model, training.average, training.optimizers), 7)
+
+    def test_missing_checkpoint(self):
+        with self.assertRaisesRegex(VditError, "^checkpoint: expected a folder with step.json, but '.*none' has none$"):
+            self.training(f"--from={self.folder / 'none'}")
+
+    def test_options(self):
+        message = "^train.py: error: --steps: expected a number from 1 to 10000000, but got 'no'$"
+        with self.assertRaisesRegex(SystemExit, message):
+            self.training("--steps=no")
+
+    def test_orthogonal(self):
+        matrices = torch.randn(2, 24, 64, generator=torch.Generator().manual_seed(1))
+        for x in (matrices, matrices.mT):
+            values = torch.linalg.svdvals(orthogonal(x).float())
+            self.assertGreater(values.min().item(), 0.6)
+            self.assertLess(values.max().item(), 1.3)
+
+    def test_weights(self):
+        """Weights are rounded to bfloat16 and read back without PyTorch."""
+        weights = dict(dit.Dit(train.TINY).named_parameters())
+        save_weights(self.folder / "w.safetensors", {name: p.detach() for name, p in weights.items()}, train.TINY)
+        for name, array in load_weights(self.folder / "w.safetensors")[0].items():
+            self.assertTrue(np.array_equal(array, weights[name].detach().bfloat16().float().numpy()))
+
+
+class Clips(unittest.TestCase):
+    def test_sizes(self):
+        """A larger clip shows the same scene; the same seed gives the same clip."""
+        labels = np.arange(len(CLASSES))
+        renderer = Renderer(TEXTURES)
+        small, large = (renderer.video([9], labels, 4, side, side) for side in (32, 64))
+        self.assertTrue(torch.equal(small, Renderer(TEXTURES).video([9], labels, 4, 32, 32)))
+        self.assertLessEqual(small.abs().max().item(), 1)
+        halved = large.unflatten(3, (32, 2)).unflatten(2, (32, 2)).mean((3, 5))
+        self.assertGreater(flow.psnr(halved.numpy(), small.numpy()), 20)
+
+    def test_tokens(self):
+        tokens = Renderer(TEXTURES).clips([9], np.array([4, 5]), (3, 4, 5))
+        video = Renderer(TEXTURES).video([9], np.array([4, 5]), 3, 16, 20)
+        self.assertTrue(np.array_equal(flow.to_video(tokens.numpy(), (3, 4, 5)), video.numpy()))
+
+    def test_all_move(self):
+        video = Renderer(TEXTURES).video([9], np.arange(len(CLASSES)), 5, 32, 32)
+        self.assertGreater((video[:, 1:] - video[:, :-1]).abs().mean((1, 2, 3, 4)).min().item(), 0.005)
+
+
+if __name__ == "__main__":
+    unittest.main()
