@@ -6,7 +6,7 @@
     python -m vdit.train OUT --seconds=480
     python -m vdit.train OUT2 --from=OUT/checkpoint --seconds=480
 
-OUT gets weights.safetensors (the averaged ones), checkpoint/, loss.csv and a sheet of samples now and then.
+OUT gets weights.safetensors (the averaged ones), checkpoint/, loss.csv, loss.png and a sheet of samples now and then.
 """
 
 import contextlib
@@ -133,7 +133,7 @@ class Training:
         save_weights(self.options.out / "weights.safetensors", self.average, self.model.config, about)
 
     def save_sheet(self):
-        from .pictures import sheet
+        from .pictures import curve, sheet
 
         grid = (2, 4, 4) if self.options.tiny else SMALL
         weights = {name: tensor.cpu().numpy() for name, tensor in self.average.items()}
@@ -141,6 +141,9 @@ class Training:
         with autocast(self.device):
             videos = sample(sampler, range(len(CLASSES)), range(len(CLASSES)), grid, steps=20)
         sheet(videos, CLASSES).save(self.options.out / f"sheet-{self.step:05}.png")
+        losses = read_losses(self.options.out / "loss.csv")
+        if losses:
+            curve(losses).save(self.options.out / "loss.png")
 
 
 def autocast(device):
@@ -180,6 +183,17 @@ def run(options):
     training.save()
     training.save_sheet()
     print(f"\nstep {training.step}, {time.monotonic() - begin:.0f} s", flush=True)
+
+
+def read_losses(path):
+    """Grid -> (steps, losses), of the grids with enough of them for a curve."""
+    result = {}
+    with open(path, newline="") as file:
+        for row in csv.DictReader(file):
+            steps, losses = result.setdefault(row["grid"], ([], []))
+            steps.append(int(row["step"]))
+            losses.append(float(row["loss"]))
+    return {name: series for name, series in result.items() if len(series[0]) >= 50}
 
 
 def report(rows, waiting, options, seconds):

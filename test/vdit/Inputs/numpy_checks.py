@@ -5,6 +5,7 @@
 
 import contextlib
 import io
+import json
 import pathlib
 import tempfile
 import unittest
@@ -14,7 +15,7 @@ import weight_files
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from vdit import dump, flow, frechet, motions, sample, statistics
+from vdit import analyse, dump, flow, frechet, look, motions, sample, statistics
 from vdit.config import CHANNELS, CLASSES, Config, Place, VditError
 from vdit.dit_numpy import Sampler, dense
 from vdit.rope import rotary
@@ -193,7 +194,7 @@ class Dumps(Files):
 
     def test_committed(self):
         """The activations that are shipped: shapes, metadata and size."""
-        paths = sorted(ACTIVATIONS.glob("*.safetensors"))
+        paths = sorted(ACTIVATIONS.glob("*/*.safetensors"))
         self.assertGreaterEqual(len(paths), 4)
         self.assertLessEqual(sum(path.stat().st_size for path in paths), 8 * 2**20)
         for path in paths:
@@ -201,14 +202,41 @@ class Dumps(Files):
                 about = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
             self.assertEqual(path.name, f"layer{about['layer']}-step{about['step']}.safetensors")
+            self.assertEqual(path.parent.name, about["class"])
             self.assertIn(about["class"], CLASSES)
             tokens = np.prod(list(map(int, about["grid"].split("x"))))
             shape = 1, len(about["heads"].split(",")), tokens, Config().head_dim
             self.assertEqual({name: x.shape for name, x in tensors.items()}, dict.fromkeys("qkv", shape))
-            self.assertTrue(all(np.isfinite(x).all() and x.std() > 0.05 for x in tensors.values()))
+            self.assertTrue(all(np.isfinite(x).all() and x.astype(np.float32).std() > 0.05 for x in tensors.values()))
 
 
-class Analysis(unittest.TestCase):
+class Analysis(Files):
+    def test_look(self):
+        """The maps of a shipped head are probabilities; bad places and files are refused."""
+        path = ACTIVATIONS / "pan" / "layer4-step20.safetensors"
+        named = look.maps([path], [3, 4, 2])
+        self.assertEqual(list(named), ["4.0, step 20", "4.2, step 20"])
+        for p in named.values():
+            self.assertAlmostEqual(p.sum(), 1, 4)
+        self.assertGreater(named["4.0, step 20"][3].sum(), 0.5)
+        self.assertEqual(look.draw(named, [3, 4, 2]).size, (look.LABEL + 8 * (look.SIDE + 2), 2 * (look.SIDE + 2)))
+        out = self.folder / "look.png"
+        message = "^look.py: error: token: expected t,h,w within 8x16x16, but got 3,4,16$"
+        self.expect_exit(look.main, [out, path, "--token=3,4,16"], message)
+        self.expect_exit(look.main, [out, self.weights], "^look.py: error: .*tiny.safetensors: expected a file of dump.py")
+
+    def test_analyse(self):
+        """A record and two pictures for a small model."""
+        weight_files.write(self.weights)
+        out, options = self.folder / "out.json", ["--class=up", "--grid=3x2x4", "--at=0,1", "--steps=2", "--queries=5"]
+        analyse.main([str(out), f"--weights={self.weights}", f"--pictures={self.folder}", *options])
+        record = json.loads(out.read_text())
+        self.assertEqual([(head["layer"], head["head"]) for head in record["heads"]], [(0, 0), (0, 1), (1, 0), (1, 1)])
+        for head in record["heads"]:
+            self.assertAlmostEqual(np.sum(head["frames"], 1).min(), 1, 4)
+        for name in ("heads.png", "offsets.png"):
+            self.assertTrue((self.folder / name).is_file())
+
     def look(self, allowed, grid=(4, 6, 6)):
         """The numbers of a head that attends evenly where allowed(query, key), whose coordinates are t, h, w."""
         rows = statistics.choose_queries(grid, 40)

@@ -58,7 +58,6 @@ class Training(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        torch.set_num_threads(1)
 
     def training(self, *options):
         arguments = [str(self.folder), "--tiny", "--no-compile", "--steps=400", "--tokens=256", *options]
