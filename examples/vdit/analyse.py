@@ -16,8 +16,8 @@ import numpy as np
 
 from . import statistics
 from .backend import add_backend, dense_attention, make_sampler
-from .command import Parser, class_labels, fail, grid, several, whole
-from .config import VditError, grid_name
+from .command import Parser, class_labels, grid, guard, several, whole
+from .config import grid_name
 from .flow import STEPS, sample
 from .weights import WEIGHTS, load_weights
 
@@ -93,11 +93,7 @@ def run(options):
 
 
 def main(arguments=None):
-    options = parse_options(arguments)
-    try:
-        run(options)
-    except VditError as error:
-        fail("analyse.py", error)
+    guard("analyse.py", run, parse_options(arguments))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import pathlib
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .config import VditError
@@ -51,7 +52,11 @@ def load_checkpoint(folder, model, average, optimizers):
     about = json.loads((folder / "step.json").read_text())
     saved = {}
     for number in range(about["parts"]):
-        saved |= load_file(folder / f"part-{number}.safetensors")
+        try:
+            saved |= load_file(folder / f"part-{number}.safetensors")
+        except (OSError, SafetensorError) as error:
+            expected = f"expected {about['parts']} whole parts in '{folder}'"
+            raise VditError(f"checkpoint: {expected}, but got: {error}") from error
     names = {parameter: name for name, parameter in model.named_parameters()}
     for name, parameter in model.named_parameters():
         parameter.data.copy_(saved[f"weight.{name}"])

@@ -7,11 +7,21 @@ import argparse
 import re
 import sys
 
-from .config import Config
+from .config import Config, VditError
 
 
 def fail(name, message):
     sys.exit(f"{name}: error: {message}")
+
+
+def guard(name, run, options):
+    """Runs a command; what the caller did wrong, and packages that are missing, end it with one line."""
+    try:
+        run(options)
+    except VditError as error:
+        fail(name, error)
+    except ImportError as error:
+        fail(name, f"expected the packages of examples/vdit/requirements.txt, but got: {error}")
 
 
 class Parser(argparse.ArgumentParser):

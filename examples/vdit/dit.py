@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .config import CHANNELS, Config, Place
+from .config import CHANNELS, Config
 from .rope import rotary, size_features, time_frequencies
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from .backend import add_backend, dense_attention, make_sampler
-from .command import Parser, fail, grid, several, whole
+from .command import Parser, grid, guard, several, whole
 from .config import VditError, grid_name
 from .flow import STEPS, sample
 from .weights import WEIGHTS, load_weights
@@ -84,11 +84,7 @@ def run(options):
 
 
 def main(arguments=None):
-    options = parse_options(arguments)
-    try:
-        run(options)
-    except VditError as error:
-        fail("dump.py", error)
+    guard("dump.py", run, parse_options(arguments))
 
 
 if __name__ == "__main__":

@@ -15,26 +15,25 @@ import pathlib
 import numpy as np
 import torch
 
-from .command import Parser, fail, grid, whole
-from .config import CLASSES, VditError, grid_name
+from .command import Parser, grid, guard, whole
+from .config import CLASSES, PATCH, grid_name
 from .dit import Sampler
 from .flow import GUIDANCE, STEPS, sample
 from .frechet import distance, features, freeze, shuffle_frames
-from .pictures import sheet
-from .render import PATCH, Renderer, load_textures
+from .render import Renderer, load_textures
 from .weights import WEIGHTS, load_weights
 
 HELD_OUT, OTHERS, FIRST_SEED = (1000003, 1), (1000003, 2), 10**6
 
 
-def generated(sampler, shape, labels, options):
+def generated(sampler, labels, options):
     """float32 [count, t, H, W, 3]"""
     parts = []
     for start in range(0, len(labels), options.batch):
         some = labels[start : start + options.batch]
         seeds = range(FIRST_SEED + start, FIRST_SEED + start + len(some))
         with torch.autocast(options.device, torch.bfloat16, enabled=options.device == "cuda"):
-            parts.append(sample(sampler, seeds, some, shape, options.steps, options.guidance).clip(-1, 1))
+            parts.append(sample(sampler, seeds, some, options.grid, options.steps, options.guidance).clip(-1, 1))
     return np.concatenate(parts)
 
 
@@ -46,12 +45,12 @@ def drawn(renderer, seed, shape, labels, batch):
     return torch.cat(parts).cpu().numpy()
 
 
-def evaluate(sampler, shape, options):
+def evaluate(sampler, textures, options):
     """Name -> distance to the held-out clips; and the samples."""
     labels = np.arange(options.count) % len(CLASSES)
-    renderer = Renderer(load_textures(), options.device)
-    held_out, others = (drawn(renderer, seed, shape, labels, options.batch) for seed in (HELD_OUT, OTHERS))
-    samples = generated(sampler, shape, labels, options)
+    renderer = Renderer(textures, options.device)
+    held_out, others = (drawn(renderer, seed, options.grid, labels, options.batch) for seed in (HELD_OUT, OTHERS))
+    samples = generated(sampler, labels, options)
     reference = features(held_out)
     sets = {"samples": samples, "other clips": others}
     sets |= {"frames shuffled": shuffle_frames(others), "frozen": freeze(others)}
@@ -72,18 +71,21 @@ def parse_options(arguments=None):
     return parser.parse_args(arguments)
 
 
-def main():
-    options = parse_options()
-    try:
-        distances, samples = evaluate(Sampler(*load_weights(options.weights), options.device), options.grid, options)
-    except VditError as error:
-        fail("evaluate.py", error)
+def run(options):
+    sampler = Sampler(*load_weights(options.weights), options.device)
+    distances, samples = evaluate(sampler, load_textures(), options)
     if options.sheet:
+        from .pictures import sheet
+
         sheet(samples[: len(CLASSES)], CLASSES).save(options.sheet)
     about = {"grid": grid_name(options.grid), "count": options.count}
     about |= {"guidance": options.guidance, "steps": options.steps}
     options.out.write_text(json.dumps(about | {"distance": distances}, indent=1) + "\n")
     print(options.out.read_text(), end="")
+
+
+def main(arguments=None):
+    guard("evaluate.py", run, parse_options(arguments))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from safetensors import SafetensorError, safe_open
 
-from .command import Parser, fail, several, whole
+from .command import Parser, guard, several, whole
 from .config import VditError
 from .head_pictures import colours
 from .statistics import probabilities
@@ -67,19 +67,19 @@ def draw(named, token, video=None):
     return picture
 
 
+def run(options):
+    named = maps(options.dumps, options.token)
+    video = None if options.video is None else np.load(options.video)[0]
+    draw(named, options.token, video).save(options.out)
+
+
 def main(arguments=None):
     parser = Parser(prog="look.py", description="Draws where one token looks.")
     parser.add_argument("out", type=pathlib.Path, help="a .png file")
     parser.add_argument("dumps", nargs="+", type=pathlib.Path, help="files of dump.py")
     parser.add_argument("--token", type=several(whole(0, 9999)), default=[3, 8, 8], help="t,h,w (default: 3,8,8)")
     parser.add_argument("--video", type=pathlib.Path, help="an .npy file of sample.py, for its first video")
-    options = parser.parse_args(arguments)
-    try:
-        named = maps(options.dumps, options.token)
-        video = None if options.video is None else np.load(options.video)[0]
-        draw(named, options.token, video).save(options.out)
-    except VditError as error:
-        fail("look.py", error)
+    guard("look.py", run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

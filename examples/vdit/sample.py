@@ -15,7 +15,7 @@ import pathlib
 import numpy as np
 
 from .backend import add_backend, make_sampler
-from .command import Parser, class_labels, fail, grid, whole
+from .command import Parser, class_labels, grid, guard, whole
 from .config import VditError
 from .flow import GUIDANCE, STEPS, sample
 from .weights import WEIGHTS, load_weights
@@ -61,11 +61,7 @@ def run(options):
 
 
 def main(arguments=None):
-    options = parse_options(arguments)
-    try:
-        run(options)
-    except VditError as error:
-        fail("sample.py", error)
+    guard("sample.py", run, parse_options(arguments))
 
 
 if __name__ == "__main__":

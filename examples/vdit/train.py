@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from .checkpoint import load_checkpoint, save_checkpoint, state_of
-from .command import Parser, fail, whole
-from .config import CLASSES, Config, Place, VditError, tokens_of
+from .command import Parser, guard, whole
+from .config import CLASSES, Config, Place, tokens_of
 from .dit import Dit, Sampler
 from .flow import sample, shift_time
 from .muon import Muon
@@ -209,10 +209,7 @@ def report(rows, waiting, options, seconds):
 
 
 def main(arguments=None):
-    try:
-        run(parse_options(arguments))
-    except VditError as error:
-        fail("train.py", error)
+    guard("train.py", run, parse_options(arguments))
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ import unittest
 
 import numpy as np
 import weight_files
+from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from vdit import analyse, dump, flow, frechet, look, motions, sample, statistics
+from vdit import analyse, dump, flow, frechet, look, motions, pictures, sample, statistics
 from vdit.config import CHANNELS, CLASSES, Config, Place, VditError
 from vdit.dit_numpy import Sampler, dense
 from vdit.rope import rotary
@@ -167,6 +168,31 @@ class Samples(Files):
         self.assertGreater(flow.psnr(np.load(out), expected), 80)
 
 
+    def test_pictures(self):
+        """A sheet with a row for each class, and a loop of all frames."""
+        options = [f"--weights={self.weights}", "--class=up,zoom", "--grid=3x2x4", "--steps=1"]
+        for name in ("sheet.png", "video.gif"):
+            sample.main([str(self.folder / name), *options])
+        with Image.open(self.folder / "sheet.png") as picture:
+            self.assertEqual(picture.size, (pictures.LABEL + 3 * (16 + pictures.MARGIN), 2 * (8 + pictures.MARGIN)))
+        with Image.open(self.folder / "video.gif") as picture:
+            self.assertEqual((picture.size, picture.n_frames), ((32, 16), 3))
+
+    def test_curve(self):
+        picture = pictures.curve({"8x16x16": (list(range(200)), [1 / (1 + i) for i in range(200)])}, 300, 200)
+        self.assertEqual(picture.size, (300, 200))
+        self.assertLess(np.asarray(picture).min(), 50)
+
+    def test_without_packages(self):
+        """NumPy's environment has no PyTorch: one line says where the packages are named."""
+        try:
+            import torch  # noqa: F401
+        except ImportError:
+            message = "^sample.py: error: expected the packages of examples/vdit/requirements.txt, but got: .*torch"
+            options = [f"--weights={self.weights}", "--backend=torch"]
+            self.expect_exit(sample.main, [self.folder / "a.npy", *options], message)
+
+
 class Dumps(Files):
     def setUp(self):
         super().setUp()
@@ -223,7 +249,8 @@ class Analysis(Files):
         out = self.folder / "look.png"
         message = "^look.py: error: token: expected t,h,w within 8x16x16, but got 3,4,16$"
         self.expect_exit(look.main, [out, path, "--token=3,4,16"], message)
-        self.expect_exit(look.main, [out, self.weights], "^look.py: error: .*tiny.safetensors: expected a file of dump.py")
+        message = "^look.py: error: .*tiny.safetensors: expected a file of dump.py, but got: "
+        self.expect_exit(look.main, [out, self.weights], message)
 
     def test_analyse(self):
         """A record and two pictures for a small model."""

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 
-from vdit import checkpoint, dit, dit_numpy, flow, train
+from vdit import checkpoint, dit, dit_numpy, evaluate, flow, train
 from vdit.checkpoint import load_checkpoint, save_checkpoint, state_of
 from vdit.config import CLASSES, Config, VditError, shapes
 from vdit.muon import orthogonal
@@ -85,6 +85,17 @@ class Training(unittest.TestCase):
         self.assertGreater(len(list(self.folder.glob("part-*"))), 2)
         self.assertEqual(load_checkpoint(self.folder, training.model, training.average, training.optimizers), 7)
 
+    def test_damaged_checkpoint(self):
+        training = self.training()
+        save_checkpoint(self.folder, state_of(training.model, training.average, []), 7)
+        part = self.folder / "part-0.safetensors"
+        part.write_bytes(part.read_bytes()[:-1])
+        with self.assertRaisesRegex(VditError, "^checkpoint: expected 1 whole parts in '.*', but got: "):
+            self.training(f"--from={self.folder}")
+        part.unlink()
+        with self.assertRaisesRegex(VditError, "^checkpoint: expected 1 whole parts in '.*', but got: "):
+            self.training(f"--from={self.folder}")
+
     def test_missing_checkpoint(self):
         with self.assertRaisesRegex(VditError, "^checkpoint: expected a folder with step.json, but '.*none' has none$"):
             self.training(f"--from={self.folder / 'none'}")
@@ -100,6 +111,17 @@ class Training(unittest.TestCase):
             values = torch.linalg.svdvals(orthogonal(x).float())
             self.assertGreater(values.min().item(), 0.6)
             self.assertLess(values.max().item(), 1.3)
+
+    def test_evaluate(self):
+        """Distances of all sets: other clips are nearer than frozen ones, and samples of noise are far."""
+        weights = {name: np.zeros(shape, np.float32) for name, shape in shapes(train.TINY).items()}
+        sampler = dit.Sampler(weights, train.TINY)
+        options = evaluate.parse_options(["out.json", "--grid=5x4x4", "--count=64", "--batch=40", "--steps=1"])
+        distances, samples = evaluate.evaluate(sampler, TEXTURES, options)
+        self.assertEqual(samples.shape, (64, 5, 16, 16, 3))
+        self.assertEqual(list(distances), ["samples", "other clips", "frames shuffled", "frozen"])
+        self.assertEqual(min(distances, key=distances.get), "other clips")
+        self.assertGreater(distances["frozen"], 10 * distances["other clips"])
 
     def test_weights(self):
         """Weights are rounded to bfloat16 and read back without PyTorch."""
