@@ -16,8 +16,8 @@ import numpy as np
 
 from . import statistics
 from .backend import add_backend, dense_attention, make_sampler
-from .command import Parser, class_labels, grid, guard, several, whole
-from .config import grid_name
+from .command import Parser, check_below, class_labels, folder, grid, guard, output, several, whole
+from .config import VditError, grid_name
 from .flow import STEPS, sample
 from .weights import WEIGHTS, load_weights
 
@@ -30,6 +30,7 @@ class Observer:
         self.seen = {}  # (layer, head) -> list of what `observe` gives
 
     def __call__(self, q, k, v, place):
+        """q, k, v [B, H, N, d] -> [B, H, N, d]."""
         if place.step in self.steps:
             for head in range(q.shape[1]):
                 seen = self.observe(array(q[0, head]), array(k[0, head]), place.grid)
@@ -56,26 +57,29 @@ class Observer:
 
 
 def array(x):
-    """A NumPy array of either backend's."""
+    """x [N, d] of either backend -> float32 [N, d], NumPy."""
     return x if isinstance(x, np.ndarray) else x.float().cpu().numpy()
 
 
 def parse_options(arguments=None):
     parser = Parser(prog="analyse.py", description="What each head attends to.")
-    parser.add_argument("out", type=pathlib.Path, help="a .json file")
+    parser.add_argument("out", type=output(".json"), help="a .json file")
     parser.add_argument("--class", dest="classes", default="left,spin,orbit,pan", help="(default: left,spin,orbit,pan)")
     parser.add_argument("--grid", type=grid, default=(8, 16, 16), help="in tokens (default: 8x16x16)")
     parser.add_argument("--at", type=several(whole(0, 999)), default=[5, 20, 35], help="steps (default: 5,20,35)")
     parser.add_argument("--steps", type=whole(1, 1000), default=STEPS, help=f"in all (default: {STEPS})")
     parser.add_argument("--queries", type=whole(1, 10**6), default=512, help="(default: 512)")
     parser.add_argument("--seed", type=whole(0, 10**9 - 1), default=1)
-    parser.add_argument("--pictures", type=pathlib.Path, help="a folder")
+    parser.add_argument("--pictures", type=folder, help="a folder")
     parser.add_argument("--weights", type=pathlib.Path, default=WEIGHTS)
     add_backend(parser)
     return parser.parse_args(arguments)
 
 
 def run(options):
+    if min(options.grid) < 2:
+        raise VditError(f"grid: expected two tokens or more each way, but got {grid_name(options.grid)}")
+    check_below("at", options.at, options.steps)
     weights, config = load_weights(options.weights)
     observer = Observer(dense_attention(options.backend), options.at, options.queries)
     sampler = make_sampler(weights, config, options.backend, options.device, observer)

@@ -20,6 +20,14 @@ def dense_attention(backend):
     return dense
 
 
+def check_device(device):
+    """Refuses cuda where PyTorch has none."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise VditError("device: expected one that PyTorch finds, but it finds no CUDA")
+
+
 def make_sampler(weights, config, backend="numpy", device="cpu", attention=None):
     """What flow.sample needs; `attention` as `dense` of dit.py or dit_numpy.py, on the backend's arrays."""
     if backend == "numpy":
@@ -30,6 +38,5 @@ def make_sampler(weights, config, backend="numpy", device="cpu", attention=None)
         return dit_numpy.Sampler(weights, config, attention or dit_numpy.dense)
     from . import dit
 
-    if device == "cuda" and not dit.torch.cuda.is_available():
-        raise VditError("device: expected one that PyTorch finds, but it finds no CUDA")
+    check_device(device)
     return dit.Sampler(weights, config, device, attention or dit.dense)

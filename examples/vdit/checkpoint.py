@@ -49,23 +49,36 @@ def load_checkpoint(folder, model, average, optimizers):
     folder = pathlib.Path(folder)
     if not (folder / "step.json").is_file():
         raise VditError(f"checkpoint: expected a folder with step.json, but '{folder}' has none")
-    about = json.loads((folder / "step.json").read_text())
-    saved = {}
-    for number in range(about["parts"]):
-        try:
-            saved |= load_file(folder / f"part-{number}.safetensors")
-        except (OSError, SafetensorError) as error:
-            expected = f"expected {about['parts']} whole parts in '{folder}'"
-            raise VditError(f"checkpoint: {expected}, but got: {error}") from error
+    step, saved = read_parts(folder)
     names = {parameter: name for name, parameter in model.named_parameters()}
     for name, parameter in model.named_parameters():
-        parameter.data.copy_(saved[f"weight.{name}"])
-        average[name].copy_(saved[f"average.{name}"])
+        for key, target in ((f"weight.{name}", parameter.data), (f"average.{name}", average[name])):
+            if key not in saved or saved[key].shape != target.shape:
+                got = list(saved[key].shape) if key in saved else "none"
+                raise VditError(f"checkpoint: expected {key} {list(target.shape)} in '{folder}', but got {got}")
+            target.copy_(saved[key])
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             for parameter in group["params"]:
-                fill(optimizer, parameter, saved, names[parameter], about["step"])
-    return about["step"]
+                fill(optimizer, parameter, saved, names[parameter], step)
+    return step
+
+
+def read_parts(folder):
+    """The step, and name -> tensor of all parts."""
+    try:
+        about = json.loads((folder / "step.json").read_text())
+        step, parts = int(about["step"]), int(about["parts"])
+    except (KeyError, TypeError, ValueError) as error:
+        expected = f"expected the step and the number of parts in '{folder}/step.json'"
+        raise VditError(f"checkpoint: {expected}, but got: {error}") from error
+    saved = {}
+    for number in range(parts):
+        try:
+            saved |= load_file(folder / f"part-{number}.safetensors")
+        except (OSError, SafetensorError) as error:
+            raise VditError(f"checkpoint: expected {parts} whole parts in '{folder}', but got: {error}") from error
+    return step, saved
 
 
 def fill(optimizer, parameter, saved, name, step):

@@ -4,6 +4,7 @@
 """What the command lines share: options that are checked, and errors of one line."""
 
 import argparse
+import pathlib
 import re
 import sys
 
@@ -15,11 +16,17 @@ def fail(name, message):
 
 
 def guard(name, run, options):
-    """Runs a command; what the caller did wrong, and packages that are missing, end it with one line."""
+    """Runs a command; what the caller did wrong, and what the machine lacks, end it with one line."""
     try:
         run(options)
     except VditError as error:
         fail(name, error)
+    except OSError as error:
+        fail(name, f"{error.filename}: {error.strerror}" if error.filename else error)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):  # PyTorch has no error of its own on a CPU
+            raise
+        fail(name, f"expected a grid and a number of clips that fit into memory, but got: {str(error).splitlines()[0]}")
     except ImportError as error:
         fail(name, f"expected the packages of examples/vdit/requirements.txt, but got: {error}")
 
@@ -50,6 +57,34 @@ def whole(least, most):
 def several(parse):
     """Parses values separated by commas."""
     return lambda text: [parse(part) for part in text.split(",")]
+
+
+def output(*suffixes):
+    """A path with one of these suffixes in a folder that exists: known before anything is computed."""
+
+    def parse(text):
+        path = pathlib.Path(text)
+        if path.suffix not in suffixes or not path.resolve().parent.is_dir():
+            kinds = " or ".join(suffixes)
+            raise argparse.ArgumentTypeError(f"expected a {kinds} file in an existing folder, but got '{text}'")
+        return path
+
+    return parse
+
+
+def folder(text):
+    """A path that is a folder, or may become one."""
+    path = pathlib.Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"expected a folder, but '{text}' is none")
+    return path
+
+
+def check_below(name, values, end):
+    """Refuses numbers of layers, heads or steps that are not there."""
+    for value in values:
+        if value >= end:
+            raise VditError(f"{name}: expected numbers below {end}, but got {value}")
 
 
 def class_labels(text, config=Config()):

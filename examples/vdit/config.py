@@ -33,6 +33,13 @@ class Config:
     def head_dim(self):
         return self.width // self.heads
 
+    def valid(self):
+        """Whether the sizes are positive whole numbers that fit together."""
+        sizes = self.width, self.depth, self.heads, self.hidden, *self.rope
+        if any(type(size) is not int or size < 1 for size in sizes) or any(size % 2 for size in self.rope):
+            return False
+        return len(self.rope) == 3 and sum(self.rope) * self.heads == self.width and self.width % 2 == 0
+
     def index(self, name):
         """The number of a class."""
         if name not in self.classes:

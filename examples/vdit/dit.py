@@ -21,12 +21,12 @@ def dense(q, k, v, place):
 
 
 def rms_norm(x):
-    """x [..., D] at root mean square 1."""
+    """x [..., D] at root mean square 1 -> [..., D]."""
     return F.rms_norm(x, x.shape[-1:], eps=1e-6)
 
 
 def rotate(x, cos, sin):
-    """Turns the channel pairs of x [B, H, N, d] by the angles of cos, sin [N, d/2]."""
+    """Turns the channel pairs of x [B, H, N, d] by the angles of cos, sin [N, d/2] -> [B, H, N, d]."""
     even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
     return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
 
@@ -47,7 +47,7 @@ class Block(nn.Module):
         self.down = nn.Linear(config.hidden, width)
 
     def forward(self, x, shared, label, cos, sin, attention, place):
-        """x [B, N, D], shared [B, 6 D] the same for all blocks, label [B] -> [B, N, D]."""
+        """x [B, N, D], shared [B, 6 D] the same for all blocks, label [B], cos and sin [N, d/2] -> [B, N, D]."""
         modulation = (shared + self.modulation[label])[:, None].chunk(6, -1)
         shift, scale, gate = modulation[:3]
         x = x + gate * self.attend(rms_norm(x) * (1 + scale) + shift, cos, sin, attention, place)
@@ -55,7 +55,7 @@ class Block(nn.Module):
         return x + gate * self.down(F.gelu(self.up(rms_norm(x) * (1 + scale) + shift), approximate="tanh"))
 
     def attend(self, x, cos, sin, attention, place):
-        """x [B, N, D] -> [B, N, D]. q and k are normalised, scaled per channel, then turned by their positions."""
+        """x [B, N, D], cos and sin [N, d/2] -> [B, N, D]. q and k are normalised, scaled per channel, then turned."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each [B, H, N, d]
         q = rotate(rms_norm(q) * self.q_gain, cos, sin).to(v.dtype)
         k = rotate(rms_norm(k) * self.k_gain, cos, sin).to(v.dtype)
@@ -100,6 +100,7 @@ class Dit(nn.Module):
         return self.final(rms_norm(x) * (1 + scale) + shift)
 
     def rotary(self, grid, like):
+        """cos, sin [N, d/2] on the device of `like`; kept for the next call."""
         key = grid, like.device
         if key not in self.positions:
             self.positions[key] = [self.constant(table, like) for table in rotary(grid, self.config.rope)]
@@ -107,6 +108,7 @@ class Dit(nn.Module):
 
     @staticmethod
     def constant(array, like):
+        """A NumPy array of any shape, on the device of `like`."""
         return torch.from_numpy(array).to(like.device)
 
 

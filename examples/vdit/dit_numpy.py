@@ -25,20 +25,22 @@ def dense(q, k, v, place):
 
 
 def rms_norm(x):
+    """x [..., D] at root mean square 1 -> [..., D]."""
     return x / np.sqrt(np.mean(np.square(x), -1, keepdims=True) + np.float32(1e-6))
 
 
 def silu(x):
+    """Of each element; any shape."""
     return x / (1 + np.exp(-x))
 
 
 def gelu(x):
-    """The approximation by tanh."""
+    """The approximation by tanh, of each element; any shape."""
     return 0.5 * x * (1 + np.tanh(np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x * x * x)))
 
 
 def rotate(x, cos, sin):
-    """Turns the channel pairs of x [B, H, N, d] by the angles of cos, sin [N, d/2]."""
+    """Turns the channel pairs of x [B, H, N, d] by the angles of cos, sin [N, d/2] -> [B, H, N, d]."""
     even, odd = x[..., 0::2], x[..., 1::2]
     return np.stack([even * cos - odd * sin, even * sin + odd * cos], -1).reshape(x.shape)
 
@@ -68,7 +70,7 @@ class Sampler:
         return silu(self.linear("time_out", feature) + self.weights["class_table"][label] + size)
 
     def block(self, name, x, shared, label, turn, place):
-        """x [B, N, D], shared [B, 6 D] -> [B, N, D]."""
+        """x [B, N, D], shared [B, 6 D], label [B], turn: cos and sin [N, d/2] -> [B, N, D]."""
         modulation = np.split((shared + self.weights[name + "modulation"][label])[:, None], 6, -1)
         shift, scale, gate = modulation[:3]
         x = x + gate * self.attend(name, rms_norm(x) * (1 + scale) + shift, turn, place)
@@ -76,7 +78,7 @@ class Sampler:
         return x + gate * self.linear(name + "down", gelu(self.linear(name + "up", rms_norm(x) * (1 + scale) + shift)))
 
     def attend(self, name, x, turn, place):
-        """x [B, N, D] -> [B, N, D]."""
+        """x [B, N, D], turn: cos and sin [N, d/2] -> [B, N, D]."""
         clips, tokens, width = x.shape
         qkv = (x @ self.weights[name + "qkv.weight"].T).reshape(clips, tokens, 3, self.config.heads, -1)
         q, k, v = np.ascontiguousarray(qkv.transpose(2, 0, 3, 1, 4))  # each [B, H, N, d]
@@ -86,5 +88,5 @@ class Sampler:
         return self.linear(name + "out", out.transpose(0, 2, 1, 3).reshape(clips, tokens, width))
 
     def linear(self, name, x):
-        """x [..., in] -> [..., out]."""
+        """x [..., in], weight [out, in], bias [out] -> [..., out]."""
         return x @ self.weights[name + ".weight"].T + self.weights[name + ".bias"]

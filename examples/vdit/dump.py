@@ -5,9 +5,9 @@
 
     python -m vdit.dump FOLDER --class=orbit --grid=8x16x16 --layers=1,4 --at=10,25 --heads=0,2
 
-One file LAYER and STEP, layerL-stepS.safetensors, with q, k and v [1, heads, N, d] in float16 or float32, of the clip
-with its class (not of the one without, which guidance adds). Its metadata: grid, layer, heads, step, steps, time, class
-and seed.
+One file for each layer and step, layerL-stepS.safetensors, with q, k and v [1, heads, N, d] in float16 or float32, of
+the clip with its class (not of the one without, which guidance adds). Its metadata: grid, layer, heads, step, steps,
+time, class and seed.
 """
 
 import pathlib
@@ -16,8 +16,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from .backend import add_backend, dense_attention, make_sampler
-from .command import Parser, grid, guard, several, whole
-from .config import VditError, grid_name
+from .command import Parser, check_below, folder, grid, guard, several, whole
+from .config import grid_name
 from .flow import STEPS, sample
 from .weights import WEIGHTS, load_weights
 
@@ -30,25 +30,21 @@ class Recorder:
         self.calls = []  # (place, {"q": [1, heads, N, d], ...})
 
     def __call__(self, q, k, v, place):
+        """q, k, v [B, H, N, d] -> [B, H, N, d]."""
         if place.layer in self.layers and place.step in self.steps:
             self.calls.append((place, {name: self.first_clip(x) for name, x in zip("qkv", (q, k, v))}))
         return self.attention(q, k, v, place)
 
     def first_clip(self, x):
+        """[B, H, N, d] of either backend -> NumPy [1, heads, N, d]."""
         chosen = x[:1, self.heads]
         return np.ascontiguousarray(chosen if isinstance(chosen, np.ndarray) else chosen.float().cpu().numpy())
-
-
-def check(name, values, end):
-    for value in values:
-        if value >= end:
-            raise VditError(f"{name}: expected numbers below {end}, but got {value}")
 
 
 def parse_options(arguments=None):
     number = several(whole(0, 9999))
     parser = Parser(prog="dump.py", description="Writes q, k and v of attention calls.")
-    parser.add_argument("out", type=pathlib.Path, help="a folder")
+    parser.add_argument("out", type=folder, help="a folder")
     parser.add_argument("--class", dest="name", default="orbit", help="(default: orbit)")
     parser.add_argument("--grid", type=grid, default=(8, 16, 16), help="in tokens (default: 8x16x16)")
     parser.add_argument("--layers", type=number, help="(default: all)")
@@ -67,9 +63,9 @@ def run(options):
     label = config.index(options.name)
     layers = options.layers or list(range(config.depth))
     heads = options.heads or list(range(config.heads))
-    check("layers", layers, config.depth)
-    check("heads", heads, config.heads)
-    check("at", options.at, options.steps)
+    check_below("layers", layers, config.depth)
+    check_below("heads", heads, config.heads)
+    check_below("at", options.at, options.steps)
     recorder = Recorder(dense_attention(options.backend), layers, options.at, heads)
     sampler = make_sampler(weights, config, options.backend, options.device, recorder)
     sample(sampler, [options.seed], [label], options.grid, options.steps, last=max(options.at))

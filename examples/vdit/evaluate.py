@@ -15,19 +15,23 @@ import pathlib
 import numpy as np
 import torch
 
-from .command import Parser, grid, guard, whole
-from .config import CLASSES, PATCH, grid_name
+from .backend import check_device
+from .command import Parser, grid, guard, output, whole
+from .config import CHANNELS, CLASSES, PATCH, VditError, grid_name, tokens_of
 from .dit import Sampler
 from .flow import GUIDANCE, STEPS, sample
 from .frechet import distance, features, freeze, shuffle_frames
+from .memory import bytes_available, check_bytes, check_memory
 from .render import Renderer, load_textures
 from .weights import WEIGHTS, load_weights
 
 HELD_OUT, OTHERS, FIRST_SEED = (1000003, 1), (1000003, 2), 10**6
+FRAMES = 5  # that frechet.py needs
+SETS = 6  # of clips in float32: those that are compared, and a copy
 
 
 def generated(sampler, labels, options):
-    """float32 [count, t, H, W, 3]"""
+    """Samples for labels [count]: float32 [count, t, H, W, 3]."""
     parts = []
     for start in range(0, len(labels), options.batch):
         some = labels[start : start + options.batch]
@@ -38,7 +42,7 @@ def generated(sampler, labels, options):
 
 
 def drawn(renderer, seed, shape, labels, batch):
-    """float32 [count, t, H, W, 3]"""
+    """Clips of the generator for labels [count]: float32 [count, t, H, W, 3]."""
     t, h, w = shape
     starts = range(0, len(labels), batch)
     parts = [renderer.video([*seed, start], labels[start : start + batch], t, PATCH * h, PATCH * w) for start in starts]
@@ -59,20 +63,33 @@ def evaluate(sampler, textures, options):
 
 def parse_options(arguments=None):
     parser = Parser(prog="evaluate.py", description="Frechet distances of samples to clips of the generator.")
-    parser.add_argument("out", type=pathlib.Path, help="a .json file")
+    parser.add_argument("out", type=output(".json"), help="a .json file")
     parser.add_argument("--weights", type=pathlib.Path, default=WEIGHTS)
     parser.add_argument("--grid", type=grid, default=(8, 16, 16), help="in tokens (default: 8x16x16)")
     parser.add_argument("--count", type=whole(2, 10**6), default=512, help="clips of a set (default: 512)")
     parser.add_argument("--batch", type=whole(1, 1024), default=64, help="clips at a time (default: 64)")
-    parser.add_argument("--sheet", type=pathlib.Path, help="a .png file for a sample of each class")
+    parser.add_argument("--sheet", type=output(".png"), help="a .png file for a sample of each class")
     parser.add_argument("--steps", type=whole(1, 1000), default=STEPS)
     parser.add_argument("--guidance", type=float, default=GUIDANCE)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     return parser.parse_args(arguments)
 
 
+def check(sampler, options):
+    """Refuses grids that the features are not made for or that do not fit into memory."""
+    t, h, w = options.grid
+    if t < FRAMES or h % 2 or w % 2:
+        expected = f"expected {FRAMES} frames or more and even numbers of tokens along h and w"
+        raise VditError(f"grid: {expected}, but got {grid_name(options.grid)}")
+    check_memory(sampler, options.grid, 2 * min(options.batch, options.count))
+    needed = SETS * options.count * tokens_of(options.grid) * CHANNELS * 4
+    check_bytes(needed, bytes_available(), options.grid, f"sets of {options.count} clips")
+
+
 def run(options):
+    check_device(options.device)
     sampler = Sampler(*load_weights(options.weights), options.device)
+    check(sampler, options)
     distances, samples = evaluate(sampler, load_textures(), options)
     if options.sheet:
         from .pictures import sheet

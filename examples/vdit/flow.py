@@ -52,6 +52,6 @@ def to_video(tokens, grid):
 
 
 def psnr(video, reference):
-    """Decibel, for a range of 2 (-1 to 1)."""
+    """Decibel, for a range of 2 (-1 to 1); two arrays of one shape, any."""
     error = np.mean(np.square(video.astype(np.float64) - reference))
     return math.inf if error == 0 else 10 * math.log10(4 / error)

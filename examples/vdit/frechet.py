@@ -39,7 +39,7 @@ def video_features(video):
 
 
 def root(matrix):
-    """The square root of a symmetric positive semidefinite matrix."""
+    """The square root [F, F] of a symmetric positive semidefinite matrix [F, F]."""
     values, vectors = np.linalg.eigh(matrix)
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
@@ -55,11 +55,11 @@ def distance(features_, reference):
 
 
 def shuffle_frames(videos, seed=0):
-    """The frames of each video in random order."""
+    """The frames of each of videos [B, t, H, W, 3] in random order."""
     random = np.random.default_rng(seed)
     return np.stack([video[random.permutation(len(video))] for video in videos])
 
 
 def freeze(videos):
-    """The first frame of each video throughout."""
+    """The first frame of each of videos [B, t, H, W, 3] throughout."""
     return np.repeat(videos[:, :1], videos.shape[1], axis=1)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from safetensors import SafetensorError, safe_open
 
-from .command import Parser, guard, several, whole
+from .command import Parser, guard, output, several, whole
 from .config import VditError
 from .head_pictures import colours
 from .statistics import probabilities
@@ -24,20 +24,24 @@ LABEL = 96
 
 
 def read_dump(path):
-    """q, k [heads, N, d] and the metadata of a file of dump.py."""
+    """q, k [heads, N, d], the grid and the metadata of a file of dump.py."""
     try:
         with safe_open(path, "np") as file:
-            return (*(file.get_tensor(name)[0].astype(np.float32) for name in "qk"), file.metadata())
+            about = file.metadata() or {}
+            grid = tuple(map(int, about["grid"].split("x")))
+            q, k = (file.get_tensor(name)[0].astype(np.float32) for name in "qk")
+            return q, k, grid, about
+    except KeyError as error:
+        raise VditError(f"{path}: expected a file of dump.py, but its metadata has no {error}") from error
     except (OSError, SafetensorError) as error:
         raise VditError(f"{path}: expected a file of dump.py, but got: {error}") from error
 
 
 def maps(paths, token):
-    """Name -> probabilities [t, h, w] of the token's keys; and the token's place."""
+    """Name -> probabilities [t, h, w] of the token's keys; token: t, h, w."""
     result = {}
     for path in paths:
-        q, k, about = read_dump(path)
-        grid = tuple(map(int, about["grid"].split("x")))
+        q, k, grid, about = read_dump(path)
         if len(token) != 3 or any(place >= size for place, size in zip(token, grid)):
             raise VditError(f"token: expected t,h,w within {about['grid']}, but got {','.join(map(str, token))}")
         row = np.array([np.ravel_multi_index(token, grid)])
@@ -75,7 +79,7 @@ def run(options):
 
 def main(arguments=None):
     parser = Parser(prog="look.py", description="Draws where one token looks.")
-    parser.add_argument("out", type=pathlib.Path, help="a .png file")
+    parser.add_argument("out", type=output(".png"), help="a .png file")
     parser.add_argument("dumps", nargs="+", type=pathlib.Path, help="files of dump.py")
     parser.add_argument("--token", type=several(whole(0, 9999)), default=[3, 8, 8], help="t,h,w (default: 3,8,8)")
     parser.add_argument("--video", type=pathlib.Path, help="an .npy file of sample.py, for its first video")

@@ -23,6 +23,10 @@ def bytes_available(device=None):
         import torch
 
         return torch.cuda.mem_get_info(device)[0]
+    return min((free for free in (machine_bytes(), container_bytes()) if free is not None), default=None)
+
+
+def machine_bytes():
     try:
         lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -31,10 +35,27 @@ def bytes_available(device=None):
     return int(info["MemAvailable"].split()[0]) * 1024
 
 
+def container_bytes(folder=pathlib.Path("/sys/fs/cgroup")):
+    """What a container's limit leaves, by version 2 or 1 of control groups; None without a limit."""
+    for limit, used in ((folder / "memory.max", "anon"), (folder / "memory" / "memory.limit_in_bytes", "total_rss")):
+        try:
+            most = int(limit.read_text())
+            lines = limit.with_name("memory.stat").read_text().splitlines()
+            return max(0, most - int(dict(line.split() for line in lines)[used]))
+        except (OSError, ValueError, KeyError):  # no such file, or "max"
+            continue
+    return None
+
+
 def check_memory(model, grid, clips):
-    needed, available = bytes_needed(model.config, grid, clips), bytes_available(getattr(model, "device", None))
+    """Refuses to call the model for so many clips at once."""
+    available = bytes_available(getattr(model, "device", None))
+    check_bytes(bytes_needed(model.config, grid, clips), available, grid, f"{clips} clips at once")
+
+
+def check_bytes(needed, available, grid, what):
     if available is not None and needed > available:
         raise VditError(
             f"grid {grid_name(grid)}: expected a grid that fits into {available / GIB:.1f} GiB of free memory, "
-            f"but this one needs about {needed / GIB:.1f} GiB for {clips} clips at once"
+            f"but this one needs about {needed / GIB:.1f} GiB for {what}"
         )

@@ -57,6 +57,6 @@ def curve(series, width=640, height=320):
 
 
 def smooth(x, y, window=50):
-    """Means over windows: two arrays [n / window]."""
+    """Means over windows of x, y [n]: two arrays [n / window]."""
     count = len(x) // window * window
     return tuple(values[:count].reshape(-1, window).mean(1) for values in (x, y))

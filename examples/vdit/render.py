@@ -60,6 +60,7 @@ class Renderer:
         return picture
 
     def tensor(self, array):
+        """A NumPy array of any shape, on the device."""
         return torch.from_numpy(array).to(self.device)
 
     def pixels(self, height, width):
@@ -69,7 +70,7 @@ class Renderer:
         return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
 
     def paint(self, texture, crop, tint, own, size):
-        """Colours at the places own [B, T, H, W, 2] of textures [B]: [B, T, H, W, 3]."""
+        """Colours at own [B, T, H, W, 2] of textures [B] with crop [B, 4] and tint [B, 2, 3]: [B, T, H, W, 3]."""
         tiles = self.level(round(min(size, TILE)))[texture]
         place = turn(own, crop[:, None, 0].expand(own.shape[:2])) * crop[:, 1, None, None, None, None]
         place = (place + crop[:, 2:, None, None, None].permute(0, 2, 3, 4, 1)).flatten(1, 2)
@@ -79,21 +80,21 @@ class Renderer:
         return (colour * tint[:, 0] + tint[:, 1]).clamp(-1, 1)
 
     def level(self, size):
-        """The textures reduced to `size` x `size`, so that they do not alias."""
+        """The textures reduced to [8, 3, size, size], so that they do not alias."""
         if size not in self.levels:
             self.levels[size] = F.interpolate(self.textures, (size, size), mode="bilinear", antialias=True)
         return self.levels[size]
 
 
 def turn(place, angle):
-    """Rotates place [B, T, H, W, 2] by angle [B, T]."""
+    """Rotates place [B, T, H, W, 2] by angle [B, T] -> [B, T, H, W, 2]."""
     cos, sin = angle.cos()[:, :, None, None], angle.sin()[:, :, None, None]
     x, y = place.unbind(-1)
     return torch.stack([x * cos - y * sin, x * sin + y * cos], -1)
 
 
 def outline(own, lobes):
-    """How far inside an outline of radius 1 with bumps the places own [B, T, H, W, 2] are; lobes [B, 2]."""
+    """How far inside an outline of radius 1 with bumps, lobes [B, 2], own [B, T, H, W, 2] is: [B, T, H, W]."""
     number, bump = lobes[:, None, None, None].unbind(-1)
     return 1 + bump * torch.cos(number * torch.atan2(own[..., 1], own[..., 0])) - own.norm(dim=-1)
 

@@ -15,15 +15,14 @@ import pathlib
 import numpy as np
 
 from .backend import add_backend, make_sampler
-from .command import Parser, class_labels, grid, guard, whole
-from .config import VditError
+from .command import Parser, class_labels, grid, guard, output, whole
 from .flow import GUIDANCE, STEPS, sample
 from .weights import WEIGHTS, load_weights
 
 
 def parse_options(arguments=None):
     parser = Parser(prog="sample.py", description="Samples videos of a class.")
-    parser.add_argument("out", type=pathlib.Path, help="a .gif, .png or .npy file")
+    parser.add_argument("out", type=output(".gif", ".png", ".npy"), help="a .gif, .png or .npy file")
     parser.add_argument("--class", dest="classes", default="all", help="names, separated by commas (default: all)")
     parser.add_argument("--grid", type=grid, default=(8, 16, 16), help="in tokens (default: 8x16x16)")
     parser.add_argument("--seed", type=whole(0, 10**9 - 1), default=1, help="of the first class; the next ones follow")
@@ -47,8 +46,6 @@ def write(path, videos, names):
 
 
 def run(options):
-    if options.out.suffix not in (".gif", ".png", ".npy") or not options.out.resolve().parent.is_dir():
-        raise VditError(f"out: expected a .gif, .png or .npy file in an existing folder, but got '{options.out}'")
     weights, config = load_weights(options.weights)
     labels = class_labels(options.classes, config)
     sampler = make_sampler(weights, config, options.backend, options.device)

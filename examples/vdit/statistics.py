@@ -44,7 +44,7 @@ def masses(p, rows, grid):
         "same_place": (p * ((dt > 0) & (far <= 1))).sum(1), "first_frame": (p * (place[0] == 0)).sum(1)[later],
         "perplexity": np.exp(-(p * np.log(p + 1e-30)).sum(1)) / p.shape[1],
     }  # fmt: skip
-    return {name: float(value.mean()) for name, value in values.items()}
+    return {name: float(value.mean()) if value.size else 0.0 for name, value in values.items()}
 
 
 def even_masses(grid, rows):
@@ -54,7 +54,7 @@ def even_masses(grid, rows):
 
 
 def offset_map(p, rows, grid):
-    """Mean mass by the offset of key to query along h and w, over all frames: [2 REACH + 1, 2 REACH + 1]."""
+    """Mean mass by the offset of key to query along h and w, all frames; p [R, N] -> [2 REACH + 1, 2 REACH + 1]."""
     place = coordinates(grid)
     dh, dw = place[1:, None] - place[1:, rows, None]
     inside = (np.abs(dh) <= REACH) & (np.abs(dw) <= REACH)
@@ -64,10 +64,10 @@ def offset_map(p, rows, grid):
 
 
 def frame_map(p, rows, grid):
-    """Mean mass by the query's frame and the key's: [t, t]."""
+    """Mean mass by the query's frame and the key's: [t, t], 0 for frames without a query; p [R, N]."""
     by_key = p.reshape(len(rows), grid[0], -1).sum(2)
-    frames = coordinates(grid)[0, rows]
-    return np.stack([by_key[frames == frame].mean(0) for frame in range(grid[0])])
+    own = coordinates(grid)[0, rows] == np.arange(grid[0])[:, None]  # [t, R]
+    return own.astype(p.dtype) @ by_key / np.maximum(own.sum(1, keepdims=True), 1)
 
 
 def similarity(x, grid):

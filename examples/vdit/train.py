@@ -6,7 +6,8 @@
     python -m vdit.train OUT --seconds=480
     python -m vdit.train OUT2 --from=OUT/checkpoint --seconds=480
 
-OUT gets weights.safetensors (the averaged ones), checkpoint/, loss.csv, loss.png and a sheet of samples now and then.
+OUT gets loss.csv, and every now and then weights.safetensors (the averaged ones), checkpoint/, loss.png and a sheet of
+samples.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 
 from .checkpoint import load_checkpoint, save_checkpoint, state_of
-from .command import Parser, guard, whole
+from .command import Parser, folder, guard, whole
 from .config import CLASSES, Config, Place, tokens_of
 from .dit import Dit, Sampler
 from .flow import sample, shift_time
@@ -36,14 +37,14 @@ NO_CLASS_SHARE = 0.1
 
 def parse_options(arguments=None):
     parser = Parser(prog="train.py", description="Trains the video diffusion transformer.")
-    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("out", type=folder, help="a folder")
     parser.add_argument("--from", dest="start", type=pathlib.Path, help="the checkpoint of an earlier run")
     parser.add_argument("--steps", type=whole(1, 10**7), default=9000, help="of all runs together (default: 9000)")
     parser.add_argument("--seconds", type=whole(1, 10**6), default=480, help="of this run (default: 480)")
     parser.add_argument("--tokens", type=whole(1, 10**8), default=131072, help="in a step (default: 131072)")
     parser.add_argument("--lr", type=float, default=3e-3, help="of Muon; a third of it of AdamW (default: 0.003)")
     parser.add_argument("--seed", type=whole(0, 10**9 - 1), default=1)
-    parser.add_argument("--sheet-every", type=whole(1, 10**7), default=1500, help="steps between sheets (1500)")
+    parser.add_argument("--sheet-every", type=whole(1, 10**7), default=1500, help="steps from sheet to sheet (default: 1500)")
     parser.add_argument("--no-compile", action="store_true", help="do not compile the blocks")
     parser.add_argument("--tiny", action="store_true", help="a very small model on very small grids, to try the script")
     return parser.parse_args(arguments)
@@ -177,6 +178,7 @@ def run(options):
                 report(rows, waiting, options, time.monotonic() - begin)
                 file.flush()
             if training.step % options.sheet_every == 0:
+                training.save()
                 training.save_sheet()
         if waiting:
             report(rows, waiting, options, time.monotonic() - begin)

@@ -51,17 +51,21 @@ def read_config(path, metadata):
         raise VditError(f"{path}: expected metadata with format {FORMAT}, but got {metadata.get('format')}")
     try:
         about = json.loads(metadata["config"])
-        return Config(**about | {name: tuple(about[name]) for name in ("rope", "classes")})
+        config = Config(**about | {name: tuple(about[name]) for name in ("rope", "classes")})
     except (KeyError, TypeError, ValueError) as error:
         raise VditError(f"{path}: expected the model's sizes in the metadata, but got: {error}") from error
+    if not config.valid():
+        got = ", ".join(f"{name} {about[name]}" for name in about if name != "classes")
+        raise VditError(f"{path}: expected heads and RoPE groups that divide the width, but got {got}")
+    return config
 
 
 def check_weights(path, tensors, config):
     """Every tensor that the sizes demand, in its shape, and no other: name -> float32 array."""
     expected = shapes(config)
-    for name in expected.keys() - tensors.keys():
+    for name in sorted(expected.keys() - tensors.keys()):
         raise VditError(f"{path}: expected a tensor {name}, but there is none")
-    for name, tensor in tensors.items():
+    for name, tensor in sorted(tensors.items()):
         got = f"{tensor['dtype']} {list(tensor['shape'])}"
         if name not in expected:
             raise VditError(f"{path}: expected no tensor {name}, but got {got}")

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from vdit import analyse, dump, flow, frechet, look, motions, pictures, sample, statistics
+from vdit import analyse, command, dump, flow, frechet, look, memory, motions, pictures, sample, statistics
 from vdit.config import CHANNELS, CLASSES, Config, Place, VditError
 from vdit.dit_numpy import Sampler, dense
 from vdit.rope import rotary
@@ -75,6 +75,12 @@ class Weights(Files):
     def test_without_sizes(self):
         weight_files.write(self.weights, metadata={"format": "weft-vdit-1", "config": "{}"})
         self.expect_refusal("tiny.safetensors: expected the model's sizes in the metadata, but got: ")
+
+    def test_sizes_that_do_not_fit(self):
+        """In the header alone: they would fail inside the model otherwise."""
+        for changed in ({"rope": (8, 12, 14)}, {"rope": (8, 24)}, {"depth": "2"}, {"heads": 0}, {"width": -64}):
+            weight_files.write(self.weights, sizes=changed)
+            self.expect_refusal("tiny.safetensors: expected heads and RoPE groups that divide the width, but got width")
 
     def test_other_shape(self):
         weight_files.write(self.weights, **{"patch.bias": (65,)})
@@ -156,17 +162,46 @@ class Samples(Files):
             ([out, "--grid=999x999x999"], "^sample.py: error: grid 999x999x999: expected a grid that fits"),
             ([out, "--steps=0"], "^sample.py: error: --steps: expected a number from 1 to 1000, but got '0'$"),
             ([out, "--device=cuda"], "^sample.py: error: device: expected cpu with NumPy, but got cuda$"),
-            ([self.folder / "video.mp4"], "^sample.py: error: out: expected a .gif, .png or .npy file in an existing"),
+            ([self.folder / "video.mp4"], "^sample.py: error: out: expected a .gif or .png or .npy file in"),
             ([out, "--weights=none"], "^sample.py: error: weights: expected a file, but 'none' is none$"),
+            ([self.folder / "none" / "video.npy"], "^sample.py: error: out: expected a .gif or .png or .npy file in"),
         ):
             self.expect_exit(sample.main, [weights, *arguments], message)
+
+    def test_machine(self):
+        """What the machine refuses while a command runs is one line, too; other errors are not hidden."""
+
+        def run(error):
+            raise error
+
+        for error, message in (
+            (OSError(28, "No space left on device", "a.npy"), "^sample.py: error: a.npy: No space left on device$"),
+            (MemoryError("no 9 GiB"), "^sample.py: error: expected a grid .* that fit into memory, but got: no 9 GiB$"),
+            (RuntimeError("no memory: 9\nmore"), "^sample.py: error: expected a grid .* but got: no memory: 9$"),
+        ):
+            with self.assertRaisesRegex(SystemExit, message):
+                command.guard("sample.py", run, error)
+        self.assertRaises(RuntimeError, command.guard, "sample.py", run, RuntimeError("shapes"))
+
+    def test_container(self):
+        """Free memory under a container's limit, by both versions of control groups."""
+        self.assertIsNone(memory.container_bytes(self.folder))
+        for folder, limit, used in (("memory", "memory.limit_in_bytes", "total_rss"), (".", "memory.max", "anon")):
+            (self.folder / folder).mkdir(exist_ok=True)
+            (self.folder / folder / limit).write_text("1000\n")
+            (self.folder / folder / "memory.stat").write_text(f"file 900\n{used} 300\n")
+            self.assertEqual(memory.container_bytes(self.folder), 700)
+            (self.folder / folder / limit).write_text("200\n")
+            self.assertEqual(memory.container_bytes(self.folder), 0)
+        (self.folder / "memory.max").write_text("max\n")
+        (self.folder / "memory" / "memory.limit_in_bytes").unlink()
+        self.assertIsNone(memory.container_bytes(self.folder))
 
     def test_command(self):
         out = self.folder / "videos.npy"
         sample.main([str(out), f"--weights={self.weights}", "--class=up,zoom", "--grid=3x2x4", "--steps=2", "--seed=5"])
         expected = flow.sample(self.sampler, [5, 6], [2, 15], GRID, steps=2)
         self.assertGreater(flow.psnr(np.load(out), expected), 80)
-
 
     def test_pictures(self):
         """A sheet with a row for each class, and a loop of all frames."""
@@ -217,6 +252,8 @@ class Dumps(Files):
             ("--at=40", "^dump.py: error: at: expected numbers below 40, but got 40$"),
         ):
             self.expect_exit(dump.main, [self.folder / "dump", f"--weights={self.weights}", argument], message)
+        message = "^dump.py: error: out: expected a folder, but '.*tiny.safetensors' is none$"
+        self.expect_exit(dump.main, [self.weights], message)
 
     def test_committed(self):
         """The activations that are shipped: shapes, metadata and size."""
@@ -249,8 +286,11 @@ class Analysis(Files):
         out = self.folder / "look.png"
         message = "^look.py: error: token: expected t,h,w within 8x16x16, but got 3,4,16$"
         self.expect_exit(look.main, [out, path, "--token=3,4,16"], message)
-        message = "^look.py: error: .*tiny.safetensors: expected a file of dump.py, but got: "
+        weight_files.write(self.weights)
+        message = "^look.py: error: .*tiny.safetensors: expected a file of dump.py, but its metadata has no 'grid'$"
         self.expect_exit(look.main, [out, self.weights], message)
+        message = "^look.py: error: .*none: expected a file of dump.py, but got: "
+        self.expect_exit(look.main, [out, self.folder / "none"], message)
 
     def test_analyse(self):
         """A record and two pictures for a small model."""
@@ -263,6 +303,17 @@ class Analysis(Files):
             self.assertAlmostEqual(np.sum(head["frames"], 1).min(), 1, 4)
         for name in ("heads.png", "offsets.png"):
             self.assertTrue((self.folder / name).is_file())
+
+    def test_analyse_errors(self):
+        weight_files.write(self.weights)
+        for arguments, message in (
+            (["out.json", "--grid=1x2x2"], "^analyse.py: error: grid: expected two tokens or more each way, but got 1x2x2"),
+            (["out.json", "--at=1,40"], "^analyse.py: error: at: expected numbers below 40, but got 40$"),
+            (["none/out.json"], "^analyse.py: error: out: expected a .json file in an existing folder, but got '.*'$"),
+            (["out.json", "--pictures=tiny.safetensors"], "^analyse.py: error: --pictures: expected a folder, but "),
+        ):
+            places = [self.folder / arguments[0], *(a.replace("=tiny", f"={self.folder}/tiny") for a in arguments[1:])]
+            self.expect_exit(analyse.main, [f"--weights={self.weights}", *places], message)
 
     def look(self, allowed, grid=(4, 6, 6)):
         """The numbers of a head that attends evenly where allowed(query, key), whose coordinates are t, h, w."""
@@ -299,6 +350,8 @@ class Analysis(Files):
         offsets = statistics.offset_map(p, rows, (2, 20, 20))
         self.assertAlmostEqual(offsets[statistics.REACH, statistics.REACH], 1, 5)
         np.testing.assert_allclose(statistics.frame_map(p, rows, (2, 20, 20)), np.eye(2), atol=1e-6)
+        first = statistics.frame_map(p[:5], rows[:5], (2, 20, 20))  # no queries in frame 1
+        np.testing.assert_allclose(first, [[1, 0], [0, 0]], atol=1e-6)
 
 
 class Data(unittest.TestCase):

@@ -96,6 +96,22 @@ class Training(unittest.TestCase):
         with self.assertRaisesRegex(VditError, "^checkpoint: expected 1 whole parts in '.*', but got: "):
             self.training(f"--from={self.folder}")
 
+    def test_other_checkpoint(self):
+        """Of a model of another size, and with a damaged list of parts."""
+        training = self.training()
+        state = state_of(training.model, training.average, [])
+        save_checkpoint(self.folder, state | {"weight.patch.bias": torch.zeros(3)}, 7)
+        expected = r"^checkpoint: expected weight.patch.bias \[64\] in '.*', but got "
+        with self.assertRaisesRegex(VditError, expected + r"\[3\]$"):
+            self.training(f"--from={self.folder}")
+        del state["weight.patch.bias"]
+        save_checkpoint(self.folder, state, 7)
+        with self.assertRaisesRegex(VditError, expected + "none$"):
+            self.training(f"--from={self.folder}")
+        (self.folder / "step.json").write_text("{")
+        with self.assertRaisesRegex(VditError, "^checkpoint: expected the step and the number of parts in '.*', but got: "):
+            self.training(f"--from={self.folder}")
+
     def test_missing_checkpoint(self):
         with self.assertRaisesRegex(VditError, "^checkpoint: expected a folder with step.json, but '.*none' has none$"):
             self.training(f"--from={self.folder / 'none'}")
@@ -122,6 +138,19 @@ class Training(unittest.TestCase):
         self.assertEqual(list(distances), ["samples", "other clips", "frames shuffled", "frozen"])
         self.assertEqual(min(distances, key=distances.get), "other clips")
         self.assertGreater(distances["frozen"], 10 * distances["other clips"])
+
+    def test_evaluate_errors(self):
+        weights = {name: np.zeros(shape, np.float32) for name, shape in shapes(train.TINY).items()}
+        sampler = dit.Sampler(weights, train.TINY)
+        for grid, count, message in (
+            ("4x4x4", 4, "^grid: expected 5 frames or more and even numbers of tokens along h and w, but got 4x4x4$"),
+            ("5x3x4", 4, "^grid: expected 5 frames or more and even numbers of tokens along h and w, but got 5x3x4$"),
+            ("999x998x998", 4, "^grid 999x998x998: expected a grid that fits into .* for 8 clips at once$"),
+            ("9x98x98", 1000000, "^grid 9x98x98: expected a grid that fits into .* for sets of 1000000 clips$"),
+        ):
+            options = evaluate.parse_options(["out.json", f"--grid={grid}", f"--count={count}", "--batch=4"])
+            with self.assertRaisesRegex(VditError, message):
+                evaluate.check(sampler, options)
 
     def test_weights(self):
         """Weights are rounded to bfloat16 and read back without PyTorch."""

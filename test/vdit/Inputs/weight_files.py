@@ -14,9 +14,13 @@ from vdit.weights import FORMAT
 TINY = Config(width=64, depth=2, heads=2, hidden=128, rope=(8, 12, 12))
 
 
-def header(metadata=None, **changed):
-    """The header of a whole file; `changed` tensors have another shape, or None for leaving them out."""
+def header(metadata=None, sizes=None, **changed):
+    """The header of a whole file; `changed` tensors have another shape, or None for leaving them out.
+
+    `sizes` are other ones in the metadata.
+    """
     about = {name: getattr(TINY, name) for name in ("width", "depth", "heads", "hidden", "rope", "classes")}
+    about |= sizes or {}
     result = {"__metadata__": metadata or {"format": FORMAT, "config": json.dumps(about)}}
     start = 0
     for name, shape in (shapes(TINY) | changed).items():
@@ -27,9 +31,9 @@ def header(metadata=None, **changed):
     return result, start
 
 
-def write(path, metadata=None, cut=0, **changed):
+def write(path, metadata=None, cut=0, sizes=None, **changed):
     """A weight file of normally distributed numbers; the last `cut` bytes are missing."""
-    about, size = header(metadata, **changed)
+    about, size = header(metadata, sizes, **changed)
     text = json.dumps(about).encode()
     values = np.random.default_rng(1).standard_normal(size // 2, np.float32) * np.float32(0.1)
     data = (values.view(np.uint32) >> 16).astype(np.uint16).tobytes()
