@@ -44,7 +44,7 @@ def parse_options(arguments=None):
     parser.add_argument("--tokens", type=whole(1, 10**8), default=131072, help="in a step (default: 131072)")
     parser.add_argument("--lr", type=float, default=3e-3, help="of Muon; a third of it of AdamW (default: 0.003)")
     parser.add_argument("--seed", type=whole(0, 10**9 - 1), default=1)
-    parser.add_argument("--sheet-every", type=whole(1, 10**7), default=1500, help="steps from sheet to sheet (default: 1500)")
+    parser.add_argument("--sheet-every", type=whole(1, 10**7), default=1500, help="in steps (default: 1500)")
     parser.add_argument("--no-compile", action="store_true", help="do not compile the blocks")
     parser.add_argument("--tiny", action="store_true", help="a very small model on very small grids, to try the script")
     return parser.parse_args(arguments)

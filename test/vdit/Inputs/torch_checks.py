@@ -109,7 +109,7 @@ class Training(unittest.TestCase):
         with self.assertRaisesRegex(VditError, expected + "none$"):
             self.training(f"--from={self.folder}")
         (self.folder / "step.json").write_text("{")
-        with self.assertRaisesRegex(VditError, "^checkpoint: expected the step and the number of parts in '.*', but got: "):
+        with self.assertRaisesRegex(VditError, "^checkpoint: expected the step and the number of parts in '.*', but "):
             self.training(f"--from={self.folder}")
 
     def test_missing_checkpoint(self):
