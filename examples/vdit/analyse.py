@@ -17,9 +17,12 @@ import numpy as np
 from . import statistics
 from .backend import add_backend, dense_attention, make_sampler
 from .command import Parser, check_below, class_labels, folder, grid, guard, output, several, whole
-from .config import VditError, grid_name
+from .config import VditError, grid_name, tokens_of
 from .flow import STEPS, sample
+from .memory import bytes_available, check_bytes
 from .weights import WEIGHTS, load_weights
+
+ROW_BYTES = 56  # for each pair of a query and a key
 
 
 class Observer:
@@ -80,6 +83,9 @@ def run(options):
     if min(options.grid) < 2:
         raise VditError(f"grid: expected two tokens or more each way, but got {grid_name(options.grid)}")
     check_below("at", options.at, options.steps)
+    tokens = tokens_of(options.grid)
+    rows = min(options.queries, tokens)
+    check_bytes(ROW_BYTES * rows * tokens, bytes_available(), options.grid, f"the rows of {rows} queries")
     weights, config = load_weights(options.weights)
     observer = Observer(dense_attention(options.backend), options.at, options.queries)
     sampler = make_sampler(weights, config, options.backend, options.device, observer)

@@ -26,7 +26,8 @@ def guard(name, run, options):
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):  # PyTorch has no error of its own on a CPU
             raise
-        fail(name, f"expected a grid and a number of clips that fit into memory, but got: {str(error).splitlines()[0]}")
+        reason = (str(error) or "out of memory").splitlines()[0]
+        fail(name, f"expected a grid and a number of clips that fit into memory, but got: {reason}")
     except ImportError as error:
         fail(name, f"expected the packages of examples/vdit/requirements.txt, but got: {error}")
 

@@ -7,10 +7,10 @@
 """
 
 import pathlib
-import sys
 
 from PIL import Image
 
+from .command import Parser, guard
 from .render import TEXTURE_FILE, TILE
 
 # File, and the left, upper and side of the square that is taken.
@@ -21,14 +21,19 @@ CROPS = (
 )  # fmt: skip
 
 
-def main():
-    folder = pathlib.Path(sys.argv[1])
+def run(options):
     picture = Image.new("RGB", (4 * TILE, 2 * TILE))
     for index, (name, left, upper, side) in enumerate(CROPS):
         box = (left, upper, left + side, upper + side)
-        tile = Image.open(folder / name).convert("RGB").resize((TILE, TILE), Image.Resampling.LANCZOS, box)
+        tile = Image.open(options.folder / name).convert("RGB").resize((TILE, TILE), Image.Resampling.LANCZOS, box)
         picture.paste(tile, (index % 4 * TILE, index // 4 * TILE))
     picture.save(TEXTURE_FILE, quality=85)
+
+
+def main(arguments=None):
+    parser = Parser(prog="make_textures.py", description="Makes textures.jpg.")
+    parser.add_argument("folder", type=pathlib.Path, help="the folder `data` of the installed package skimage")
+    guard("make_textures.py", run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -177,6 +177,7 @@ class Samples(Files):
         for error, message in (
             (OSError(28, "No space left on device", "a.npy"), "^sample.py: error: a.npy: No space left on device$"),
             (MemoryError("no 9 GiB"), "^sample.py: error: expected a grid .* that fit into memory, but got: no 9 GiB$"),
+            (MemoryError(), "^sample.py: error: expected a grid .* that fit into memory, but got: out of memory$"),
             (RuntimeError("no memory: 9\nmore"), "^sample.py: error: expected a grid .* but got: no memory: 9$"),
         ):
             with self.assertRaisesRegex(SystemExit, message):
@@ -308,6 +309,7 @@ class Analysis(Files):
         weight_files.write(self.weights)
         for arguments, message in (
             (["out.json", "--grid=1x2x2"], "^analyse.py: error: grid: expected two tokens or more each way, but "),
+            (["out.json", "--grid=99x99x99", "--queries=999999"], "^analyse.py: error: grid 99x99x99: .* queries$"),
             (["out.json", "--at=1,40"], "^analyse.py: error: at: expected numbers below 40, but got 40$"),
             (["none/out.json"], "^analyse.py: error: out: expected a .json file in an existing folder, but got '.*'$"),
             (["out.json", "--pictures=tiny.safetensors"], "^analyse.py: error: --pictures: expected a folder, but "),
