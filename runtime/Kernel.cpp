@@ -135,12 +135,25 @@ Status Kernel::check(const RunArgs &args) const {
     if (args.lse && Extent(*args.lse).overlaps(Extent(operand.tensor)))
       return Status::error(fmt::format("lse: expected memory apart from {}", operand.name));
   }
-  if (parts.hasGiven && !args.given)
-    return Status::error("given: expected block lists, since the mask uses them, but got none");
-  if (!parts.hasGiven && args.given)
-    return Status::error("given: expected no block lists, since the mask does not use them");
   if (args.threads < 0)
     return Status::error(fmt::format("threads: expected 0 or more, but got {}", args.threads));
+  return checkLists(args);
+}
+
+Status Kernel::checkLists(const RunArgs &args) const {
+  if (!parts.hasGiven && args.given)
+    return Status::error("given: expected no block lists, since the mask does not use them");
+  if (args.lists) {
+    const BlockLists &lists = *args.lists;
+    if (lists.queryBlocks == parts.query.count() && lists.keyBlocks == parts.key.count() &&
+        (lists.lists == 1 || lists.lists == parts.heads))
+      return Status::ok();
+    return Status::error(fmt::format("lists: expected lists of {} x {} blocks for 1 or {} heads, but got {} of {} x {}",
+                                     parts.query.count(), parts.key.count(), parts.heads, lists.lists,
+                                     lists.queryBlocks, lists.keyBlocks));
+  }
+  if (parts.hasGiven && !args.given)
+    return Status::error("given: expected block lists, since the mask uses them, but got none");
   return args.given ? args.given->validate(parts.heads, parts.query.count(), parts.key.count()) : Status::ok();
 }
 
@@ -216,6 +229,10 @@ Result<std::shared_ptr<const BlockLists>> Kernel::listsFor(const std::vector<int
 }
 
 Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &args) const {
+  if (Status status = checkLists(args); !status)
+    return status;
+  if (args.lists)
+    return args.lists;
   Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
   if (!parameters)
     return parameters.status();
@@ -310,7 +327,7 @@ Status Kernel::run(const RunArgs &args) const {
   Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
   if (!parameters)
     return parameters.status();
-  auto lists = listsFor(*parameters, args.given);
+  auto lists = resolveLists(args);
   if (!lists)
     return lists.status();
 

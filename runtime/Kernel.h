@@ -106,6 +106,8 @@ struct RunArgs {
   std::vector<int64_t> parameters;
   /// Needed if and only if the mask uses `given`.
   const GivenLists *given = nullptr;
+  /// What resolveLists() made of these parameters and given lists, so that it is not made again: `given` is then unused.
+  std::shared_ptr<const BlockLists> lists;
   /// 0: the default number of threads.
   int threads = 0;
 };
@@ -122,6 +124,7 @@ public:
 
   /// What run() checks of its arguments.
   Status check(const RunArgs &args) const;
+  Status checkLists(const RunArgs &args) const;
   /// All values of the dynamic parameters, checked; defaults for those that are not given.
   Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
 

@@ -151,39 +151,49 @@ GPUKernel::uploadLists(std::shared_ptr<const BlockLists> source, int64_t batch, 
 
 Result<std::shared_ptr<const GPUKernel::DeviceLists>>
 GPUKernel::listsOnDevice(std::shared_ptr<const BlockLists> source, int64_t batch, Stream stream) const {
+  bool captured = isCapturing(stream);
   std::lock_guard lock(mutex);
   auto known = std::find_if(lists.begin(), lists.end(), [&](const auto &entry) {
     return entry->source == source && entry->batch == batch;
   });
   if (known != lists.end()) {
     lists.splice(lists.begin(), lists, known);
+    lists.front()->captured |= captured;
     return lists.front();
   }
-  int capture = kCaptureNone;
-  if (gpu->driver.streamIsCapturing(stream, &capture) == 0 && capture != kCaptureNone)
+  if (captured)
     return Status::error("lists: expected block lists that an earlier launch has copied to the device, since the "
                          "stream is being captured");
   auto made = uploadLists(std::move(source), batch, stream);
   if (!made)
     return made.status();
   lists.push_front(*made);
-  if (lists.size() > kMaxLists)
-    lists.pop_back();
+  dropOldLists();
   return *made;
+}
+
+bool GPUKernel::isCapturing(Stream stream) const {
+  int status = kCaptureNone;
+  return gpu->driver.streamIsCapturing(stream, &status) == 0 && status != kCaptureNone;
+}
+
+void GPUKernel::dropOldLists() const {
+  for (auto entry = lists.end(); lists.size() > kMaxLists && entry != lists.begin();)
+    if (!(*--entry)->captured)
+      entry = lists.erase(entry);
 }
 
 /// A ticket of its own for each stream: launches of one stream follow one another. One that is captured gets a new one,
 /// since nobody knows beside which others its graph will run.
 DevicePointer GPUKernel::ticketFor(Stream stream) const {
-  int capture = kCaptureNone;
-  gpu->driver.streamIsCapturing(stream, &capture);
+  bool captured = isCapturing(stream);
   std::lock_guard lock(mutex);
   size_t number;
-  if (auto known = ticketOfStream.find(stream); capture == kCaptureNone && known != ticketOfStream.end()) {
+  if (auto known = ticketOfStream.find(stream); !captured && known != ticketOfStream.end()) {
     number = known->second;
   } else {
     number = nextTicket++ % kNumTickets;
-    if (capture == kCaptureNone)
+    if (!captured)
       ticketOfStream[stream] = number;
   }
   return tickets.get() + 4 * number;

@@ -60,7 +60,8 @@ public:
 
   /// Checks every argument, then enqueues the kernel; on error nothing was enqueued. As Kernel::run, but tensors are
   /// memory of the device, their strides multiples of 16 bytes, and their addresses too. Block lists that are new to
-  /// the kernel are copied to the device; with known ones a launch neither allocates nor waits, and may be captured.
+  /// the kernel are copied to the device; with known ones a launch neither allocates nor waits, and may be captured, as
+  /// long as the kernel outlives the graph. Given lists are known if `args.lists` names what resolveLists() made of them.
   Status launch(const RunArgs &args, Stream stream) const;
 
   /// The lists that a call with these arguments visits.
@@ -75,6 +76,8 @@ private:
     int64_t batch;
     DeviceMemory items, entries;
     uint32_t numItems;
+    /// A graph may use them at any time: they stay.
+    mutable bool captured = false;
   };
 
   GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image);
@@ -84,6 +87,8 @@ private:
   Status checkTensors(const RunArgs &args) const;
   Result<std::shared_ptr<const DeviceLists>> listsOnDevice(std::shared_ptr<const BlockLists> lists, int64_t batch,
                                                            Stream stream) const;
+  bool isCapturing(Stream stream) const;
+  void dropOldLists() const;
   Result<std::shared_ptr<const DeviceLists>> uploadLists(std::shared_ptr<const BlockLists> lists, int64_t batch,
                                                          Stream stream) const;
   DevicePointer ticketFor(Stream stream) const;

@@ -145,6 +145,45 @@ TEST_F(GPUKernelTest, NaNAndInfinityShow) {
   EXPECT_EQ(outAt(4), 1);
 }
 
+TEST_F(GPUKernelTest, ResolvedListsAreUsedAgain) {
+  compile(makeRequest("given"));
+  GivenLists given;
+  given.queryBlocks = 3;
+  given.offsets = {0, 1, 1, 2};
+  given.keyBlocks = {2, 0};
+  value.fill(1);
+  upload(value);
+  RunArgs call = args();
+  EXPECT_EQ(errorOf(call), "given: expected block lists, since the mask uses them, but got none");
+  call.given = &given;
+  auto lists = kernel->resolveLists(call);
+  ASSERT_TRUE(lists);
+  call.given = nullptr, call.lists = *lists;
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(errorOf(call), "");
+  cuda::Device::Scope scope(*device);
+  device->driver.copyToHost(out.host.data(), out.memory.get(), out.host.size() * 2, nullptr);
+  ASSERT_EQ(device->driver.streamSynchronize(nullptr), 0);
+  EXPECT_EQ(outAt(0), 1);
+  EXPECT_EQ(outAt(40), 0);
+  EXPECT_EQ(outAt(95), 1);
+
+  auto others = std::make_shared<BlockLists>(**lists);
+  others->keyBlocks = 4;
+  call.lists = others;
+  EXPECT_EQ(errorOf(call), "lists: expected lists of 3 x 3 blocks for 1 or 2 heads, but got 1 of 3 x 4");
+}
+
+/// More sets of lists than are kept on the device.
+TEST_F(GPUKernelTest, ManyListsComeAndGo) {
+  compile(makeRequest("abs(q.index - k.index) <= reach"));
+  value.fill(1);
+  for (int64_t reach = 0; reach < 80; ++reach)
+    run({reach});
+  run({0});
+  EXPECT_EQ(outAt(50), 1);
+}
+
 TEST_F(GPUKernelTest, ArgumentsAreChecked) {
   compile(makeRequest());
   EXPECT_EQ(errorOf(args()), "");

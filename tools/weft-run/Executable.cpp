@@ -136,6 +136,10 @@ public:
     rt::cuda::Device::Scope scope(*gpu);
     if (!scope.status)
       return scope.status;
+    auto lists = kernel->resolveLists(args);
+    if (!lists)
+      return lists.status();
+    args.lists = *lists;
     StreamTimer timer(gpu->driver);
     for (int i = 0; i <= repeat; ++i) {
       timer.start();
