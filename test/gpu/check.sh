@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# What is checked and measured on a machine with a GPU. scripts/gpu-check makes the folder that this runs in:
+# bin/ with the programs, peers/ with the comparisons.
+#
+#   ./check.sh [FOLDER]     logs go to FOLDER, default ./logs
+
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+logs=${1:-$here/logs}
+mkdir -p "$logs"
+export LD_LIBRARY_PATH=$here/bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+unset WEFT_CUDA_DRIVER
+
+if ! gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null) || [[ -z $gpu ]]; then
+  echo "NO GPU: nothing was checked and nothing was measured" >&2
+  exit 2
+fi
+echo "on $gpu"
+
+failed=0
+rows=()
+# step NAME LIMIT VERDICT COMMAND...: VERDICT is a pattern that the log of a good run has.
+step() {
+  local name=$1 limit=$2 verdict=$3 begin=$SECONDS status=0 result
+  shift 3
+  timeout "$limit" "$@" >"$logs/$name.log" 2>&1 || status=$?
+  if ((status == 0)) && grep -Eq "$verdict" "$logs/$name.log"; then
+    result=ok
+  else
+    result="FAILED (status $status)" failed=1
+  fi
+  rows+=("$(printf '%-14s %-22s %4d s' "$name" "$result" $((SECONDS - begin)))")
+}
+
+tests=$here/bin/GPUDifferentialTest
+step differential 600 'PASSED.* 1 test' env WEFT_TEST_PROGRAMS="${WEFT_TEST_PROGRAMS:-300}" "$tests"
+step kernel 120 'PASSED' "$here/bin/GPUKernelTest"
+sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
+if [[ -x $sanitizer ]]; then
+  for tool in memcheck racecheck synccheck initcheck; do
+    step "$tool" 300 '(ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards)' \
+      env WEFT_TEST_PROGRAMS=3 "$sanitizer" --tool "$tool" "$tests"
+  done
+else
+  rows+=("sanitizers     SKIPPED: no compute-sanitizer")
+fi
+if python3 -c 'import torch, safetensors' 2>/dev/null; then
+  step peers 1200 'over cuDNN dense' python3 "$here/peers/gpu.py" --weft-run="$here/bin/weft-run" \
+    --json="$logs/gpu.json" ${WEFT_GPU_SHAPES:+--shapes=$WEFT_GPU_SHAPES}
+  cat "$logs/peers.log"
+else
+  rows+=("peers          SKIPPED: no PyTorch with safetensors")
+fi
+
+printf '%s\n' "${rows[@]}"
+exit $failed
