@@ -32,6 +32,14 @@ def guard(name, run, options):
         fail(name, f"expected the packages of examples/vdit/requirements.txt, but got: {error}")
 
 
+def need_pytorch(name):
+    """Ends a command that runs on PyTorch alone with one line where it is missing. Before modules that import it."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        fail(name, f"expected the packages of examples/vdit/requirements.txt, but got: {error}")
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message):
         fail(self.prog, message.removeprefix("argument "))

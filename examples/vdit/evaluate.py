@@ -13,17 +13,23 @@ import json
 import pathlib
 
 import numpy as np
-import torch
 
-from .backend import check_device
-from .command import Parser, grid, guard, output, whole
-from .config import CHANNELS, CLASSES, PATCH, VditError, grid_name, tokens_of
-from .dit import Sampler
-from .flow import GUIDANCE, STEPS, sample
-from .frechet import distance, features, freeze, shuffle_frames
-from .memory import bytes_available, check_bytes, check_memory
-from .render import Renderer, load_textures
-from .weights import WEIGHTS, load_weights
+from .command import need_pytorch
+
+if __name__ == "__main__":
+    need_pytorch("evaluate.py")
+
+import torch  # noqa: E402
+
+from .backend import check_device  # noqa: E402
+from .command import Parser, grid, guard, output, whole  # noqa: E402
+from .config import CHANNELS, CLASSES, PATCH, VditError, grid_name, tokens_of  # noqa: E402
+from .dit import Sampler  # noqa: E402
+from .flow import GUIDANCE, STEPS, sample  # noqa: E402
+from .frechet import distance, features, freeze, shuffle_frames  # noqa: E402
+from .memory import bytes_available, check_bytes, check_memory  # noqa: E402
+from .render import Renderer, load_textures  # noqa: E402
+from .weights import WEIGHTS, load_weights  # noqa: E402
 
 HELD_OUT, OTHERS, FIRST_SEED = (1000003, 1), (1000003, 2), 10**6
 FRAMES = 5  # that frechet.py needs

@@ -17,16 +17,22 @@ import pathlib
 import time
 
 import numpy as np
-import torch
 
-from .checkpoint import load_checkpoint, save_checkpoint, state_of
-from .command import Parser, folder, guard, whole
-from .config import CLASSES, Config, Place, tokens_of
-from .dit import Dit, Sampler
-from .flow import sample, shift_time
-from .muon import Muon
-from .render import Renderer, load_textures, random_labels
-from .weights import save_weights
+from .command import need_pytorch
+
+if __name__ == "__main__":
+    need_pytorch("train.py")
+
+import torch  # noqa: E402
+
+from .checkpoint import load_checkpoint, save_checkpoint, state_of  # noqa: E402
+from .command import Parser, folder, guard, whole  # noqa: E402
+from .config import CLASSES, Config, Place, tokens_of  # noqa: E402
+from .dit import Dit, Sampler  # noqa: E402
+from .flow import sample, shift_time  # noqa: E402
+from .muon import Muon  # noqa: E402
+from .render import Renderer, load_textures, random_labels  # noqa: E402
+from .weights import save_weights  # noqa: E402
 
 SMALL, MIDDLE, LARGE = (8, 16, 16), (12, 24, 24), (16, 32, 32)
 TINY = Config(width=64, depth=2, heads=2, hidden=128, rope=(8, 12, 12))

@@ -7,6 +7,8 @@ import contextlib
 import io
 import json
 import pathlib
+import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -227,6 +229,11 @@ class Samples(Files):
             message = "^sample.py: error: expected the packages of examples/vdit/requirements.txt, but got: .*torch"
             options = [f"--weights={self.weights}", "--backend=torch"]
             self.expect_exit(sample.main, [self.folder / "a.npy", *options], message)
+            for name in ("train", "evaluate"):
+                done = subprocess.run([sys.executable, "-m", f"vdit.{name}", self.folder / "a"], text=True,
+                                      stderr=subprocess.PIPE)
+                self.assertEqual(done.returncode, 1)
+                self.assertRegex(done.stderr, f"^{name}.py: error: expected the packages of [^ ]*, but got: .*torch.*\n$")
 
 
 class Dumps(Files):
