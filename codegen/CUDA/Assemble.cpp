@@ -19,7 +19,9 @@
 using namespace llvm;
 using namespace weft;
 
-static std::string findPtxas() {
+std::string weft::findPtxas() {
+  if (const char *path = std::getenv("WEFT_PTXAS"))
+    return path;
   if (const char *home = std::getenv("CUDA_HOME"); home && *home) {
     SmallString<128> folder(home);
     sys::path::append(folder, "bin");
@@ -57,8 +59,8 @@ struct TemporaryFile {
 rt::Result<std::string> weft::assemblePTX(const std::string &ptx, const CUDATarget &target) {
   std::string program = findPtxas();
   if (program.empty())
-    return rt::Status::error("cubin: expected ptxas in $CUDA_HOME/bin, on PATH or in /usr/local/cuda/bin, but found "
-                             "none");
+    return rt::Status::error("cubin: expected ptxas at $WEFT_PTXAS, in $CUDA_HOME/bin, on PATH or in "
+                             "/usr/local/cuda/bin, but found none");
   TemporaryFile input, output, log;
   for (auto [file, suffix] : {std::pair{&input, "ptx"}, std::pair{&output, "cubin"}, std::pair{&log, "log"}})
     if (rt::Status status = file->create(suffix); !status)

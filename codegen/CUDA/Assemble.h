@@ -11,7 +11,11 @@
 
 namespace weft {
 
-/// A cubin for the target. Looks for ptxas in $CUDA_HOME/bin, on PATH and in /usr/local/cuda/bin.
+/// Where ptxas is: $WEFT_PTXAS (nowhere if that is empty), or in $CUDA_HOME/bin, on PATH or in /usr/local/cuda/bin. Empty
+/// if there is none.
+std::string findPtxas();
+
+/// A cubin for the target, made by findPtxas().
 rt::Result<std::string> assemblePTX(const std::string &ptx, const CUDATarget &target);
 
 } // namespace weft

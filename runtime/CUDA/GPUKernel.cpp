@@ -50,16 +50,25 @@ Status GPUKernel::initialize() {
   return uploadTables();
 }
 
-Status GPUKernel::loadModule() {
+Status GPUKernel::loadCode() {
+  const Driver &driver = gpu->driver;
+  if (!parts.cubin.empty() && driver.moduleLoad(&module, parts.cubin.data(), 0, nullptr, nullptr) == 0)
+    return Status::ok();
   std::string log(8192, '\0');
   int options[] = {kErrorLogBuffer, kErrorLogBufferBytes};
   void *values[] = {log.data(), reinterpret_cast<void *>(log.size())};
-  const Driver &driver = gpu->driver;
   if (int code = driver.moduleLoad(&module, parts.ptx.c_str(), 2, options, values)) {
     module = nullptr;
     log.resize(log.find('\0') == std::string::npos ? log.size() : log.find('\0'));
     return Status::error(driver.check(code, "cuModuleLoadDataEx").message() + (log.empty() ? "" : ": " + log));
   }
+  return Status::ok();
+}
+
+Status GPUKernel::loadModule() {
+  if (Status status = loadCode(); !status)
+    return status;
+  const Driver &driver = gpu->driver;
   std::string name = "weft_" + host.image().name;
   if (int code = driver.moduleGetFunction(&function, module, name.c_str()))
     return driver.check(code, "cuModuleGetFunction");

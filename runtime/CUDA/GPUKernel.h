@@ -32,6 +32,8 @@ struct SequenceLayout {
 struct GPUKernelImage {
   KernelImage host;
   std::string ptx;
+  /// Machine code, if there is any; loaded instead of the PTX where the driver takes it.
+  std::string cubin;
   /// Compute capability that the code is for: 90 for sm_90a.
   int64_t capability = 0;
   /// Query rows and key columns of a tile, threads of a CTA, CTAs of a multiprocessor, and shared memory in bytes.
@@ -82,6 +84,7 @@ private:
 
   GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image);
   Status initialize();
+  Status loadCode();
   Status loadModule();
   Status uploadTables();
   Status checkTensors(const RunArgs &args) const;
