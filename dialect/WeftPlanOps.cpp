@@ -18,8 +18,8 @@ template <typename Op> static LogicalResult verifyOrderOp(Op op) {
   if (op.getOrder().isOpen()) // reorder_c2
     return op.emitOpError("expected an order with its tile sizes chosen");
   int64_t block = op.getBlock();
-  if (block < 32 || block > 256 || block % 32 != 0) // reorder_c3
-    return op.emitOpError("expected a block that is a multiple of 32 from 32 to 256, but got ") << block;
+  if (block < 32 || block > 256 || block % 16 != 0) // reorder_c3
+    return op.emitOpError("expected a block that is a multiple of 16 from 32 to 256, but got ") << block;
   return success();
 }
 

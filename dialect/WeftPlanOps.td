@@ -34,7 +34,7 @@ def Weft_ReorderOp : Weft_OrderOp<"reorder", "tokens in the order of their block
     Constraints:
     - (C1) the operand has rank 3 or more and as many tokens on axis 2 as the grid.
     - (C2) the order is not open.
-    - (C3) block is a multiple of 32 from 32 to 256.
+    - (C3) block is a multiple of 16 from 32 to 256.
   }];
 }
 

@@ -150,8 +150,8 @@ LogicalResult weft::verifyAttentionShapes(Operation *op, RankedTensorType query,
   if (failed(verifyScale(op, scale))) // attention_c4
     return failure();
   for (int64_t size : {block, queryBlock})
-    if (size < 32 || size > 256 || size % 32 != 0) // attention_c5
-      return op->emitOpError("expected a block that is a multiple of 32 from 32 to 256, but got ") << size;
+    if (size < 32 || size > 256 || size % 16 != 0) // attention_c5
+      return op->emitOpError("expected a block that is a multiple of 16 from 32 to 256, but got ") << size;
   if (lse.getShape() != query.getShape().drop_back()) // attention_c6
     return op->emitOpError("expected lse as [batch, heads, tokens] of q, but got ") << lse << " for " << query;
   return success();

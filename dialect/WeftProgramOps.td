@@ -164,7 +164,7 @@ def Weft_AttentionOp : Weft_Op<"attention", [Pure,
     - (C2) the head dim is a multiple of 8 from 32 to 256.
     - (C3) the grids have as many tokens as q and k.
     - (C4) scale and scale * log2(e) are positive and finite in f32.
-    - (C5) block is a multiple of 32 from 32 to 256, and so is query_block.
+    - (C5) block is a multiple of 16 from 32 to 256, and so is query_block.
     - (C6) lse has q's batch, heads and tokens.
     - (C7) the mask is over these grids.
   }];

@@ -4,6 +4,7 @@
 //
 // Chooses block sizes for Hopper kernels.
 
+#include "codegen/CUDA/HopperSchedule.h"
 #include "codegen/CUDA/Passes.h"
 #include "passes/PassCounts.h"
 
@@ -16,8 +17,11 @@ namespace weft {
 
 using namespace mlir;
 using namespace weft;
+using weft::cuda::HopperSchedule;
 
 namespace {
+
+constexpr int64_t kDefaultBlock = 128;
 
 /// Given lists are of the caller's blocks.
 bool takesLists(AttentionOp op) {
@@ -37,18 +41,16 @@ struct ChooseBlocks final : weft::impl::ChooseBlocksPassBase<ChooseBlocks> {
   static bool choose(AttentionOp op) {
     if (op.getQueryBlock() || takesLists(op))
       return false;
-    Builder b(op.getContext());
     int64_t headDim = op.getQuery().getType().getDimSize(3), block = op.getBlock();
-    if (headDim <= 64 && block == 128) {
-      op.setQueryBlockAttr(b.getI64IntegerAttr(192));
-      return true;
-    }
-    if (headDim > 128 && block > 64) {
-      op.setQueryBlockAttr(b.getI64IntegerAttr(std::min<int64_t>(block, 128)));
-      op.setBlock(64);
-      return true;
-    }
-    return false;
+    // Boxes of queries and keys are alike: they are cut for tiles of 128.
+    bool isTiled = op.getQueryOrder().getTiled() || op.getKeyOrder().getTiled();
+    int64_t queries = isTiled ? 128 : HopperSchedule::mostQueries(headDim);
+    int64_t keys = HopperSchedule::mostKeys(headDim, queries);
+    if (block != kDefaultBlock || (queries == block && keys == block))
+      return false;
+    op.setQueryBlock(queries);
+    op.setBlock(keys);
+    return true;
   }
 };
 

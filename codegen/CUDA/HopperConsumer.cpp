@@ -87,21 +87,6 @@ private:
     valueDescriptor = makeDescriptor(e, e.sharedAddress(e.i32(s.valueOffset)), group);
     Value warp = e.bitAnd(e.shiftRight(k.thread, 5), 3);
     rowInTile = e.add(e.add(e.mul(index, 64), e.mul(warp, 16)), e.shiftRight(k.lane, 2));
-    if (!s.takesTurns)
-      return;
-    ownTurn = e.add(index, 1);
-    otherTurn = e.sub(e.i32(2), index);
-    // The first turn is the first warpgroup's.
-    e.assembly("{ .reg .pred p; setp.eq.s32 p, $0, 1; @p bar.arrive 1, 256; }", "r", index, {});
-  }
-
-  void awaitTurn() {
-    if (s.takesTurns)
-      e.assembly("bar.sync $0, 256;", "r", ownTurn, {});
-  }
-  void passTurn() {
-    if (s.takesTurns)
-      e.assembly("bar.arrive $0, 256;", "r", otherTurn, {});
   }
 
   //===--- Items ---===//
@@ -182,6 +167,28 @@ private:
     k.arriveAsWarp(Barrier::EmptyKey, stage.index);
   }
 
+  /// Multiplies an accumulator with its rows' corrections.
+  void correct(Values &accumulator, const RowPair &correction) {
+    auto corrected = [&] {
+      Values values;
+      for (auto [i, value] : llvm::enumerate(accumulator))
+        values.push_back(e.mulF(value, correction[rowOf(i)]));
+      return values;
+    };
+    if (!s.correctsRarely) {
+      accumulator = corrected();
+      return;
+    }
+    Block *changed = e.createBlock(), *done = e.createBlock(SmallVector<Type>(accumulator.size(), f32()));
+    // They are exactly 1, or less, or NaN.
+    Value none = e.equalF(e.mulF(correction[0], correction[1]), e.f32(1));
+    e.branchIf(none, done, accumulator, changed, {});
+    e.enter(changed);
+    e.branch(done, corrected());
+    e.enter(done);
+    accumulator.assign(done->args_begin(), done->args_end());
+  }
+
   /// Before the loop: the first item's first block, whose weights no output waits for.
   void emitFirst() {
     Block *found = e.createBlock(itemTypes());
@@ -259,11 +266,9 @@ private:
     HopperKernel::Slot stage = k.slotOf(state.use), previous = k.slotOf(e.add(state.use, -1));
     k.waitFor(Barrier::FullKey, stage.index, stage.parity);
     Value flag = loadFlag(stage);
-    awaitTurn();
     Values scores = askForScores(item, stage);
     k.waitFor(Barrier::FullValue, previous.index, previous.parity);
     askForOutput(state.accumulator, state.weights, state.keep, previous);
-    passTurn();
     waitForProducts(e, 1, {&scores});
     maskScores(scores, flag, item, stage);
     RowPair maximum, sum;
@@ -278,10 +283,8 @@ private:
     e.when(isFirst, [&] {
       store(state.item).storeRows(tokens, state.accumulator, state.maximum, state.sum, factor);
     });
-    Values corrected;
-    for (auto [i, value] : llvm::enumerate(state.accumulator))
-      corrected.push_back(e.mulF(value, step.correction[rowOf(i)]));
-    State after{corrected,  packPairs(e, step.weights, type),           step.maximum, sum,
+    correct(state.accumulator, step.correction);
+    State after{state.accumulator, packPairs(e, step.weights, type),      step.maximum, sum,
                 e.add(state.use, 1), e.bitXor(e.extend(isFirst, 32), 1), item};
     e.branch(loop, after.flat());
   }
@@ -293,7 +296,7 @@ private:
   /// Which of the consumers this is.
   Value index;
   double factor;
-  Value queryDescriptor, keyDescriptor, valueDescriptor, rowInTile, ownTurn, otherTurn;
+  Value queryDescriptor, keyDescriptor, valueDescriptor, rowInTile;
   Block *exit = nullptr, *loop = nullptr;
 };
 

@@ -45,6 +45,16 @@ static void dealRegisters(HopperSchedule &s) {
   }
 }
 
+int64_t HopperSchedule::mostKeys(int64_t headDim, int64_t queryTokens) {
+  if (headDim > 128)
+    return 64;
+  if (queryTokens <= 128)
+    return 128;
+  // Of a thread of three consumers, about 132 registers are left for the accumulator, the scores and their weights.
+  constexpr int64_t kRegisters = 132;
+  return std::min<int64_t>(128, llvm::alignDown((kRegisters - headDim / 2) * 4 / 3, 16));
+}
+
 std::optional<HopperSchedule> HopperSchedule::choose(const HopperProblem &problem, std::string &error) {
   HopperSchedule s;
   s.problem = problem;
@@ -53,11 +63,10 @@ std::optional<HopperSchedule> HopperSchedule::choose(const HopperProblem &proble
             std::to_string(problem.headDim);
     return std::nullopt;
   }
-  // The accumulator of wide heads leaves no registers for more rows, and their tiles no memory for more columns.
-  int64_t mostQueries = problem.headDim <= 64 ? 192 : 128, mostKeys = problem.headDim <= 128 ? 128 : 64;
-  if (problem.queryTokens > mostQueries || problem.keyTokens > mostKeys) {
-    error = "expected query blocks of at most " + std::to_string(mostQueries) + " and key blocks of at most " +
-            std::to_string(mostKeys) + " tokens for sm_90a and head dim " + std::to_string(problem.headDim) +
+  int64_t queries = mostQueries(problem.headDim), keys = mostKeys(problem.headDim, problem.queryTokens);
+  if (problem.queryTokens > queries || problem.keyTokens > keys) {
+    error = "expected query blocks of at most " + std::to_string(queries) + " and key blocks of at most " +
+            std::to_string(keys) + " tokens for sm_90a and head dim " + std::to_string(problem.headDim) +
             ", but got " + std::to_string(problem.queryTokens) + " and " + std::to_string(problem.keyTokens);
     return std::nullopt;
   }
@@ -70,7 +79,7 @@ std::optional<HopperSchedule> HopperSchedule::choose(const HopperProblem &proble
   s.channelGroups = llvm::divideCeil(problem.headDim, 64);
   s.depthSteps = llvm::divideCeil(problem.headDim, 16);
   s.valueChannels = problem.headDim;
-  s.takesTurns = s.consumers == 2;
+  s.correctsRarely = problem.headDim <= 80;
   dealRegisters(s);
   layOut(s);
   if (s.sharedBytes > kSharedLimit) {

@@ -51,8 +51,9 @@ struct HopperSchedule {
   int64_t channelGroups = 2, depthSteps = 8, valueChannels = 128;
   /// Of the producer's and a consumer's threads.
   int64_t producerRegisters = 40, consumerRegisters = 232;
-  /// The warpgroups take turns: while one multiplies the other exponentiates.
-  bool takesTurns = true;
+  /// Whether a warp looks first if a maximum has changed before it corrects its accumulator. It pays where the rest of a
+  /// step is short.
+  bool correctsRarely = false;
   /// CTAs of a multiprocessor between which its registers are divided, and how many run there: shared memory may allow
   /// fewer.
   int64_t registerCTAs = 1, ctasPerSM = 1;
@@ -67,6 +68,10 @@ struct HopperSchedule {
   /// Coordinates of one tile, axis by axis.
   int64_t queryCoordinateBytes() const { return problem.queryAxes * rows * 4; }
   int64_t keyCoordinateBytes() const { return problem.keyAxes * columns * 4; }
+
+  /// Most tokens of a query block for a head dim, and most of a key block beside query blocks of that size.
+  static int64_t mostQueries(int64_t headDim) { return headDim <= 128 ? 192 : 128; }
+  static int64_t mostKeys(int64_t headDim, int64_t queryTokens);
 
   /// The schedule for a problem; on failure `error` says which limit it exceeds.
   static std::optional<HopperSchedule> choose(const HopperProblem &problem, std::string &error);

@@ -504,15 +504,15 @@ func.func @attention_c4_small(%q: tensor<?x2x60x32xf32>) {
 // -----
 
 func.func @attention_c5(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
-  // expected-error@+1 {{expected a block that is a multiple of 32 from 32 to 256, but got 48}}
-  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, block = 48, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  // expected-error@+1 {{expected a block that is a multiple of 16 from 32 to 256, but got 40}}
+  %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, block = 40, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
   return
 }
 
 // -----
 
 func.func @attention_c5_large(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>) {
-  // expected-error@+1 {{expected a block that is a multiple of 32 from 32 to 256, but got 288}}
+  // expected-error@+1 {{expected a block that is a multiple of 16 from 32 to 256, but got 288}}
   %o, %lse = weft.attention %q, %k, %k {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, block = 288, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
   return
 }
@@ -584,9 +584,9 @@ func.func @restore_c2(%x: tensor<?x2x60x32xf32>) {
 // -----
 
 func.func @block_attention_c1(%q: tensor<?x2x64x32xf32>) {
-  // expected-error@+1 {{expected a block that is a multiple of 32 from 32 to 256, but got 48}}
+  // expected-error@+1 {{expected a block that is a multiple of 16 from 32 to 256, but got 40}}
   %o, %lse = weft.block_attention %q, %q, %q {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
-    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 48 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<0> : tensor<2xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 40 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<0> : tensor<2xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
   }
   return
 }

@@ -15,7 +15,7 @@ namespace {
 /// With as many keys as fit beside the queries.
 HopperSchedule choose(int64_t headDim, int64_t tokens, int64_t axes = 0) {
   std::string error;
-  int64_t keys = std::min<int64_t>(tokens, headDim <= 128 ? 128 : 64);
+  int64_t keys = std::min<int64_t>(tokens, HopperSchedule::mostKeys(headDim, tokens));
   auto schedule = HopperSchedule::choose({headDim, tokens, keys, axes, axes}, error);
   EXPECT_TRUE(schedule) << error;
   return schedule.value_or(HopperSchedule());
@@ -26,11 +26,9 @@ TEST(HopperScheduleTest, RowsAreConsumersOfSixtyFour) {
   EXPECT_EQ(large.consumers, 2);
   EXPECT_EQ(large.rows, 128);
   EXPECT_EQ(large.threads(), 384);
-  EXPECT_TRUE(large.takesTurns);
   EXPECT_EQ(small.consumers, 1);
   EXPECT_EQ(small.rows, 64);
   EXPECT_EQ(small.columns, 32);
-  EXPECT_FALSE(small.takesTurns);
 }
 
 TEST(HopperScheduleTest, WideHeadsHaveOneBufferOfQueries) {
@@ -41,11 +39,12 @@ TEST(HopperScheduleTest, WideHeadsHaveOneBufferOfQueries) {
   EXPECT_EQ(choose(256, 32).consumers, 2);
 }
 
-TEST(HopperScheduleTest, NarrowHeadsMayHaveThreeConsumers) {
-  HopperSchedule s = choose(64, 192);
-  EXPECT_EQ(s.consumers, 3);
-  EXPECT_EQ(s.rows, 192);
-  EXPECT_FALSE(s.takesTurns);
+TEST(HopperScheduleTest, ThreeConsumersShareRegistersWithFewerKeys) {
+  EXPECT_EQ(choose(64, 192).consumers, 3);
+  EXPECT_EQ(choose(64, 192).rows, 192);
+  std::pair<int64_t, int64_t> keysOfHeadDim[] = {{64, 128}, {72, 128}, {80, 112}, {96, 112}, {112, 96}, {128, 80}};
+  for (auto [headDim, keys] : keysOfHeadDim)
+    EXPECT_EQ(choose(headDim, 192).columns, keys) << headDim;
 }
 
 TEST(HopperScheduleTest, OnlyTheChannelsThatExistAreMultiplied) {
@@ -58,7 +57,7 @@ TEST(HopperScheduleTest, OnlyTheChannelsThatExistAreMultiplied) {
 /// A multiprocessor has 65536 registers, and hands them out by warps in units of 8 per thread.
 TEST(HopperScheduleTest, RegistersFitTheMultiprocessor) {
   for (int64_t headDim = 8; headDim <= 256; headDim += 8)
-    for (int64_t tokens = 32; tokens <= (headDim <= 64 ? 192 : 128); tokens += 32) {
+    for (int64_t tokens = 32; tokens <= HopperSchedule::mostQueries(headDim); tokens += 32) {
       HopperSchedule s = choose(headDim, tokens);
       int64_t registers = 128 * (s.producerRegisters + s.consumers * s.consumerRegisters);
       EXPECT_LE(registers * s.registerCTAs, 65536) << headDim << " " << tokens;
@@ -69,8 +68,10 @@ TEST(HopperScheduleTest, RegistersFitTheMultiprocessor) {
 
 TEST(HopperScheduleTest, BuffersAreApartAlignedAndFit) {
   for (int64_t headDim : {8, 64, 72, 128, 192, 256})
-    for (int64_t tokens : {32, 90, 128})
+    for (int64_t tokens : {32, 90, 128, 192})
       for (int64_t axes : {0, 1, 4}) {
+        if (tokens > HopperSchedule::mostQueries(headDim))
+          continue;
         HopperSchedule s = choose(headDim, tokens, axes);
         for (int64_t offset : {s.queryOffset, s.keyOffset, s.valueOffset})
           EXPECT_EQ(offset % 1024, 0);

@@ -31,13 +31,28 @@ func.func @wide(%q: tensor<?x1x512x192xbf16>, %k: tensor<?x1x512x192xbf16>, %v: 
 
 #g = #weft.grid<4x8x16>
 
-// Others stay.
+// Heads between them: as many keys as the registers of three warpgroups allow.
 // CHECK-LABEL: func.func @between
-// CHECK: weft.attention
-// CHECK-NOT: query_block
+// CHECK: weft.attention {{.*}}{block = 112 : i64, {{.*}}query_block = 192 : i64
 func.func @between(%q: tensor<?x1x512x96xbf16>, %k: tensor<?x1x512x96xbf16>, %v: tensor<?x1x512x96xbf16>)
     -> (tensor<?x1x512x96xbf16>, tensor<?x1x512xf32>) {
   %o, %lse = weft.attention %q, %k, %v {query_grid = #g, key_grid = #g, scale = 0.125 : f64}
+    : tensor<?x1x512x96xbf16>, tensor<?x1x512x96xbf16> -> tensor<?x1x512xf32>
+  return %o, %lse : tensor<?x1x512x96xbf16>, tensor<?x1x512xf32>
+}
+
+// -----
+
+#g = #weft.grid<4x8x16>
+
+// Boxes of tokens are cut for tiles of 128.
+// CHECK-LABEL: func.func @tiled
+// CHECK: weft.attention
+// CHECK-NOT: query_block
+func.func @tiled(%q: tensor<?x1x512x96xbf16>, %k: tensor<?x1x512x96xbf16>, %v: tensor<?x1x512x96xbf16>)
+    -> (tensor<?x1x512x96xbf16>, tensor<?x1x512xf32>) {
+  %o, %lse = weft.attention %q, %k, %v {query_grid = #g, key_grid = #g, query_order = #weft.order<tiles>,
+                                        key_order = #weft.order<tiles>, scale = 0.125 : f64}
     : tensor<?x1x512x96xbf16>, tensor<?x1x512x96xbf16> -> tensor<?x1x512xf32>
   return %o, %lse : tensor<?x1x512x96xbf16>, tensor<?x1x512xf32>
 }
