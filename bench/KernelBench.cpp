@@ -60,7 +60,7 @@ KernelResult compileDense(const CompileRequest &request) {
 
 /// Median of three calls.
 double measureDense(const rt::Kernel &kernel, int threads) {
-  Operands operands(kernel);
+  Operands operands(kernel.image());
   rt::RunArgs args = operands.args(threads);
   secondsOf(kernel, args);
   double seconds[3];
@@ -85,12 +85,12 @@ void runKernel(benchmark::State &state, const Case &what) {
   const rt::Kernel &kernel = **compiled;
   rt::GivenLists lists;
   if (what.lists == Lists::Even)
-    lists = randomLists(kernel, what.density);
+    lists = randomLists(kernel.image(), what.density);
   else if (what.lists == Lists::Uneven)
-    lists = unevenLists(kernel);
+    lists = unevenLists(kernel.image());
   else if (what.lists == Lists::Rows)
-    lists = sparseRows(kernel, kStreamedRows);
-  Operands operands(kernel);
+    lists = sparseRows(kernel.image(), kStreamedRows);
+  Operands operands(kernel.image());
   rt::RunArgs args = operands.args(threads, what.lists == Lists::None ? nullptr : &lists);
   auto resolved = kernel.resolveLists(args);
   if (!resolved)
@@ -117,7 +117,7 @@ void runKernel(benchmark::State &state, const Case &what) {
     seconds += once;
   }
   seconds /= state.iterations();
-  double pairs = countVisitedPairs(kernel, **resolved);
+  double pairs = countVisitedPairs(kernel.image(), **resolved);
   double all = double(kernel.image().query.tokens) * kernel.image().key.tokens;
   double rate = 4 * kernel.image().headDim * pairs / seconds;
   state.counters["GFLOP/s"] = rate / 1e9;

@@ -87,7 +87,7 @@ void callCached(benchmark::State &state, const char *example) {
   KernelResult compiled = compiler.compile(request);
   if (!compiled)
     return state.SkipWithError(compiled.message().c_str());
-  Operands operands(**compiled);
+  Operands operands((*compiled)->image());
   rt::RunArgs args = operands.args(1);
   auto lists = (*compiled)->resolveLists(args);
   if (!lists)

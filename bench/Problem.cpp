@@ -45,8 +45,7 @@ static OwnedTensor makeTensor(rt::DType dtype, std::vector<int64_t> shape) {
   return *tensor;
 }
 
-Operands::Operands(const rt::Kernel &kernel, uint64_t seed) {
-  const rt::KernelImage &image = kernel.image();
+Operands::Operands(const rt::KernelImage &image, uint64_t seed) {
   std::mt19937_64 generator(seed);
   std::uniform_real_distribution<float> uniform(-1, 1);
   auto make = [&](int64_t tokens) {
@@ -69,10 +68,10 @@ rt::RunArgs Operands::args(int threads, const rt::GivenLists *given) const {
 }
 
 /// Random lists; `shareOf` gives the share of the key blocks that a query block names.
-static rt::GivenLists makeLists(const rt::Kernel &kernel, uint64_t seed,
+static rt::GivenLists makeLists(const rt::KernelImage &image, uint64_t seed,
                                 const std::function<double(int64_t)> &shareOf) {
   std::mt19937_64 generator(seed);
-  int64_t queryBlocks = kernel.image().query.count(), keyBlocks = kernel.image().key.count();
+  int64_t queryBlocks = image.query.count(), keyBlocks = image.key.count();
   std::vector<int32_t> blocks(keyBlocks);
   std::iota(blocks.begin(), blocks.end(), 0);
   rt::GivenLists lists;
@@ -87,25 +86,25 @@ static rt::GivenLists makeLists(const rt::Kernel &kernel, uint64_t seed,
   return lists;
 }
 
-rt::GivenLists bench::randomLists(const rt::Kernel &kernel, double density, uint64_t seed) {
-  return makeLists(kernel, seed, [&](int64_t) { return density; });
+rt::GivenLists bench::randomLists(const rt::KernelImage &image, double density, uint64_t seed) {
+  return makeLists(image, seed, [&](int64_t) { return density; });
 }
 
-rt::GivenLists bench::unevenLists(const rt::Kernel &kernel, uint64_t seed) {
-  return makeLists(kernel, seed, [](int64_t queryBlock) { return queryBlock % 10 == 9 ? 1 : 0.15; });
+rt::GivenLists bench::unevenLists(const rt::KernelImage &image, uint64_t seed) {
+  return makeLists(image, seed, [](int64_t queryBlock) { return queryBlock % 10 == 9 ? 1 : 0.15; });
 }
 
-rt::GivenLists bench::sparseRows(const rt::Kernel &kernel, int64_t count) {
-  int64_t stride = kernel.image().query.count() / count;
-  return makeLists(kernel, /*seed=*/0, [&](int64_t queryBlock) {
+rt::GivenLists bench::sparseRows(const rt::KernelImage &image, int64_t count) {
+  int64_t stride = image.query.count() / count;
+  return makeLists(image, /*seed=*/0, [&](int64_t queryBlock) {
     return queryBlock % stride == 0 && queryBlock / stride < count ? 1 : 0;
   });
 }
 
-double bench::countVisitedPairs(const rt::Kernel &kernel, const rt::BlockLists &lists) {
-  const rt::TokenBlocks &query = kernel.image().query, &key = kernel.image().key;
+double bench::countVisitedPairs(const rt::KernelImage &image, const rt::BlockLists &lists) {
+  const rt::TokenBlocks &query = image.query, &key = image.key;
   double pairs = 0;
-  for (int64_t head = 0; head < kernel.image().heads; ++head)
+  for (int64_t head = 0; head < image.heads; ++head)
     for (int64_t i = 0, set = lists.setOf(head); i < lists.queryBlocks; ++i) {
       const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1) + i;
       double rows = query.offsets[i + 1] - query.offsets[i];

@@ -24,22 +24,22 @@ CompileRequest textRequest(const std::string &source, GridShape grid);
 /// Tensors for a kernel with a batch of one: uniform random inputs, and memory for the results.
 struct Operands {
   OwnedTensor query, key, value, out, lse;
-  explicit Operands(const rt::Kernel &kernel, uint64_t seed = 1);
+  explicit Operands(const rt::KernelImage &image, uint64_t seed = 1);
   /// A call with these operands.
   rt::RunArgs args(int threads, const rt::GivenLists *given = nullptr) const;
 };
 
 /// Lists in which every query block names the same number of random key blocks: the share `density`, rounded.
-rt::GivenLists randomLists(const rt::Kernel &kernel, double density, uint64_t seed = 1);
+rt::GivenLists randomLists(const rt::KernelImage &image, double density, uint64_t seed = 1);
 
 /// Random lists in which every tenth query block names all key blocks and the others 15 % of them.
-rt::GivenLists unevenLists(const rt::Kernel &kernel, uint64_t seed = 1);
+rt::GivenLists unevenLists(const rt::KernelImage &image, uint64_t seed = 1);
 
 /// Lists in which `count` query blocks, spread evenly, name all key blocks and the others none.
-rt::GivenLists sparseRows(const rt::Kernel &kernel, int64_t count);
+rt::GivenLists sparseRows(const rt::KernelImage &image, int64_t count);
 
 /// Pairs of tokens in the visited blocks, over all heads.
-double countVisitedPairs(const rt::Kernel &kernel, const rt::BlockLists &lists);
+double countVisitedPairs(const rt::KernelImage &image, const rt::BlockLists &lists);
 
 } // namespace weft::bench
 

@@ -44,9 +44,10 @@ struct ChooseBlocks final : weft::impl::ChooseBlocksPassBase<ChooseBlocks> {
     int64_t headDim = op.getQuery().getType().getDimSize(3), block = op.getBlock();
     // Boxes of queries and keys are alike: they are cut for tiles of 128.
     bool isTiled = op.getQueryOrder().getTiled() || op.getKeyOrder().getTiled();
-    int64_t queries = isTiled ? 128 : HopperSchedule::mostQueries(headDim);
-    int64_t keys = HopperSchedule::mostKeys(headDim, queries);
-    if (block != kDefaultBlock || (queries == block && keys == block))
+    int64_t most = HopperSchedule::mostQueries(headDim);
+    int64_t queries = block == kDefaultBlock && !isTiled ? most : std::min(block, most);
+    int64_t keys = std::min(block, HopperSchedule::mostKeys(headDim, queries));
+    if (queries == block && keys == block)
       return false;
     op.setQueryBlock(queries);
     op.setBlock(keys);

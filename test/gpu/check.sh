@@ -48,6 +48,8 @@ if [[ -x $sanitizer ]]; then
 else
   rows+=("sanitizers     SKIPPED: no compute-sanitizer")
 fi
+step features 300 'launch.*us' "$here/bin/GPUBench" --benchmark_counters_tabular=true
+cat "$logs/features.log"
 if python3 -c 'import torch, safetensors' 2>/dev/null; then
   step peers 1200 'over cuDNN dense' python3 "$here/peers/gpu.py" --weft-run="$here/bin/weft-run" \
     --json="$logs/gpu.json" ${WEFT_GPU_SHAPES:+--shapes=$WEFT_GPU_SHAPES}

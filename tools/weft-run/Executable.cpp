@@ -6,6 +6,8 @@
 
 #include "tools/weft-run/Executable.h"
 
+#include "runtime/CUDA/StreamTimer.h"
+
 #include <algorithm>
 #include <chrono>
 
@@ -78,31 +80,6 @@ private:
   std::shared_ptr<const rt::Kernel> kernel;
 };
 
-/// The time between two points of a stream.
-class StreamTimer {
-public:
-  explicit StreamTimer(const rt::cuda::Driver &driver) : driver(driver) {
-    driver.eventCreate(&begin, 0), driver.eventCreate(&end, 0);
-  }
-  ~StreamTimer() { driver.eventDestroy(begin), driver.eventDestroy(end); }
-
-  void start() { driver.eventRecord(begin, nullptr); }
-  /// Waits for what was enqueued since start().
-  rt::Result<double> stop() {
-    driver.eventRecord(end, nullptr);
-    if (int code = driver.eventSynchronize(end))
-      return driver.check(code, "cuEventSynchronize");
-    float milliseconds = 0;
-    if (int code = driver.eventElapsedTime(&milliseconds, begin, end))
-      return driver.check(code, "cuEventElapsedTime");
-    return static_cast<double>(milliseconds);
-  }
-
-private:
-  const rt::cuda::Driver &driver;
-  rt::cuda::Event begin = nullptr, end = nullptr;
-};
-
 class GPUExecutable final : public Executable {
 public:
   explicit GPUExecutable(std::shared_ptr<const rt::cuda::GPUKernel> kernel, std::shared_ptr<const rt::cuda::Device> gpu)
@@ -140,7 +117,7 @@ public:
     if (!lists)
       return lists.status();
     args.lists = *lists;
-    StreamTimer timer(gpu->driver);
+    rt::cuda::StreamTimer timer(gpu->driver);
     for (int i = 0; i <= repeat; ++i) {
       timer.start();
       if (rt::Status status = kernel->launch(args, nullptr); !status)

@@ -61,6 +61,20 @@ func.func @tiled(%q: tensor<?x1x512x96xbf16>, %k: tensor<?x1x512x96xbf16>, %v: t
 
 #g = #weft.grid<4x8x16>
 
+// A size that was asked for is kept as far as it fits.
+// CHECK-LABEL: func.func @asked
+// CHECK: weft.attention {{.*}}{block = 64 : i64, {{.*}}query_block = 96 : i64
+func.func @asked(%q: tensor<?x1x512x192xbf16>, %k: tensor<?x1x512x192xbf16>, %v: tensor<?x1x512x192xbf16>)
+    -> (tensor<?x1x512x192xbf16>, tensor<?x1x512xf32>) {
+  %o, %lse = weft.attention %q, %k, %v {block = 96, query_grid = #g, key_grid = #g, scale = 0.125 : f64}
+    : tensor<?x1x512x192xbf16>, tensor<?x1x512x192xbf16> -> tensor<?x1x512xf32>
+  return %o, %lse : tensor<?x1x512x192xbf16>, tensor<?x1x512xf32>
+}
+
+// -----
+
+#g = #weft.grid<4x8x16>
+
 // Given lists are of the caller's blocks.
 // CHECK-LABEL: func.func @given
 // CHECK: weft.attention

@@ -1,0 +1,184 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What a feature costs on a GPU: each benchmark runs a kernel with the feature and one without in turn, and reports the
+// ratio of their times per visited pair of tokens. bench/peers/gpu.py compares with other projects.
+
+#include "bench/Problem.h"
+#include "runtime/CUDA/StreamTimer.h"
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+
+using namespace weft;
+using namespace weft::bench;
+
+namespace {
+
+constexpr GridShape kGrid{21, 30, 52, 0, false};
+/// Cut into boxes of 2 x 8 x 8 tokens without a rest.
+constexpr GridShape kEvenGrid{16, 32, 32, 0, false};
+constexpr int kRounds = 15;
+
+enum class Lists { None, Even, Uneven };
+
+/// A kernel and how it is called.
+struct Side {
+  const char *program;
+  Lists lists = Lists::None;
+  bool wantsLogSumExp = false;
+};
+
+rt::Result<std::shared_ptr<const rt::cuda::Device>> device() {
+  static auto opened = rt::cuda::Device::open();
+  return opened;
+}
+
+CompileRequest requestFor(const char *program, GridShape grid, int64_t headDim) {
+  CompileRequest request = textRequest(program, grid);
+  request.options.heads = 12, request.options.headDim = headDim;
+  request.options.elementType = ElementType::BF16;
+  return request;
+}
+
+/// A kernel with operands on the device.
+class Call {
+public:
+  rt::Status prepare(const CompileRequest &request, const Side &side) {
+    auto compiled = compileGPUKernel(request, *device());
+    if (!compiled)
+      return compiled.status();
+    kernel = *compiled;
+    Operands operands(kernel->image());
+    args = operands.args(/*threads=*/0);
+    for (rt::Tensor *tensor : {&args.query, &args.key, &args.value, &args.out, &*args.lse}) {
+      size_t bytes = tensor->numElements() * rt::sizeOf(tensor->dtype);
+      auto copy = rt::cuda::DeviceMemory::upload(*device(), tensor->data, bytes, nullptr);
+      if (!copy)
+        return copy.status();
+      tensor->data = reinterpret_cast<void *>(copy->get());
+      memory.push_back(std::move(*copy));
+    }
+    if (!side.wantsLogSumExp)
+      args.lse.reset();
+    return resolve(side.lists);
+  }
+
+  rt::Status launch() const { return kernel->launch(args, nullptr); }
+
+  double visitedPairs() const { return countVisitedPairs(kernel->image(), *args.lists); }
+
+private:
+  rt::Status resolve(Lists kind) {
+    rt::GivenLists given;
+    if (kind == Lists::Even)
+      given = randomLists(kernel->image(), 0.235);
+    else if (kind == Lists::Uneven)
+      given = unevenLists(kernel->image());
+    args.given = kind == Lists::None ? nullptr : &given;
+    auto lists = kernel->resolveLists(args);
+    if (!lists)
+      return lists.status();
+    args.lists = *lists, args.given = nullptr;
+    return rt::Status::ok();
+  }
+
+  std::shared_ptr<const rt::cuda::GPUKernel> kernel;
+  std::vector<rt::cuda::DeviceMemory> memory;
+  rt::RunArgs args;
+};
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+  return values[values.size() / 2];
+}
+
+/// Times both calls in turn.
+rt::Status measure(const Call &with, const Call &without, double &milliseconds, double &other) {
+  rt::cuda::Device::Scope scope(**device());
+  if (!scope.status)
+    return scope.status;
+  rt::cuda::StreamTimer timer((*device())->driver);
+  std::vector<double> times[2];
+  for (int round = -3; round < kRounds; ++round)
+    for (int which = 0; which < 2; ++which) {
+      timer.start();
+      if (rt::Status status = (which ? without : with).launch(); !status)
+        return status;
+      auto time = timer.stop();
+      if (!time)
+        return time.status();
+      if (round >= 0)
+        times[which].push_back(*time);
+    }
+  milliseconds = median(times[0]), other = median(times[1]);
+  return rt::Status::ok();
+}
+
+void compare(benchmark::State &state, GridShape grid, Side with, Side without) {
+  if (!device())
+    return state.SkipWithError(device().message().c_str());
+  int64_t headDim = state.range(0);
+  Call calls[2];
+  for (auto [call, side] : {std::pair{&calls[0], &with}, std::pair{&calls[1], &without}})
+    if (rt::Status status = call->prepare(requestFor(side->program, grid, headDim), *side); !status)
+      return state.SkipWithError(status.message().c_str());
+  double milliseconds = 0, other = 0;
+  for (auto _ : state) {
+    if (rt::Status status = measure(calls[0], calls[1], milliseconds, other); !status)
+      return state.SkipWithError(status.message().c_str());
+    state.SetIterationTime(milliseconds / 1e3);
+  }
+  double pairs = calls[0].visitedPairs(), otherPairs = calls[1].visitedPairs();
+  state.counters["TFLOP/s"] = 4 * headDim * pairs / milliseconds / 1e9;
+  state.counters["without"] = 4 * headDim * otherPairs / other / 1e9;
+  state.counters["cost"] = (milliseconds / pairs) / (other / otherPairs);
+}
+
+/// Host time of a launch with lists that are on the device.
+void launch(benchmark::State &state) {
+  if (!device())
+    return state.SkipWithError(device().message().c_str());
+  Call call;
+  CompileRequest request = requestFor("attention dense {}", {1, 8, 16, 0, false}, 64);
+  if (rt::Status status = call.prepare(request, {"", Lists::None, true}); !status)
+    return state.SkipWithError(status.message().c_str());
+  rt::cuda::Device::Scope scope(**device());
+  // Few enough at once for the driver's queue.
+  constexpr int kLaunches = 200;
+  for (auto _ : state) {
+    auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < kLaunches; ++i)
+      if (rt::Status status = call.launch(); !status)
+        return state.SkipWithError(status.message().c_str());
+    state.SetIterationTime(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / kLaunches);
+    (*device())->driver.streamSynchronize(nullptr);
+  }
+}
+
+void compareAll(const char *name, GridShape grid, Side with, Side without) {
+  benchmark::RegisterBenchmark(name, compare, grid, with, without)
+      ->ArgName("head_dim")
+      ->Arg(128)
+      ->Iterations(1)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
+}
+
+[[maybe_unused]] const bool registered = [] {
+  benchmark::RegisterBenchmark("launch", launch)->UseManualTime()->Unit(benchmark::kMicrosecond);
+  constexpr const char *kDense = "attention a {}", *kGiven = "attention a { mask given }";
+  compareAll("log_sum_exp", kGrid, {kDense, Lists::None, true}, {kDense});
+  compareAll("boxes", kEvenGrid, {"attention a { order tiles(t: 2, h: 8, w: 8) mask given }", Lists::Even},
+             {kGiven, Lists::Even});
+  // Every block of 128 tokens has pairs on both sides of this band of columns.
+  compareAll("partial", kGrid, {"attention a { mask given and abs(q.w - k.w) <= 50 }", Lists::Even},
+             {kGiven, Lists::Even});
+  compareAll("uneven", kGrid, {kGiven, Lists::Uneven}, {kGiven, Lists::Even});
+  return true;
+}();
+
+} // namespace
