@@ -58,7 +58,9 @@ static LogicalResult verifyLists(BlockAttentionOp op, BlockListsAttr lists, int6
 LogicalResult BlockAttentionOp::verify() {
   if (failed(verifyAttentionShapes(*this, getQuery().getType(), getKey().getType(), getLse().getType(),
                                    getQueryGrid(), getKeyGrid(), getBlock(), getQueryBlockSize(),
-                                   getScale().convertToDouble()))) // block_attention_c1
+                                   getScale().convertToDouble())) ||
+      failed(verifyAttentionExtras(*this, AttentionExtras(*this), getQuery().getType(), getKey().getType(),
+                                   getLse().getType()))) // block_attention_c1
     return failure();
   if (getQueryOrder().isOpen() || getKeyOrder().isOpen()) // block_attention_c2
     return emitOpError("expected orders with their tile sizes chosen");

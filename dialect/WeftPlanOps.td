@@ -53,7 +53,7 @@ def Weft_RestoreOp : Weft_OrderOp<"restore", "the inverse of weft.reorder"> {
 }
 
 def Weft_BlockAttentionOp : Weft_Op<"block_attention", [Pure, RecursiveMemoryEffects,
-    AllTypesMatch<["key", "value"]>, AllTypesMatch<["query", "out"]>]> {
+    AttrSizedOperandSegments, AllTypesMatch<["key", "value"]>, AllTypesMatch<["query", "out"]>]> {
   let summary = "attention that visits block lists";
   let description = [{
     As weft.attention, with the mask resolved into blocks. Query block i visits
@@ -68,7 +68,10 @@ def Weft_BlockAttentionOp : Weft_Op<"block_attention", [Pure, RecursiveMemoryEff
     lists for their values, by the same classification.
 
     Tensors are in block order, or in sequence order if `folded`: then every
-    access goes through the partition's table of tokens.
+    access goes through the partition's table of tokens. The bias is in the keys'
+    order and `into` in the queries'; rows are positions in the sequence always.
+    Which rows may be computed together depends on the lists, and is found at run
+    time (docs/design/0011-rows-by-pools.md).
 
     ```mlir
     %o, %lse = weft.block_attention %q, %k, %v {
@@ -80,13 +83,14 @@ def Weft_BlockAttentionOp : Weft_Op<"block_attention", [Pure, RecursiveMemoryEff
     ```
 
     Constraints:
-    - (C1) those of weft.attention on q, k, v, scale, block and query_block.
+    - (C1) those of weft.attention on q, k, v, scale, block, query_block, bias, rows and into.
     - (C2) no order is open.
     - (C3) every list set has one row per query block, one set or one per head, and names existing key blocks.
     - (C4) the region's arguments and result are those of a predicate; it is there if an entry is partial.
   }];
   let arguments = (ins Weft_Tokens:$query, Weft_Tokens:$key, Weft_Tokens:$value,
-                       Optional<Weft_BlocksType>:$given,
+                       Optional<Weft_Bias>:$bias, Optional<Weft_BlocksType>:$given,
+                       Optional<Weft_RowsType>:$rows, Optional<Weft_Tokens>:$into_out, Optional<Weft_Lse>:$into_lse,
                        Weft_GridAttr:$query_grid, Weft_GridAttr:$key_grid,
                        Weft_OrderAttr:$query_order, Weft_OrderAttr:$key_order,
                        I64Attr:$block, OptionalAttr<I64Attr>:$query_block, F64Attr:$scale,
@@ -95,7 +99,8 @@ def Weft_BlockAttentionOp : Weft_Op<"block_attention", [Pure, RecursiveMemoryEff
   let results = (outs Weft_Tokens:$out, Weft_Lse:$lse);
   let regions = (region MaxSizedRegion<1>:$body);
   let assemblyFormat = [{
-    $query `,` $key `,` $value (`given` $given^)? attr-dict
+    $query `,` $key `,` $value (`bias` `(` $bias^ `:` type($bias) `)`)? (`given` $given^)?
+    (`rows` $rows^ `into` `(` $into_out `,` $into_lse `:` type($into_out) `,` type($into_lse) `)`)? attr-dict
     `:` type($query) `,` type($key) `->` type($lse) $body
   }];
   let extraClassDeclaration = [{

@@ -157,11 +157,39 @@ LogicalResult weft::verifyAttentionShapes(Operation *op, RankedTensorType query,
   return success();
 }
 
+static LogicalResult verifyBias(Operation *op, RankedTensorType bias, RankedTensorType query, RankedTensorType key) {
+  auto isSizeOrOne = [&](int64_t axis) {
+    int64_t size = bias.getDimSize(axis);
+    return ShapedType::isDynamic(size) || size == 1 || size == query.getDimSize(axis);
+  };
+  if (bias.getRank() == 3 && isSizeOrOne(0) && isSizeOrOne(1) && bias.getDimSize(2) == key.getDimSize(2))
+    return success();
+  return op->emitOpError("expected a bias as [batch or 1, heads or 1, tokens] of k, but got ")
+         << bias << " for " << key;
+}
+
+LogicalResult weft::verifyAttentionExtras(Operation *op, const AttentionExtras &extras, RankedTensorType query,
+                                          RankedTensorType key, RankedTensorType lse) {
+  if (extras.bias && failed(verifyBias(op, cast<RankedTensorType>(extras.bias.getType()), query, key))) // attention_c8
+    return failure();
+  bool hasRows = extras.rows != nullptr;
+  if (hasRows != (extras.intoOut != nullptr) || hasRows != (extras.intoLse != nullptr)) // attention_c9
+    return op->emitOpError("expected rows and both tensors that they are written into, or none of these");
+  if (hasRows && (extras.intoOut.getType() != query || extras.intoLse.getType() != lse))
+    return op->emitOpError("expected rows to be written into ")
+           << query << " and " << lse << ", but got " << extras.intoOut.getType() << " and "
+           << extras.intoLse.getType();
+  return success();
+}
+
 LogicalResult AttentionOp::verify() {
   auto grids = MaskType::get(getContext(), getQueryGrid(), getKeyGrid());
   if (getMask() && getMask().getType() != grids) // attention_c7
     return emitOpError("expected a mask of type ") << grids << ", but got " << getMask().getType();
-  return verifyAttentionShapes(*this, getQuery().getType(), getKey().getType(), getLse().getType(),
-                               getQueryGrid(), getKeyGrid(), getBlock(), getQueryBlockSize(),
-                               getScale().convertToDouble());
+  if (failed(verifyAttentionShapes(*this, getQuery().getType(), getKey().getType(), getLse().getType(),
+                                   getQueryGrid(), getKeyGrid(), getBlock(), getQueryBlockSize(),
+                                   getScale().convertToDouble())))
+    return failure();
+  return verifyAttentionExtras(*this, AttentionExtras(*this), getQuery().getType(), getKey().getType(),
+                               getLse().getType());
 }

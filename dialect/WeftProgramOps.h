@@ -23,6 +23,19 @@ mlir::LogicalResult verifyAttentionShapes(mlir::Operation *op, mlir::RankedTenso
                                           GridAttr queryGrid, GridAttr keyGrid, int64_t block, int64_t queryBlock,
                                           double scale);
 
+/// The optional operands of an attention, null where they are not there.
+struct AttentionExtras {
+  mlir::Value bias, rows, intoOut, intoLse;
+  template <typename Op>
+  explicit AttentionExtras(Op op)
+      : bias(op.getBias()), rows(op.getRows()), intoOut(op.getIntoOut()), intoLse(op.getIntoLse()) {}
+};
+
+/// Checks constraints C8 and C9 of weft.attention.
+mlir::LogicalResult verifyAttentionExtras(mlir::Operation *op, const AttentionExtras &extras,
+                                          mlir::RankedTensorType query, mlir::RankedTensorType key,
+                                          mlir::RankedTensorType lse);
+
 } // namespace weft
 
 #endif // WEFT_DIALECT_WEFTPROGRAMOPS_H

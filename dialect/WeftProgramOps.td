@@ -134,20 +134,28 @@ def Weft_MaskNotOp : Weft_Op<"mask_not", [Pure, SameOperandsAndResultType]> {
 def Weft_Element : AnyTypeOf<[F32, BF16, F16]>;
 def Weft_Tokens : RankedTensorOf<[Weft_Element]>;
 def Weft_Lse : RankedTensorOf<[F32]>;
+def Weft_Bias : RankedTensorOf<[F32]>;
 
-def Weft_AttentionOp : Weft_Op<"attention", [Pure,
+def Weft_AttentionOp : Weft_Op<"attention", [Pure, AttrSizedOperandSegments,
     AllTypesMatch<["key", "value"]>, AllTypesMatch<["query", "out"]>]> {
   let summary = "softmax attention over the pairs of a mask";
   let description = [{
     For every batch b, head n and query i, over the keys j with (n, i, j) in the
     mask (all keys if there is none):
 
-        s_j    = scale * sum_c q[b, n, i, c] * k[b, n, j, c]
+        s_j    = scale * sum_c q[b, n, i, c] * k[b, n, j, c] + bias[b, n, j]
         lse    = log sum_j exp s_j
         out[c] = sum_j exp(s_j - lse) * v[b, n, j, c]
 
     A query without keys, or whose scores are all -inf, has out = 0 and lse = -inf;
-    one with a score of +inf has NaN in both. The orders choose how tokens
+    one with a score of +inf has NaN in both. Without `bias` it is 0; a bias of
+    -inf gives its key the weight 0.
+
+    With `rows` the results are those of `into`, except in the selected rows:
+    these alone are computed. The mask is judged on all tokens: rows drop
+    queries, and change nothing for those that stay.
+
+    The orders choose how tokens
     are cut into blocks, `block` how many at most, and `query_block` how many queries if that differs; they do not
     change the meaning.
 
@@ -155,6 +163,10 @@ def Weft_AttentionOp : Weft_Op<"attention", [Pure,
     %o, %lse = weft.attention %q, %k, %v mask(%m : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>>)
         {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>,
          query_order = #weft.order<tiles>, key_order = #weft.order<tiles>, scale = 1.25e-01 : f64}
+        : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+    %p, %lse_p = weft.attention %q, %k, %v bias(%bias : tensor<1x2x60xf32>)
+        rows %rows into(%o, %lse : tensor<?x2x60x32xf32>, tensor<?x2x60xf32>)
+        {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.25e-01 : f64}
         : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
     ```
 
@@ -167,9 +179,12 @@ def Weft_AttentionOp : Weft_Op<"attention", [Pure,
     - (C5) block is a multiple of 16 from 32 to 256, and so is query_block.
     - (C6) lse has q's batch, heads and tokens.
     - (C7) the mask is over these grids.
+    - (C8) the bias is [batch or 1, heads or 1, key tokens], where a size that is not known until run time may be either.
+    - (C9) rows and both operands of `into` come together, and `into` has the types of the results.
   }];
   let arguments = (ins Weft_Tokens:$query, Weft_Tokens:$key, Weft_Tokens:$value,
-                       Optional<Weft_MaskType>:$mask,
+                       Optional<Weft_Bias>:$bias, Optional<Weft_MaskType>:$mask,
+                       Optional<Weft_RowsType>:$rows, Optional<Weft_Tokens>:$into_out, Optional<Weft_Lse>:$into_lse,
                        Weft_GridAttr:$query_grid, Weft_GridAttr:$key_grid,
                        DefaultValuedAttr<Weft_OrderAttr,
                                          "::weft::OrderAttr::getRaster($_builder.getContext())">:$query_order,
@@ -180,7 +195,9 @@ def Weft_AttentionOp : Weft_Op<"attention", [Pure,
                        F64Attr:$scale);
   let results = (outs Weft_Tokens:$out, Weft_Lse:$lse);
   let assemblyFormat = [{
-    $query `,` $key `,` $value (`mask` `(` $mask^ `:` qualified(type($mask)) `)`)? attr-dict
+    $query `,` $key `,` $value (`bias` `(` $bias^ `:` type($bias) `)`)?
+    (`mask` `(` $mask^ `:` qualified(type($mask)) `)`)?
+    (`rows` $rows^ `into` `(` $into_out `,` $into_lse `:` type($into_out) `,` type($into_lse) `)`)? attr-dict
     `:` type($query) `,` type($key) `->` type($lse)
   }];
   let extraClassDeclaration = [{

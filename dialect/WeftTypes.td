@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Types: masks and run-time block lists.
+// Types: masks, run-time block lists and run-time rows.
 
 #ifndef WEFT_DIALECT_WEFTTYPES_TD
 #define WEFT_DIALECT_WEFTTYPES_TD
@@ -32,6 +32,18 @@ def Weft_BlocksType : Weft_Type<"Blocks", "blocks"> {
 
     ```mlir
     !weft.blocks
+    ```
+  }];
+}
+
+def Weft_RowsType : Weft_Type<"Rows", "rows"> {
+  let summary = "query tokens that the caller selects at run time";
+  let description = [{
+    For every batch and head (or once for all of either) a set of query tokens,
+    as positions in the sequence.
+
+    ```mlir
+    !weft.rows
     ```
   }];
 }

@@ -111,8 +111,12 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
     OpBuilder builder(op);
     Location loc = op.getLoc();
     auto reorder = [&](Value value, GridAttr grid, OrderAttr order, int64_t block) -> Value {
-      return order.getTiled() ? ReorderOp::create(builder, loc, value, grid, order, block) : value;
+      return value && order.getTiled() ? ReorderOp::create(builder, loc, value, grid, order, block) : value;
     };
+    auto reorderQueries = [&](Value value) {
+      return reorder(value, op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize());
+    };
+    auto reorderKeys = [&](Value value) { return reorder(value, op.getKeyGrid(), op.getKeyOrder(), op.getBlock()); };
     auto restore = [&](Value value) -> Value {
       OrderAttr order = op.getQueryOrder();
       return order.getTiled() ? RestoreOp::create(builder, loc, value, op.getQueryGrid(), order, op.getQueryBlockSize())
@@ -120,11 +124,11 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
     };
     ArrayAttr lists = plan.isDynamic ? ArrayAttr() : builder.getArrayAttr(plan.lists);
     auto blockAttention = BlockAttentionOp::create(
-        builder, loc, op.getOut().getType(), op.getLse().getType(),
-        reorder(op.getQuery(), op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()),
-        reorder(op.getKey(), op.getKeyGrid(), op.getKeyOrder(), op.getBlock()),
-        reorder(op.getValue(), op.getKeyGrid(), op.getKeyOrder(), op.getBlock()), plan.given, op.getQueryGrid(), op.getKeyGrid(),
-        op.getQueryOrder(), op.getKeyOrder(), op.getBlockAttr(), op.getQueryBlockAttr(), op.getScaleAttr(), lists, /*folded=*/UnitAttr());
+        builder, loc, op.getOut().getType(), op.getLse().getType(), reorderQueries(op.getQuery()),
+        reorderKeys(op.getKey()), reorderKeys(op.getValue()), reorderKeys(op.getBias()), plan.given, op.getRows(),
+        reorderQueries(op.getIntoOut()), reorderQueries(op.getIntoLse()), op.getQueryGrid(), op.getKeyGrid(),
+        op.getQueryOrder(), op.getKeyOrder(), op.getBlockAttr(), op.getQueryBlockAttr(), op.getScaleAttr(), lists,
+        /*folded=*/UnitAttr());
     if (plan.body && (plan.isDynamic || plan.hasPartial)) {
       IRMapping mapping; // another attention may use the mask
       plan.body->cloneInto(&blockAttention.getBody(), mapping);

@@ -40,19 +40,40 @@ struct FoldOrder final : weft::impl::FoldOrderPassBase<FoldOrder> {
     return matches ? reorder.getOperand() : Value();
   }
 
+  /// A tensor operand, and what it is in sequence order.
+  struct Reordered {
+    OpOperand *operand;
+    Value source;
+  };
+
+  static SmallVector<Reordered> tensorsOf(BlockAttentionOp op) {
+    SmallVector<Reordered> tensors;
+    auto addQueries = [&](OpOperand &operand) {
+      tensors.push_back({&operand, unordered(operand.get(), op.getQueryGrid(), op.getQueryOrder(),
+                                             op.getQueryBlockSize())});
+    };
+    auto addKeys = [&](OpOperand &operand) {
+      tensors.push_back({&operand, unordered(operand.get(), op.getKeyGrid(), op.getKeyOrder(), op.getBlock())});
+    };
+    addQueries(op.getQueryMutable());
+    addKeys(op.getKeyMutable());
+    addKeys(op.getValueMutable());
+    llvm::for_each(op.getBiasMutable(), addKeys);
+    llvm::for_each(op.getIntoOutMutable(), addQueries);
+    llvm::for_each(op.getIntoLseMutable(), addQueries);
+    return tensors;
+  }
+
   LogicalResult fold(BlockAttentionOp op) {
     if (op.getFolded())
       return success();
-    int64_t block = op.getBlock();
-    SmallVector<Value> sources = {unordered(op.getQuery(), op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()),
-                                  unordered(op.getKey(), op.getKeyGrid(), op.getKeyOrder(), block),
-                                  unordered(op.getValue(), op.getKeyGrid(), op.getKeyOrder(), block)};
-    if (!llvm::all_of(sources, [](Value value) { return value != nullptr; }))
+    SmallVector<Reordered> tensors = tensorsOf(op);
+    if (!llvm::all_of(tensors, [](const Reordered &tensor) { return tensor.source != nullptr; }))
       return op.emitOpError("expected operands from weft.reorder in the op's own order");
     SmallVector<Operation *> reorders;
-    for (auto [index, source] : llvm::enumerate(sources)) {
-      Value old = op->getOperand(index);
-      op->setOperand(index, source);
+    for (auto [operand, source] : tensors) {
+      Value old = operand->get();
+      operand->set(source);
       if (old != source && old.use_empty())
         reorders.push_back(old.getDefiningOp());
     }

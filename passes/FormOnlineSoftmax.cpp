@@ -440,6 +440,10 @@ struct FormOnlineSoftmax final : weft::impl::FormOnlineSoftmaxPassBase<FormOnlin
     auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
     if (failed(checkKernel(kernel, op)))
       return signalPassFailure();
+    if (op.getBias() || op.getRows()) {
+      op.emitOpError("expected an attention without bias and rows");
+      return signalPassFailure();
+    }
     if (depthGranule < 8 || depthGranule > 1024 || depthGranule % 8) {
       op.emitOpError("expected a depth granule that is a multiple of 8 from 8 to 1024, but got ")
           << depthGranule.getValue();

@@ -13,21 +13,27 @@ using namespace weft;
 
 static bool isParameter(Type type) { return type.isInteger(1) || type.isInteger(32); }
 
-/// The runtime passes query, key and value, then parameters and at most one set of given lists.
+/// The runtime passes query, key and value, then a bias, the results that rows are written into, given lists, rows and
+/// parameters, as far as there are any.
 static LogicalResult checkArguments(func::FuncOp kernel, BlockAttentionOp op) {
   for (auto [i, operand] : llvm::enumerate(ValueRange{op.getQuery(), op.getKey(), op.getValue()}))
     if (i >= kernel.getNumArguments() || operand != kernel.getArgument(i))
       return op.emitOpError("expected arguments 0, 1 and 2 of the function as query, key and value");
   int64_t numGiven = 0;
+  SmallVector<Value> extras = {op.getBias(), op.getRows(), op.getIntoOut(), op.getIntoLse()};
   for (BlockArgument argument : kernel.getArguments().drop_front(3)) {
-    bool isGiven = isa<BlocksType>(argument.getType());
-    if (!isGiven && !isParameter(argument.getType()))
-      return op.emitOpError("expected a function of three tensors, i1, i32 and !weft.blocks, but got ")
+    bool isGiven = isa<BlocksType>(argument.getType()), isExtra = llvm::is_contained(extras, argument);
+    if (!isGiven && !isExtra && !isParameter(argument.getType()))
+      return op.emitOpError("expected a function of three tensors, i1, i32, !weft.blocks and what the op names, but got ")
              << argument.getType() << " as argument " << argument.getArgNumber();
+    if (isExtra)
+      llvm::erase(extras, argument);
     numGiven += isGiven;
   }
   if (numGiven > 1)
     return op.emitOpError("expected a function of at most one !weft.blocks, but got ") << numGiven;
+  if (llvm::any_of(extras, [](Value extra) { return extra != nullptr; }))
+    return op.emitOpError("expected arguments of the function as bias, rows and what these are written into");
   return success();
 }
 
@@ -97,6 +103,10 @@ SmallVector<NamedAttribute> weft::describeKernel(func::FuncOp kernel, BlockAtten
   // A caller passes lists if the program takes them, also when its mask turned out not to depend on them.
   bool takesLists = llvm::any_of(kernel.getArgumentTypes(), llvm::IsaPred<BlocksType>);
   add("given", b.getBoolAttr(takesLists));
+  if (op.getBias())
+    add("bias", b.getUnitAttr());
+  if (op.getRows())
+    add("rows", b.getUnitAttr());
   SmallVector<Attribute> descriptions;
   for (BlockArgument parameter : parametersOf(kernel))
     descriptions.push_back(describeParameter(kernel, parameter));

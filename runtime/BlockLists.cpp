@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <numeric>
 #include <span>
+#include <string_view>
+#include <unordered_map>
 
 using namespace weft::rt;
 
@@ -94,6 +96,19 @@ void BlockLists::finish() {
     });
     for (int64_t i = starts[set]; i < starts[set + 1]; ++i)
       visited[set * keyBlocks + (entries[i] >> 2)] = 1;
+  }
+}
+
+void BlockLists::findPools() {
+  poolOf.clear();
+  for (int64_t set = 0; set < lists; ++set) {
+    std::unordered_map<std::string_view, int32_t> pools;
+    const int32_t *rows = offsets.data() + set * (queryBlocks + 1);
+    for (int32_t block = 0; block < queryBlocks; ++block) {
+      std::string_view list(reinterpret_cast<const char *>(entries.data() + starts[set] + rows[block]),
+                            (rows[block + 1] - rows[block]) * sizeof(int32_t));
+      poolOf.push_back(pools.try_emplace(list, block).first->second);
+    }
   }
 }
 

@@ -42,6 +42,9 @@ struct BlockLists {
   std::vector<int32_t> schedule;
   /// lists x keyBlocks: whether any query block of the set visits a key block.
   std::vector<uint8_t> visited;
+  /// lists x queryBlocks: the first query block of the set with the same list, which names a pool of blocks whose rows
+  /// may be computed together. Empty until findPools().
+  std::vector<int32_t> poolOf;
 
   static constexpr int32_t kPartial = 1, kGiven = 2;
 
@@ -52,6 +55,8 @@ struct BlockLists {
 
   /// A pair of blocks takes its entry from `present` if `given` names it, else from `absent`.
   static BlockLists merge(const GivenLists &given, const BlockLists &absent, const BlockLists &present);
+
+  void findPools();
 
   int64_t setOf(int64_t head) const { return lists == 1 ? 0 : head; }
   /// Visited pairs of one set.

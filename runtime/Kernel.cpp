@@ -21,9 +21,11 @@
 using namespace weft::rt;
 
 Kernel::Kernel(KernelImage image) : parts(std::move(image)) {
+  if (parts.hasRows)
+    places = QueryPlaces(parts.query.offsets, std::span(parts.query.table).first(parts.query.tokens));
   if (parts.planner)
     return;
-  staticLists = std::make_shared<const std::vector<BlockLists>>(std::exchange(parts.lists, {}));
+  staticLists = shareLists(std::exchange(parts.lists, {}));
   if (staticLists->size() == 1)
     onlyLists = std::shared_ptr<const BlockLists>(staticLists, &staticLists->front());
 }
@@ -135,9 +137,50 @@ Status Kernel::check(const RunArgs &args) const {
     if (args.lse && Extent(*args.lse).overlaps(Extent(operand.tensor)))
       return Status::error(fmt::format("lse: expected memory apart from {}", operand.name));
   }
+  if (Status status = checkBias(args); !status)
+    return status;
+  if (Status status = checkRows(args); !status)
+    return status;
   if (args.threads < 0)
     return Status::error(fmt::format("threads: expected 0 or more, but got {}", args.threads));
   return checkLists(args);
+}
+
+/// What a call reads beside queries, keys and values.
+static Status checkApart(const RunArgs &args, const char *name, const Tensor &tensor) {
+  if (tensor.numElements() == 0)
+    return Status::ok();
+  if (Extent(args.out).overlaps(Extent(tensor)))
+    return Status::error(fmt::format("out: expected memory apart from {}", name));
+  if (args.lse && Extent(*args.lse).overlaps(Extent(tensor)))
+    return Status::error(fmt::format("lse: expected memory apart from {}", name));
+  return Status::ok();
+}
+
+Status Kernel::checkBias(const RunArgs &args) const {
+  if (!parts.hasBias)
+    return args.bias ? Status::error("bias: expected none, since the attention does not use it") : Status::ok();
+  if (!args.bias)
+    return Status::error("bias: expected a tensor, since the attention uses it, but got none");
+  std::vector<int64_t> shape = {args.query.shape[0], parts.heads, parts.key.tokens};
+  for (size_t axis = 0; axis < 2 && axis < args.bias->shape.size(); ++axis)
+    if (args.bias->shape[axis] == 1)
+      shape[axis] = 1;
+  if (Status status = checkTensor("bias", *args.bias, DType::F32, shape); !status)
+    return status;
+  return checkApart(args, "bias", *args.bias);
+}
+
+Status Kernel::checkRows(const RunArgs &args) const {
+  if (!parts.hasRows)
+    return args.rows ? Status::error("rows: expected none, since the attention computes all") : Status::ok();
+  if (!args.rows)
+    return Status::error("rows: expected row lists, since the attention takes them, but got none");
+  if (Status status = args.rows->validate(args.query.shape[0], parts.heads, parts.query.tokens); !status)
+    return status;
+  if (Status status = checkApart(args, "the rows' indices", args.rows->indices); !status)
+    return status;
+  return checkApart(args, "the rows' counts", args.rows->counts);
 }
 
 Status Kernel::checkLists(const RunArgs &args) const {
@@ -145,6 +188,9 @@ Status Kernel::checkLists(const RunArgs &args) const {
     return Status::error("given: expected no block lists, since the mask does not use them");
   if (args.lists) {
     const BlockLists &lists = *args.lists;
+    bool hasPools = !parts.hasRows || static_cast<int64_t>(lists.poolOf.size()) == lists.lists * lists.queryBlocks;
+    if (!hasPools)
+      return Status::error("lists: expected lists that found their pools, as rows need them");
     if (lists.queryBlocks == parts.query.count() && lists.keyBlocks == parts.key.count() &&
         (lists.lists == 1 || lists.lists == parts.heads))
       return Status::ok();
@@ -199,6 +245,13 @@ void Kernel::dropPlanned(const std::vector<int64_t> &parameters) const {
   planned.remove_if([&](const Planned &entry) { return entry.parameters == parameters; });
 }
 
+/// Where they are what a call visits: rows need the lists' pools.
+Kernel::SharedLists Kernel::shareLists(std::vector<BlockLists> lists) const {
+  if (parts.hasRows && lists.size() == 1)
+    lists.front().findPools();
+  return std::make_shared<const std::vector<BlockLists>>(std::move(lists));
+}
+
 Result<Kernel::SharedLists> Kernel::planLists(const std::vector<int64_t> &parameters) const {
   if (!parts.planner)
     return staticLists;
@@ -208,8 +261,7 @@ Result<Kernel::SharedLists> Kernel::planLists(const std::vector<int64_t> &parame
   Result<std::vector<BlockLists>> made = parts.planner(parameters);
   if (!made)
     dropPlanned(parameters);
-  auto result = made ? Result<SharedLists>(std::make_shared<const std::vector<BlockLists>>(std::move(*made)))
-                     : Result<SharedLists>(made.status());
+  auto result = made ? Result<SharedLists>(shareLists(std::move(*made))) : Result<SharedLists>(made.status());
   mine.set_value(result);
   return result;
 }
@@ -225,7 +277,10 @@ Result<std::shared_ptr<const BlockLists>> Kernel::listsFor(const std::vector<int
     return std::shared_ptr<const BlockLists>(*lists, &(*lists)->front());
   if (!given)
     return Status::error("given: expected block lists, since the mask uses them, but got none");
-  return std::make_shared<const BlockLists>(BlockLists::merge(*given, (**lists)[0], (**lists)[1]));
+  auto merged = std::make_shared<BlockLists>(BlockLists::merge(*given, (**lists)[0], (**lists)[1]));
+  if (parts.hasRows)
+    merged->findPools();
+  return std::shared_ptr<const BlockLists>(std::move(merged));
 }
 
 Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &args) const {

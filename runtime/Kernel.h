@@ -8,6 +8,7 @@
 #define WEFT_RUNTIME_KERNEL_H
 
 #include "runtime/BlockLists.h"
+#include "runtime/Rows.h"
 #include "runtime/Status.h"
 #include "runtime/Tensor.h"
 
@@ -82,7 +83,7 @@ struct KernelImage {
   DType dtype = DType::F32;
   TokenBlocks query, key;
   int64_t keyTileBytes = 0, valueTileBytes = 0, scratchBytes = 0;
-  bool hasGiven = false;
+  bool hasGiven = false, hasBias = false, hasRows = false;
   /// The code needs AMX tiles.
   bool usesTiles = false;
   /// If it was compiled for `native` and that is less than the best of the architecture: why.
@@ -104,8 +105,13 @@ struct RunArgs {
   std::optional<Tensor> lse;
   /// Values of the dynamic parameters in the kernel's order; those beyond the end take their defaults.
   std::vector<int64_t> parameters;
+  /// f32 [batch or 1, heads or 1, key tokens] with any strides, added to the scaled scores. Needed if and only if the
+  /// attention has a bias.
+  std::optional<Tensor> bias;
   /// Needed if and only if the mask uses `given`.
   const GivenLists *given = nullptr;
+  /// The rows of out and lse to compute; the others keep what they hold. Needed if and only if the attention takes rows.
+  const RowLists *rows = nullptr;
   /// What resolveLists() made of these parameters and given lists, so that it is not made again: `given` is then unused.
   std::shared_ptr<const BlockLists> lists;
   /// 0: the default number of threads.
@@ -124,6 +130,8 @@ public:
 
   /// What run() checks of its arguments.
   Status check(const RunArgs &args) const;
+  Status checkBias(const RunArgs &args) const;
+  Status checkRows(const RunArgs &args) const;
   Status checkLists(const RunArgs &args) const;
   /// All values of the dynamic parameters, checked; defaults for those that are not given.
   Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
@@ -142,6 +150,7 @@ private:
 
   Result<std::shared_ptr<const BlockLists>> listsFor(const std::vector<int64_t> &parameters,
                                                      const GivenLists *given) const;
+  SharedLists shareLists(std::vector<BlockLists> lists) const;
   Result<SharedLists> planLists(const std::vector<int64_t> &parameters) const;
   std::shared_future<Result<SharedLists>> findPlanned(const std::vector<int64_t> &parameters,
                                                        std::promise<Result<SharedLists>> &mine) const;
@@ -149,6 +158,8 @@ private:
   int64_t headsInFlight(int64_t pairs) const;
 
   KernelImage parts;
+  /// For rows.
+  QueryPlaces places;
   SharedLists staticLists;
   std::shared_ptr<const BlockLists> onlyLists;
 

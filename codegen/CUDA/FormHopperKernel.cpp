@@ -167,6 +167,10 @@ struct FormHopperKernel final : weft::impl::FormHopperKernelPassBase<FormHopperK
     auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
     if (failed(checkKernel(kernel, op)))
       return signalPassFailure();
+    if (op.getBias() || op.getRows()) {
+      op.emitOpError("expected an attention without bias and rows for sm_90a");
+      return signalPassFailure();
+    }
     Type element = op.getQuery().getType().getElementType();
     if (!element.isBF16() && !element.isF16()) {
       op.emitOpError("expected elements of bf16 or f16 for sm_90a, but got ") << element;

@@ -73,6 +73,8 @@ rt::KernelImage weft::buildImage(ModuleOp module) {
   result.valueTileBytes = integer("value_tile_bytes");
   result.scratchBytes = integer("scratch_bytes");
   result.hasGiven = image.getAs<BoolAttr>("given").getValue();
+  result.hasBias = image.contains("bias");
+  result.hasRows = image.contains("rows");
   result.usesTiles = image.contains("tiles");
   for (Attribute parameter : image.getAs<ArrayAttr>("parameters"))
     result.parameters.push_back(buildParameter(cast<DictionaryAttr>(parameter)));

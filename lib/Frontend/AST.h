@@ -133,14 +133,20 @@ struct MaskClause {
   ExprPtr condition;
 };
 
+/// `bias given` or `rows given`
+struct GivenClause {
+  SourceRange range;
+};
+
 /// `attention name(parameters) { clauses }`; a missing order is raster, a
-/// missing mask is dense.
+/// missing mask is dense, a missing bias 0, and missing rows are all.
 struct Attention {
   SourceRange range;
   Identifier name;
   Parameters parameters;
   std::optional<OrderClause> order;
   std::optional<MaskClause> mask;
+  std::optional<GivenClause> bias, rows;
 };
 
 /// A whole file; definitions and attentions in source order.

@@ -60,6 +60,10 @@ void Printer::print(const Attention &attention) {
     Indent inner(depth);
     print(*attention.mask->condition);
   }
+  if (attention.bias)
+    line("bias given", attention.bias->range);
+  if (attention.rows)
+    line("rows given", attention.rows->range);
 }
 
 void Printer::print(const Parameters &parameters) {

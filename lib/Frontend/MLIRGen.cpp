@@ -40,6 +40,8 @@ private:
   OrderAttr orderAttr();
   RankedTensorType tensorType(GridAttr grid);
   Type elementType();
+  RankedTensorType lseType();
+  SmallVector<Type> operandTypes();
   SmallVector<Type> argumentTypes();
   void annotateParameters(func::FuncOp function);
   void emitBody(func::FuncOp function);
@@ -61,9 +63,6 @@ private:
   EmittedParameters parameters;
   Value blocks;
 };
-
-/// q, k and v.
-constexpr unsigned numTensors = 3;
 
 bool usesGiven(const Expr &expr) {
   bool found = std::holds_alternative<GivenExpr>(expr.node);
@@ -109,11 +108,32 @@ RankedTensorType Generator::tensorType(GridAttr grid) {
       elementType());
 }
 
-SmallVector<Type> Generator::argumentTypes() {
+RankedTensorType Generator::lseType() {
+  return RankedTensorType::get(
+      {ShapedType::kDynamic, options.heads, queryGrid.getTokens()},
+      builder.getF32Type());
+}
+
+/// Those before the dynamic parameters.
+SmallVector<Type> Generator::operandTypes() {
+  MLIRContext *context = builder.getContext();
   SmallVector<Type> types = {tensorType(queryGrid), tensorType(keyGrid),
                              tensorType(keyGrid)};
+  if (attention.bias)
+    types.push_back(RankedTensorType::get(
+        {ShapedType::kDynamic, ShapedType::kDynamic, keyGrid.getTokens()},
+        builder.getF32Type()));
+  if (attention.rows)
+    types.append({tensorType(queryGrid), lseType()});
   if (usesGiven(attention))
-    types.push_back(BlocksType::get(builder.getContext()));
+    types.push_back(BlocksType::get(context));
+  if (attention.rows)
+    types.push_back(RowsType::get(context));
+  return types;
+}
+
+SmallVector<Type> Generator::argumentTypes() {
+  SmallVector<Type> types = operandTypes();
   for (auto &parameter : attention.parameters)
     if (parameter->isDynamic)
       types.push_back(parameter->kind == Kind::Int ? builder.getI32Type()
@@ -122,7 +142,7 @@ SmallVector<Type> Generator::argumentTypes() {
 }
 
 void Generator::annotateParameters(func::FuncOp function) {
-  unsigned argument = numTensors + usesGiven(attention);
+  unsigned argument = operandTypes().size();
   for (auto &parameter : attention.parameters) {
     MaybeStatic value = values.parameters[parameter->index];
     if (!parameter->isDynamic) {
@@ -144,11 +164,8 @@ OwningOpRef<ModuleOp> Generator::run() {
   Location loc = locate(attention.range);
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   builder.setInsertionPointToEnd(module->getBody());
-  auto lse = RankedTensorType::get(
-      {ShapedType::kDynamic, options.heads, queryGrid.getTokens()},
-      builder.getF32Type());
-  auto type =
-      builder.getFunctionType(argumentTypes(), {tensorType(queryGrid), lse});
+  auto type = builder.getFunctionType(argumentTypes(),
+                                      {tensorType(queryGrid), lseType()});
   auto function = func::FuncOp::create(builder, loc, attention.name.text, type);
   function->setAttr(WeftDialect::kKernelAttrName, builder.getUnitAttr());
   builder.setInsertionPointToStart(function.addEntryBlock());
@@ -161,18 +178,24 @@ OwningOpRef<ModuleOp> Generator::run() {
 
 void Generator::emitBody(func::FuncOp function) {
   Location loc = locate(attention.range);
-  if (usesGiven(attention))
-    blocks = function.getArgument(numTensors);
+  auto next = function.getArguments().begin();
+  auto take = [&](bool isThere) { return isThere ? Value(*next++) : Value(); };
+  bool hasRows = attention.rows.has_value();
+  Value query = take(true), key = take(true), value = take(true);
+  Value bias = take(attention.bias.has_value());
+  Value intoOut = take(hasRows), intoLse = take(hasRows);
+  blocks = take(usesGiven(attention));
+  Value rows = take(hasRows);
   Value mask;
   if (attention.mask)
     mask = emitMask(*attention.mask->condition);
   double scale = options.scale.value_or(
       1 / std::sqrt(static_cast<double>(options.headDim)));
   auto op = AttentionOp::create(
-      builder, loc, function.getResultTypes(), function.getArgument(0),
-      function.getArgument(1), function.getArgument(2), mask, queryGrid,
-      keyGrid, orderAttr(), orderAttr(),
-      builder.getI64IntegerAttr(options.block), /*query_block=*/IntegerAttr(), builder.getF64FloatAttr(scale));
+      builder, loc, function.getResultTypes(), query, key, value, bias, mask,
+      rows, intoOut, intoLse, queryGrid, keyGrid, orderAttr(), orderAttr(),
+      builder.getI64IntegerAttr(options.block), /*query_block=*/IntegerAttr(),
+      builder.getF64FloatAttr(scale));
   func::ReturnOp::create(builder, loc, op.getResults());
 }
 

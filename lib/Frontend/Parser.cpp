@@ -50,8 +50,11 @@ private:
   // Recovery.
   bool atItem() const;
   bool atClause() const {
-    return at(TokenKind::OrderKeyword) || at(TokenKind::MaskKeyword);
+    return at(TokenKind::OrderKeyword) || at(TokenKind::MaskKeyword) ||
+           (atGivenClause() && following.is(TokenKind::GivenKeyword));
   }
+  /// `bias` and `rows` are words of a clause at its begin alone.
+  bool atGivenClause() const { return atWord("bias") || atWord("rows"); }
   void skipToItem();
   void skipToClause();
 
@@ -61,6 +64,7 @@ private:
   bool parseAttention(Program &program);
   void parseClauses(Attention &attention);
   bool parseClause(Attention &attention);
+  bool parseGivenClause(Attention &attention);
   bool parseOrder(OrderClause &order);
   bool parseTileSizes(OrderClause &order);
   template <typename Clause>
@@ -262,16 +266,29 @@ bool Parser::parseClause(Attention &attention) {
     keepFirst(attention.mask, std::move(mask), "mask");
     return true;
   }
+  if (atGivenClause())
+    return parseGivenClause(attention);
   if (at(TokenKind::Identifier))
     diagnostics.error(
         token.range,
-        fmt::format(
-            "unknown clause '{}': expected 'order' or 'mask'{}", token.text,
-            didYouMean(token.text, {"order", "mask", "or", "and", "mod"})));
+        fmt::format("unknown clause '{}': expected 'order', 'mask', 'bias' or "
+                    "'rows'{}",
+                    token.text,
+                    didYouMean(token.text, {"order", "mask", "bias", "rows",
+                                            "or", "and", "mod"})));
   else
-    unexpected("'order', 'mask' or '}'");
+    unexpected("'order', 'mask', 'bias', 'rows' or '}'");
   take();
   return false;
+}
+
+bool Parser::parseGivenClause(Attention &attention) {
+  Token word = take();
+  if (!expect(TokenKind::GivenKeyword, fmt::format(" after '{}'", word.text)))
+    return false;
+  keepFirst(word.text == "bias" ? attention.bias : attention.rows,
+            GivenClause{from(word.range.begin)}, word.text);
+  return true;
 }
 
 bool Parser::parseOrder(OrderClause &order) {

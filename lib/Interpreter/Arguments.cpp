@@ -26,16 +26,19 @@ public:
     return TypeSwitch<Type, FailureOr<RuntimeValue>>(spec.type)
         .Case([&](RankedTensorType type) { return bindTensor(number, type); })
         .Case([&](BlocksType) { return bindGiven(number); })
+        .Case([&](RowsType) { return bindRows(number); })
         .Case<IntegerType, IndexType>([&](Type) { return bindParameter(number, spec); })
         .Default([&](Type type) { return op->emitError("expected no argument of type ") << type; });
   }
 
   LogicalResult checkNoneLeft() {
-    if (nextTensor == args.tensors.size() && nextParameter >= args.parameters.size() && nextGiven == args.given.size())
+    if (nextTensor == args.tensors.size() && nextParameter >= args.parameters.size() &&
+        nextGiven == args.given.size() && nextRows == args.rowLists.size())
       return success();
-    return op->emitError("expected ") << nextTensor << " tensors, " << nextParameter << " parameters and " << nextGiven
-                                      << " given lists, but got " << args.tensors.size() << ", "
-                                      << args.parameters.size() << " and " << args.given.size();
+    return op->emitError("expected ") << nextTensor << " tensors, " << nextParameter << " parameters, " << nextGiven
+                                      << " given lists and " << nextRows << " row lists, but got "
+                                      << args.tensors.size() << ", " << args.parameters.size() << ", "
+                                      << args.given.size() << " and " << args.rowLists.size();
   }
 
 private:
@@ -47,12 +50,13 @@ private:
       auto [expected, actual] = sizes;
       return !ShapedType::isDynamic(expected) && expected != actual;
     };
-    if (view.rank() != type.getRank() || view.rank() != 4 ||
+    if (view.rank() != type.getRank() || (view.rank() != 4 && view.rank() != 3) ||
         llvm::any_of(llvm::zip(type.getShape(), view.shape), isOther))
       return op->emitError("expected ") << type << " for argument " << number << ", but got " << view.describe();
     if (!isFloat(view.dtype))
       return op->emitError("expected floats for argument ") << number << ", but got " << view.describe();
-    if (view.shape[0] != args.tensors.front().shape[0])
+    bool isShared = view.rank() == 3 && view.shape[0] == 1;
+    if (!isShared && view.shape[0] != args.tensors.front().shape[0])
       return op->emitError("expected the batch of argument 0 for argument ")
              << number << ", but got " << view.describe();
     return RuntimeValue(makeTensor(view));
@@ -73,13 +77,19 @@ private:
     return RuntimeValue(&args.given[nextGiven++]);
   }
 
+  FailureOr<RuntimeValue> bindRows(unsigned number) {
+    if (nextRows == args.rowLists.size())
+      return op->emitError("expected row lists for argument ") << number;
+    return RuntimeValue(&args.rowLists[nextRows++]);
+  }
+
   static bool isFloat(rt::DType dtype) {
     return llvm::is_contained({rt::DType::F64, rt::DType::F32, rt::DType::F16, rt::DType::BF16}, dtype);
   }
 
   Operation *op;
   const InterpreterArgs &args;
-  size_t nextTensor = 0, nextParameter = 0, nextGiven = 0;
+  size_t nextTensor = 0, nextParameter = 0, nextGiven = 0, nextRows = 0;
 };
 
 } // namespace

@@ -49,21 +49,27 @@ double logSumExp(const std::vector<double> &scores) {
   return shift + std::log(sum);
 }
 
-QueryResult attendQuery(const Row &query, const HeadRows &keys, const HeadRows &values,
-                        const std::vector<int32_t> &visible, double scale) {
+/// One head's keys.
+struct HeadKeys {
+  HeadRows keys, values;
+  /// By key, 0 without a bias.
+  Row bias;
+};
+
+QueryResult attendQuery(const Row &query, const HeadKeys &head, const std::vector<int32_t> &visible, double scale) {
   QueryResult result;
   result.out.assign(query.size(), 0);
   if (visible.empty())
     return result;
   std::vector<double> scores;
   for (int32_t j : visible)
-    scores.push_back(scale * dot(query, keys[j]));
+    scores.push_back(scale * dot(query, head.keys[j]) + head.bias[j]);
   result.lse = logSumExp(scores);
   if (result.lse == -std::numeric_limits<double>::infinity())
     return result;
   for (size_t i = 0; i < visible.size(); ++i) {
     double weight = std::exp(scores[i] - result.lse);
-    const Row &value = values[visible[i]];
+    const Row &value = head.values[visible[i]];
     for (size_t c = 0; c < value.size(); ++c)
       result.out[c] += weight * value[c];
   }
@@ -73,16 +79,14 @@ QueryResult attendQuery(const Row &query, const HeadRows &keys, const HeadRows &
 /// The rows of one attention that were asked for so far: `out` and `lse` share them.
 class AttentionRows {
 public:
-  AttentionRows(Tensor query, Tensor key, Tensor value, double scale, VisibleKeys visible)
-      : query(std::move(query)), key(std::move(key)), value(std::move(value)), scale(scale),
-        visible(std::move(visible)) {}
+  AttentionRows(AttentionTensors tensors, double scale, VisibleKeys visible)
+      : tensors(std::move(tensors)), scale(scale), visible(std::move(visible)) {}
 
   const QueryResult &get(int64_t batch, int64_t head, int64_t token) {
     auto [entry, isNew] = rows.try_emplace({batch, head, token});
     if (isNew) {
       loadHead(batch, head);
-      entry->second =
-          attendQuery(query.getRow(batch, head, token), keys, values, visible(head, token), scale);
+      entry->second = attendQuery(tensors.query.getRow(batch, head, token), keys, visible(head, token), scale);
     }
     return entry->second;
   }
@@ -92,34 +96,66 @@ private:
     if (loaded == std::pair(batch, head))
       return;
     loaded = {batch, head};
-    keys.clear();
-    values.clear();
-    for (int64_t token = 0; token < key.getTokens(); ++token) {
-      keys.push_back(key.getRow(batch, head, token));
-      values.push_back(value.getRow(batch, head, token));
+    keys = {};
+    for (int64_t token = 0; token < tensors.key.getTokens(); ++token) {
+      keys.keys.push_back(tensors.key.getRow(batch, head, token));
+      keys.values.push_back(tensors.value.getRow(batch, head, token));
+      keys.bias.push_back(biasOf(batch, head, token));
     }
   }
 
-  Tensor query, key, value;
+  double biasOf(int64_t batch, int64_t head, int64_t token) const {
+    if (!tensors.bias)
+      return 0;
+    const std::vector<int64_t> &shape = tensors.bias->getShape();
+    return tensors.bias->getRow(shape[0] == 1 ? 0 : batch, shape[1] == 1 ? 0 : head, token)[0];
+  }
+
+  AttentionTensors tensors;
   double scale;
   VisibleKeys visible;
   std::map<std::array<int64_t, 3>, QueryResult> rows;
   std::pair<int64_t, int64_t> loaded = {-1, -1};
-  HeadRows keys, values;
+  HeadKeys keys;
 };
 
 } // namespace
 
-AttentionResult interp::attend(const Tensor &query, const Tensor &key, const Tensor &value, double scale,
-                               VisibleKeys visible) {
-  auto rows = std::make_shared<AttentionRows>(query, key, value, scale, std::move(visible));
-  std::vector<int64_t> shape = query.getShape();
+AttentionResult interp::attend(const AttentionTensors &tensors, double scale, VisibleKeys visible) {
+  auto rows = std::make_shared<AttentionRows>(tensors, scale, std::move(visible));
+  std::vector<int64_t> shape = tensors.query.getShape();
   Tensor out(shape, [rows](int64_t batch, int64_t head, int64_t token) { return rows->get(batch, head, token).out; });
   shape.pop_back();
   Tensor lse(shape, [rows](int64_t batch, int64_t head, int64_t token) -> Row {
     return {rows->get(batch, head, token).lse};
   });
   return {out, lse};
+}
+
+FailureOr<SelectedRows> interp::selectRows(Operation *op, const rt::RowLists &rows,
+                                          const std::vector<int64_t> &shape) {
+  if (rt::Status status = rows.validate(shape[0], shape[1], shape[2]); !status)
+    return op->emitOpError(status.message());
+  auto selected = std::make_shared<std::vector<std::vector<bool>>>();
+  for (int64_t set = 0; set < rows.sets(); ++set) {
+    selected->emplace_back(shape[2], false);
+    for (int32_t token : rows.tokensOf(set))
+      selected->back()[token] = true;
+  }
+  SelectedRows select = [selected, rows](int64_t batch, int64_t head, int64_t token) -> bool {
+    return (*selected)[rows.setOf(batch, head)][token];
+  };
+  return select;
+}
+
+AttentionResult interp::writeRows(const AttentionResult &result, const AttentionResult &into, SelectedRows selected,
+                                  std::function<int64_t(int64_t)> tokenOf) {
+  auto write = [&](const Tensor &computed, const Tensor &kept) {
+    return Tensor(kept.getShape(), [=](int64_t batch, int64_t head, int64_t row) {
+      return (selected(batch, head, tokenOf(row)) ? computed : kept).getRow(batch, head, row);
+    });
+  };
+  return {write(result.out, into.out), write(result.lse, into.lse)};
 }
 
 static VisibleKeys seeAll(int64_t tokens) {
@@ -176,9 +212,5 @@ LogicalResult interp::evaluate(AttentionOp op, Scope &scope) {
   FailureOr<VisibleKeys> visible = getVisibleKeys(op, scope);
   if (failed(visible))
     return failure();
-  AttentionResult result = attend(scope.getTensor(op.getQuery()), scope.getTensor(op.getKey()),
-                                  scope.getTensor(op.getValue()), op.getScale().convertToDouble(), *visible);
-  scope.bind(op.getOut(), result.out);
-  scope.bind(op.getLse(), result.lse);
-  return success();
+  return bindAttention(op, scope, std::move(*visible), [](int64_t row) { return row; });
 }

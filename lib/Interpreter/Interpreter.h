@@ -10,6 +10,7 @@
 
 #include "dialect/BlockPartition.h"
 #include "runtime/BlockLists.h"
+#include "runtime/Rows.h"
 #include "runtime/Tensor.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -20,11 +21,13 @@ namespace weft {
 
 /// What a function is called with; each vector fills the function's arguments of that type in their order.
 struct InterpreterArgs {
-  /// [batch, heads, tokens, head dim], in any float type and with any strides: q, k and v.
+  /// In any float type and with any strides. [batch, heads, tokens, head dim]: q, k and v, and out where rows are
+  /// written into it. [batch, heads, tokens]: lse, and a bias, whose batch and heads may be 1.
   std::vector<rt::Tensor> tensors;
   /// Dynamic parameters. Parameters beyond the end take their defaults.
   std::vector<int64_t> parameters;
   std::vector<rt::GivenLists> given;
+  std::vector<rt::RowLists> rowLists;
   /// Positions on axis 2 of the results to evaluate; all if empty.
   std::vector<int64_t> rows;
 };

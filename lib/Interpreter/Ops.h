@@ -60,8 +60,45 @@ struct AttentionResult {
   Tensor out, lse;
 };
 
+/// The tensors of an attention; the bias may be missing.
+struct AttentionTensors {
+  Tensor query, key, value;
+  std::optional<Tensor> bias;
+};
+
 /// Attention of every query over its visible keys.
-AttentionResult attend(const Tensor &query, const Tensor &key, const Tensor &value, double scale, VisibleKeys visible);
+AttentionResult attend(const AttentionTensors &tensors, double scale, VisibleKeys visible);
+
+/// The rows that an attention selects, by batch, head and sequence position.
+using SelectedRows = std::function<bool(int64_t batch, int64_t head, int64_t token)>;
+
+/// Checks `rows` for queries of shape `shape`, an error at `op` if they do not fit.
+mlir::FailureOr<SelectedRows> selectRows(mlir::Operation *op, const rt::RowLists &rows,
+                                         const std::vector<int64_t> &shape);
+
+/// The selected rows of `result`, and those of `into` elsewhere. `tokenOf` tells which token a row of the tensors is.
+AttentionResult writeRows(const AttentionResult &result, const AttentionResult &into, SelectedRows selected,
+                          std::function<int64_t(int64_t)> tokenOf);
+
+/// What an attention computes, with its bias and rows, from the visible keys of its queries.
+template <typename Op>
+mlir::LogicalResult bindAttention(Op op, Scope &scope, VisibleKeys visible, std::function<int64_t(int64_t)> tokenOf) {
+  AttentionTensors tensors{scope.getTensor(op.getQuery()), scope.getTensor(op.getKey()), scope.getTensor(op.getValue()),
+                           std::nullopt};
+  if (op.getBias())
+    tensors.bias = scope.getTensor(op.getBias());
+  AttentionResult result = attend(tensors, op.getScale().convertToDouble(), std::move(visible));
+  if (op.getRows()) {
+    auto selected = selectRows(op, *scope.template get<const rt::RowLists *>(op.getRows()), tensors.query.getShape());
+    if (mlir::failed(selected))
+      return mlir::failure();
+    result = writeRows(result, {scope.getTensor(op.getIntoOut()), scope.getTensor(op.getIntoLse())}, *selected,
+                       std::move(tokenOf));
+  }
+  scope.bind(op.getOut(), result.out);
+  scope.bind(op.getLse(), result.lse);
+  return mlir::success();
+}
 
 /// A partition with the inverse of its table: where each token is.
 struct TokenBlocks {

@@ -56,6 +56,8 @@ struct BlockVisits {
   bool folded;
 
   std::vector<int32_t> getVisible(int64_t head, int64_t query) const;
+  /// The sequence position of a row of the query tensor.
+  int32_t getToken(int64_t query) const { return folded ? query : queries.partition.tokens[query]; }
 
 private:
   int32_t getPosition(int32_t keyToken) const { return folded ? keyToken : keys.positionOf[keyToken]; }
@@ -88,7 +90,7 @@ void BlockVisits::visitList(BlockListsAttr list, Pair pair, std::optional<bool> 
 }
 
 std::vector<int32_t> BlockVisits::getVisible(int64_t head, int64_t query) const {
-  int32_t token = folded ? query : queries.partition.tokens[query];
+  int32_t token = getToken(query);
   Pair pair{head, token, 0, queries.blockOf[token], 0};
   std::vector<int32_t> visible;
   if (!lists)
@@ -118,11 +120,7 @@ LogicalResult interp::evaluate(BlockAttentionOp op, Scope &scope) {
     return failure();
   auto visits = std::make_shared<BlockVisits>(BlockVisits{std::move(queries), std::move(keys), std::move(*mask), given,
                                                           op.getListsAttr(), op.getFolded()});
-  AttentionResult result =
-      attend(scope.getTensor(op.getQuery()), scope.getTensor(op.getKey()), scope.getTensor(op.getValue()),
-             op.getScale().convertToDouble(),
-             [visits](int64_t head, int64_t query) { return visits->getVisible(head, query); });
-  scope.bind(op.getOut(), result.out);
-  scope.bind(op.getLse(), result.lse);
-  return success();
+  return bindAttention(
+      op, scope, [visits](int64_t head, int64_t query) { return visits->getVisible(head, query); },
+      [visits](int64_t row) { return visits->getToken(row); });
 }

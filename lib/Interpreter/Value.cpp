@@ -18,13 +18,14 @@ int64_t Tensor::getWidth() const {
 }
 
 Tensor interp::makeTensor(const rt::Tensor &view) {
-  assert(view.rank() == 4 && "expected [batch, heads, tokens, head dim]");
-  return Tensor(view.shape, [view](int64_t batch, int64_t head, int64_t token) {
+  assert((view.rank() == 3 || view.rank() == 4) && "expected [batch, heads, tokens], and head dim");
+  int64_t width = view.rank() == 4 ? view.shape[3] : 1, step = view.rank() == 4 ? view.strides[3] : 0;
+  return Tensor(view.shape, [view, width, step](int64_t batch, int64_t head, int64_t token) {
     const std::vector<int64_t> &strides = view.strides;
     int64_t first = batch * strides[0] + head * strides[1] + token * strides[2];
-    Row row(view.shape[3]);
-    for (size_t c = 0; c < row.size(); ++c)
-      row[c] = rt::loadAsDouble(view.data, view.dtype, first + static_cast<int64_t>(c) * strides[3]);
+    Row row(width);
+    for (int64_t c = 0; c < width; ++c)
+      row[c] = rt::loadAsDouble(view.data, view.dtype, first + c * step);
     return row;
   });
 }

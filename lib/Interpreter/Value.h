@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Values of the interpreter: integers, tensors, masks, given block lists and buffers.
+// Values of the interpreter: integers, tensors, masks, given block lists, rows and buffers.
 
 #ifndef WEFT_LIB_INTERPRETER_VALUE_H
 #define WEFT_LIB_INTERPRETER_VALUE_H
@@ -62,7 +62,7 @@ struct Mask {
 bool holds(const rt::GivenLists &lists, const Pair &pair);
 
 /// Integers, i1 among them, are sign-extended from their width.
-using RuntimeValue = std::variant<int64_t, Tensor, Mask, const rt::GivenLists *, Buffer>;
+using RuntimeValue = std::variant<int64_t, Tensor, Mask, const rt::GivenLists *, const rt::RowLists *, Buffer>;
 
 /// The values computed so far.
 class Scope {

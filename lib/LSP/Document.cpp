@@ -244,6 +244,10 @@ std::vector<Proposal> Document::complete(uint32_t offset) const {
   for (std::string_view order : {"raster", "tiles"})
     proposals.push_back(
         {std::string(order), SymbolKind::Keyword, "an order of tokens"});
+  proposals.push_back({"bias", SymbolKind::Keyword,
+                       "clause `bias given`: what the caller adds to the scores"});
+  proposals.push_back({"rows", SymbolKind::Keyword,
+                       "clause `rows given`: the caller selects queries"});
   return proposals;
 }
 

@@ -535,6 +535,64 @@ func.func @attention_c7(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>, %m
 
 // -----
 
+func.func @attention_c8_rank(%q: tensor<?x2x60x32xf32>, %b: tensor<2x60xf32>) {
+  // expected-error@+1 {{expected a bias as [batch or 1, heads or 1, tokens] of k, but got 'tensor<2x60xf32>' for 'tensor<?x2x60x32xf32>'}}
+  %o, %lse = weft.attention %q, %q, %q bias(%b : tensor<2x60xf32>) {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c8_heads(%q: tensor<?x2x60x32xf32>, %b: tensor<1x3x60xf32>) {
+  // expected-error@+1 {{expected a bias as [batch or 1, heads or 1, tokens] of k, but got 'tensor<1x3x60xf32>' for 'tensor<?x2x60x32xf32>'}}
+  %o, %lse = weft.attention %q, %q, %q bias(%b : tensor<1x3x60xf32>) {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c8_batch(%q: tensor<?x2x60x32xf32>, %b: tensor<4x2x60xf32>) {
+  // expected-error@+1 {{expected a bias as [batch or 1, heads or 1, tokens] of k, but got 'tensor<4x2x60xf32>' for 'tensor<?x2x60x32xf32>'}}
+  %o, %lse = weft.attention %q, %q, %q bias(%b : tensor<4x2x60xf32>) {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c8_tokens(%q: tensor<?x2x60x32xf32>, %b: tensor<1x1x59xf32>) {
+  // expected-error@+1 {{expected a bias as [batch or 1, heads or 1, tokens] of k, but got 'tensor<1x1x59xf32>' for 'tensor<?x2x60x32xf32>'}}
+  %o, %lse = weft.attention %q, %q, %q bias(%b : tensor<1x1x59xf32>) {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c9_type(%q: tensor<?x2x60x32xf32>, %r: !weft.rows, %i: tensor<?x2x60x64xf32>, %l: tensor<?x2x60xf32>) {
+  // expected-error@+1 {{expected rows to be written into 'tensor<?x2x60x32xf32>' and 'tensor<?x2x60xf32>', but got 'tensor<?x2x60x64xf32>' and 'tensor<?x2x60xf32>'}}
+  %o, %lse = weft.attention %q, %q, %q rows %r into(%i, %l : tensor<?x2x60x64xf32>, tensor<?x2x60xf32>) {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2x60xf32>
+  return
+}
+
+// -----
+
+func.func @attention_c9_rows(%q: tensor<?x2x60x32xf32>, %l: tensor<?x2x60xf32>) {
+  // expected-error@+1 {{expected rows and both tensors that they are written into, or none of these}}
+  %o, %lse = "weft.attention"(%q, %q, %q, %q, %l) <{operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 1, 1>, query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64}>
+    : (tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32>, tensor<?x2x60xf32>) -> (tensor<?x2x60x32xf32>, tensor<?x2x60xf32>)
+  return
+}
+
+// -----
+
+func.func @attention_c9_into(%q: tensor<?x2x60x32xf32>, %r: !weft.rows) {
+  // expected-error@+1 {{expected rows and both tensors that they are written into, or none of these}}
+  %o, %lse = "weft.attention"(%q, %q, %q, %r) <{operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 1, 0, 0>, query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, scale = 1.0 : f64}>
+    : (tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32>, !weft.rows) -> (tensor<?x2x60x32xf32>, tensor<?x2x60xf32>)
+  return
+}
+
+// -----
+
 func.func @reorder_c1_rank(%x: tensor<2x60xf32>) {
   // expected-error@+1 {{expected 60 tokens on axis 2, but got}}
   %y = weft.reorder %x {grid = #weft.grid<3x4x5>, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : tensor<2x60xf32>
@@ -588,6 +646,17 @@ func.func @block_attention_c1(%q: tensor<?x2x64x32xf32>) {
   %o, %lse = weft.block_attention %q, %q, %q {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
     query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 40 : i64, lists = [#weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<0> : tensor<2xi32>>], scale = 1.0 : f64} : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {
   }
+  return
+}
+
+// -----
+
+func.func @block_attention_c1_bias(%q: tensor<?x2x64x32xf32>, %b: tensor<1x1x60xf32>) {
+  // expected-error@+1 {{expected a bias as [batch or 1, heads or 1, tokens] of k}}
+  %o, %lse = weft.block_attention %q, %q, %q bias(%b : tensor<1x1x60xf32>) {query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 64 : i64, scale = 1.0 : f64,
+    lists = [#weft.block_lists<offsets = dense<[[0, 1]]> : tensor<1x2xi32>, entries = dense<[0]> : tensor<1xi32>>]}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
   return
 }
 

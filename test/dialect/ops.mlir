@@ -22,8 +22,8 @@ func.func private @attributes() attributes {
   f_grid = #text_before, g_lists = #weft.block_lists<offsets = dense<[[0, 1, 3]]> : tensor<1x3xi32>, entries = dense<[0, 1, 2]> : tensor<3xi32>>}
 
 // CHECK-LABEL: func.func private @types
-// CHECK-SAME: (!weft.mask<query = #[[GRID]], key = #[[GRID]]>, !weft.blocks)
-func.func private @types(!mask, !weft.blocks)
+// CHECK-SAME: (!weft.mask<query = #[[GRID]], key = #[[GRID]]>, !weft.blocks, !weft.rows)
+func.func private @types(!mask, !weft.blocks, !weft.rows)
 
 // CHECK-LABEL: func.func @predicate
 func.func @predicate(%radius: i32) -> !mask {
@@ -84,6 +84,24 @@ func.func @attention_mask(%q: tensor<?x2x60x32xf16>, %m: !mask) -> tensor<?x2x60
   return %lse : tensor<?x2x60xf32>
 }
 
+// CHECK-LABEL: func.func @attention_bias
+func.func @attention_bias(%q: tensor<?x2x60x32xf16>, %b: tensor<?x?x60xf32>, %m: !mask) -> tensor<?x2x60xf32> {
+  // CHECK: weft.attention {{.*}} bias(%{{.*}} : tensor<?x?x60xf32>) mask(%{{.*}} : !weft.mask<query = #{{.*}}, key = #{{.*}}>) {
+  %o, %lse = weft.attention %q, %q, %q bias(%b : tensor<?x?x60xf32>) mask(%m : !mask)
+    {query_grid = #g, key_grid = #g, scale = 1.250000e-01 : f64}
+    : tensor<?x2x60x32xf16>, tensor<?x2x60x32xf16> -> tensor<?x2x60xf32>
+  return %lse : tensor<?x2x60xf32>
+}
+
+// CHECK-LABEL: func.func @attention_rows
+func.func @attention_rows(%q: tensor<?x2x60x32xf16>, %o: tensor<?x2x60x32xf16>, %l: tensor<?x2x60xf32>, %rows: !weft.rows) -> tensor<?x2x60xf32> {
+  // CHECK: weft.attention {{.*}} rows %{{.*}} into(%{{.*}}, %{{.*}} : tensor<?x2x60x32xf16>, tensor<?x2x60xf32>) {
+  %out, %lse = weft.attention %q, %q, %q rows %rows into(%o, %l : tensor<?x2x60x32xf16>, tensor<?x2x60xf32>)
+    {query_grid = #g, key_grid = #g, scale = 1.250000e-01 : f64}
+    : tensor<?x2x60x32xf16>, tensor<?x2x60x32xf16> -> tensor<?x2x60xf32>
+  return %lse : tensor<?x2x60xf32>
+}
+
 // CHECK-LABEL: func.func @orders
 func.func @orders(%q: tensor<?x2x60x32xf32>, %lse: tensor<?x2x60xf32>) -> (tensor<?x2x60x32xf32>, tensor<?x2x60xf32>) {
   // CHECK: weft.reorder %{{.*}} {block = 32 : i64, grid = #{{.*}}, order = #{{.*}}} : tensor<?x2x60x32xf32>
@@ -113,6 +131,21 @@ func.func @block_attention_given(%q: tensor<?x1x64x32xf32>, %blocks: !weft.block
   %o, %lse = weft.block_attention %q, %q, %q given %blocks {
     query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
     query_order = #weft.order<tiles = 1x4x8>, key_order = #weft.order<raster>, block = 32 : i64, folded,
+    scale = 1.250000e-01 : f64} : tensor<?x1x64x32xf32>, tensor<?x1x64x32xf32> -> tensor<?x1x64xf32> {
+  ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1, %given: i1):
+    weft.yield %given : i1
+  }
+  return %lse : tensor<?x1x64xf32>
+}
+
+// CHECK-LABEL: func.func @block_attention_all
+func.func @block_attention_all(%q: tensor<?x1x64x32xf32>, %bias: tensor<1x1x64xf32>, %blocks: !weft.blocks, %rows: !weft.rows,
+                               %o: tensor<?x1x64x32xf32>, %l: tensor<?x1x64xf32>) -> tensor<?x1x64xf32> {
+  // CHECK: weft.block_attention {{.*}} bias(%{{.*}} : tensor<1x1x64xf32>) given %{{.*}} rows %{{.*}} into(%{{.*}}, %{{.*}} : tensor<?x1x64x32xf32>, tensor<?x1x64xf32>) {
+  %out, %lse = weft.block_attention %q, %q, %q bias(%bias : tensor<1x1x64xf32>) given %blocks
+      rows %rows into(%o, %l : tensor<?x1x64x32xf32>, tensor<?x1x64xf32>) {
+    query_grid = #weft.grid<1x8x8>, key_grid = #weft.grid<1x8x8>,
+    query_order = #weft.order<raster>, key_order = #weft.order<raster>, block = 32 : i64,
     scale = 1.250000e-01 : f64} : tensor<?x1x64x32xf32>, tensor<?x1x64x32xf32> -> tensor<?x1x64xf32> {
   ^bb0(%head: i32, %qt: i32, %qh: i32, %qw: i32, %qi: i32, %qx: i1, %kt: i32, %kh: i32, %kw: i32, %ki: i32, %kx: i1, %given: i1):
     weft.yield %given : i1

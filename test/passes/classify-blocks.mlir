@@ -45,6 +45,29 @@ func.func @frames(%q: tensor<?x2x96x32xf32>) -> (tensor<?x2x96x32xf32>, tensor<?
 #g = #weft.grid<3x4x8>
 !mask = !weft.mask<query = #g, key = #g>
 
+// A bias goes with the keys, rows and what they are written into with the queries.
+// CHECK-DAG: #[[KEYS:.*]] = #weft.order<tiles = 3x4x2>
+// CHECK-DAG: #[[QUERIES:.*]] = #weft.order<tiles = 1x4x8>
+// CHECK-LABEL: func.func @bias_and_rows
+// CHECK-SAME: (%[[Q:.*]]: tensor<?x2x96x32xf32>, %[[BIAS:.*]]: tensor<1x1x96xf32>, %[[OUT:.*]]: tensor<?x2x96x32xf32>, %[[LSE:.*]]: tensor<?x2x96xf32>, %[[ROWS:.*]]: !weft.rows)
+// CHECK: %[[B:.*]] = weft.reorder %[[BIAS]] {{.*}}order = #[[KEYS]]
+// CHECK: %[[INTO:.*]] = weft.reorder %[[OUT]] {{.*}}order = #[[QUERIES]]
+// CHECK: %[[INTO_LSE:.*]] = weft.reorder %[[LSE]] {{.*}}order = #[[QUERIES]]
+// CHECK: weft.block_attention {{.*}} bias(%[[B]] : {{.*}}) rows %[[ROWS]] into(%[[INTO]], %[[INTO_LSE]] :
+func.func @bias_and_rows(%q: tensor<?x2x96x32xf32>, %bias: tensor<1x1x96xf32>, %o: tensor<?x2x96x32xf32>, %l: tensor<?x2x96xf32>,
+                         %rows: !weft.rows) -> (tensor<?x2x96x32xf32>, tensor<?x2x96xf32>) {
+  %out, %lse = weft.attention %q, %q, %q bias(%bias : tensor<1x1x96xf32>)
+    rows %rows into(%o, %l : tensor<?x2x96x32xf32>, tensor<?x2x96xf32>)
+    {query_grid = #g, key_grid = #g, query_order = #weft.order<tiles = 1x4x8>, key_order = #weft.order<tiles = 3x4x2>, block = 32 : i64, scale = 1.0 : f64}
+    : tensor<?x2x96x32xf32>, tensor<?x2x96x32xf32> -> tensor<?x2x96xf32>
+  return %out, %lse : tensor<?x2x96x32xf32>, tensor<?x2x96xf32>
+}
+
+// -----
+
+#g = #weft.grid<3x4x8>
+!mask = !weft.mask<query = #g, key = #g>
+
 // Whole blocks only: no code for the mask remains. In raster order nothing is reordered.
 // CHECK: dense<{{\[\[}}0, 1, 2, 3]]> : tensor<1x4xi32>, entries = dense<[0, 2, 4]>
 // CHECK-LABEL: func.func @full

@@ -21,6 +21,28 @@ func.func @tiles(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>) -> (tenso
   return %or, %lr : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
 }
 
+// A bias is in the keys' order, what rows are written into in the queries'.
+// CHECK-LABEL: func.func @bias_and_rows
+// CHECK-SAME: (%[[Q:.*]]: tensor<?x2x64x32xf32>, %[[BIAS:.*]]: tensor<?x?x64xf32>, %[[O:.*]]: tensor<?x2x64x32xf32>, %[[L:.*]]: tensor<?x2x64xf32>, %[[ROWS:.*]]: !weft.rows)
+// CHECK-NEXT: weft.block_attention %[[Q]], %[[Q]], %[[Q]] bias(%[[BIAS]] : tensor<?x?x64xf32>) rows %[[ROWS]] into(%[[O]], %[[L]] : {{.*}}) {{{.*}}folded
+// CHECK-NOT: weft.re{{order|store}}
+// CHECK: return
+func.func @bias_and_rows(%q: tensor<?x2x64x32xf32>, %bias: tensor<?x?x64xf32>, %o: tensor<?x2x64x32xf32>, %l: tensor<?x2x64xf32>, %rows: !weft.rows)
+    -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  %qr = weft.reorder %q {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64x32xf32>
+  %kr = weft.reorder %q {grid = #g, order = #weft.order<tiles = 2x4x4>, block = 32 : i64} : tensor<?x2x64x32xf32>
+  %br = weft.reorder %bias {grid = #g, order = #weft.order<tiles = 2x4x4>, block = 32 : i64} : tensor<?x?x64xf32>
+  %into = weft.reorder %o {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64x32xf32>
+  %into_l = weft.reorder %l {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64xf32>
+  %out, %lse = weft.block_attention %qr, %kr, %kr bias(%br : tensor<?x?x64xf32>)
+    rows %rows into(%into, %into_l : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>)
+    {block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #tiles, key_order = #weft.order<tiles = 2x4x4>, lists = [#lists], scale = 1.0 : f64}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  %or = weft.restore %out {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64x32xf32>
+  %lr = weft.restore %lse {grid = #g, order = #tiles, block = 32 : i64} : tensor<?x2x64xf32>
+  return %or, %lr : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+
 // In raster order there is nothing to fold.
 // CHECK-LABEL: func.func @raster
 // CHECK: weft.block_attention {{.*}}folded

@@ -59,9 +59,14 @@ struct Data {
 
 using Visible = std::function<bool(int64_t head, int32_t query, int32_t key)>;
 
+/// What the weight of a key is multiplied with.
+using Factor = std::function<double(int64_t batch, int64_t head, int64_t key)>;
+
 /// Attention by its formulas, without any shift: only for scores of moderate size.
 struct Direct {
-  Direct(Data &q, Data &k, Data &v, double scale, const Visible &visible) {
+  Direct(Data &q, Data &k, Data &v, double scale, const Visible &visible,
+         Factor factorOf = [](auto...) { return 1.0; })
+      : factor(std::move(factorOf)) {
     for (int64_t b = 0; b < q.shape[0]; ++b)
       for (int64_t h = 0; h < q.shape[1]; ++h)
         for (int64_t i = 0; i < q.shape[2]; ++i)
@@ -77,7 +82,7 @@ struct Direct {
       double score = 0;
       for (int64_t c = 0; c < q.shape[3]; ++c)
         score += double(q.at(b, h, i, c)) * k.at(b, h, j, c);
-      double weight = std::exp(scale * score);
+      double weight = std::exp(scale * score) * factor(b, h, j);
       sum += weight;
       for (int64_t c = 0; c < q.shape[3]; ++c)
         row[c] += weight * v.at(b, h, j, c);
@@ -87,6 +92,7 @@ struct Direct {
     lse.push_back(std::log(sum));
   }
 
+  Factor factor;
   std::vector<double> out, lse;
 };
 
@@ -191,6 +197,109 @@ TEST_F(InterpreterTest, MaskedAttentionWithText) {
   InterpreterResult result = run(func, args);
   expectNear(result.out.data, Direct(q, k, v, 0.25, isNear(2)).out);
   expectNear(result.lse.data, Direct(q, k, v, 0.25, isNear(2)).lse);
+}
+
+/// A bias and rows in front of an attention's mask or attributes.
+std::string withExtras(std::string source, const std::string &arguments, const std::string &clauses) {
+  source.insert(source.find(") -> ("), arguments);
+  source.insert(source.find("%q, %k, %v ") + 11, clauses);
+  return source;
+}
+
+TEST_F(InterpreterTest, Bias) {
+  Data q({2, 2, 33, 32}, 1), k({2, 2, 33, 32}, 2), v({2, 2, 33, 32}, 3);
+  std::string source = withExtras(attentionSource("5x2x3, text = 3 before", 33, predicateSource(nearOrText)),
+                                  ", %bias: tensor<?x?x33xf32>", "bias(%bias : tensor<?x?x33xf32>) ");
+  func::FuncOp func = parse(source);
+  auto near = [](int64_t, int32_t i, int32_t j) {
+    return i < 3 || j < 3 || std::abs((i - 3) / 6 - (j - 3) / 6) <= 1;
+  };
+  for (int64_t batches : {1, 2})
+    for (int64_t heads : {1, 2}) {
+      Data bias({batches, heads, 33, 1}, 4);
+      bias.at(0, heads - 1, 5, 0) = -INFINITY;
+      // A bias of ln n counts a key n times: as factors on the weights of the formula.
+      Direct direct(q, k, v, 0.25, near, [&](int64_t b, int64_t h, int64_t j) {
+        return std::exp(double(bias.at(batches == 1 ? 0 : b, heads == 1 ? 0 : h, j, 0)));
+      });
+      InterpreterArgs args = arguments(q, k, v);
+      rt::Tensor view = bias.view();
+      view.shape.pop_back(), view.strides.pop_back();
+      args.tensors.push_back(view);
+      InterpreterResult result = run(func, args);
+      expectNear(result.out.data, direct.out);
+      expectNear(result.lse.data, direct.lse);
+    }
+}
+
+TEST_F(InterpreterTest, BiasThatIsNotFinite) {
+  Data q({1, 2, 30, 32}, 1), k({1, 2, 30, 32}, 2), v({1, 2, 30, 32}, 3), bias({1, 2, 30, 1}, 4);
+  std::string source = withExtras(attentionSource("2x3x5", 30, predicateSource("%b = arith.cmpi sge, %qi, %ki : i32\n")),
+                                  ", %bias: tensor<1x2x30xf32>", "bias(%bias : tensor<1x2x30xf32>) ");
+  func::FuncOp func = parse(source);
+  bias.at(0, 0, 0, 0) = -INFINITY, bias.at(0, 0, 12, 0) = INFINITY, bias.at(0, 1, 20, 0) = NAN;
+  InterpreterArgs args = arguments(q, k, v);
+  args.tensors.push_back(rt::Tensor::contiguous(bias.values.data(), rt::DType::F32, {1, 2, 30}));
+  InterpreterResult result = run(func, args);
+  EXPECT_EQ(result.lse.at({0, 0, 0}), -infinity);
+  EXPECT_EQ(result.out.at({0, 0, 0, 3}), 0);
+  for (int64_t i = 1; i < 30; ++i) {
+    EXPECT_EQ(std::isnan(result.out.at({0, 0, i, 3})), i >= 12);
+    EXPECT_EQ(std::isnan(result.lse.at({0, 1, i})), i >= 20);
+  }
+}
+
+/// Tokens of the sets of one call, each with room for `capacity`.
+struct RowSets {
+  RowSets(int64_t batches, int64_t heads, const std::vector<std::vector<int32_t>> &sets, int64_t capacity = 40)
+      : indices(sets.size() * capacity, -7) {
+    for (size_t set = 0; set < sets.size(); ++set) {
+      llvm::copy(sets[set], indices.begin() + set * capacity);
+      counts.push_back(sets[set].size());
+    }
+    lists.indices = rt::Tensor::contiguous(indices.data(), rt::DType::I32, {batches, heads, capacity});
+    lists.counts = rt::Tensor::contiguous(counts.data(), rt::DType::I32, {batches, heads});
+  }
+  std::vector<int32_t> indices, counts;
+  rt::RowLists lists;
+};
+
+TEST_F(InterpreterTest, RowsAreWrittenAndTheOthersKept) {
+  Data q({2, 2, 33, 32}, 1), k({2, 2, 33, 32}, 2), v({2, 2, 33, 32}, 3), out({2, 2, 33, 32}, 4), lse({2, 2, 33, 1}, 5);
+  std::string types = "tensor<?x2x33x32xf32>, tensor<?x2x33xf32>";
+  std::string plain = attentionSource("5x2x3, text = 3", 33, predicateSource(nearOrText));
+  std::string source =
+      withExtras(plain, ", %o_in: tensor<?x2x33x32xf32>, %l_in: tensor<?x2x33xf32>, %rows: !weft.rows", "");
+  source.insert(source.find("{query_grid"), "rows %rows into(%o_in, %l_in : " + types + ") ");
+  InterpreterArgs args = arguments(q, k, v);
+  InterpreterResult whole = run(parse(plain), args);
+  func::FuncOp func = parse(source);
+  rt::Tensor lseView = lse.view();
+  lseView.shape.pop_back(), lseView.strides.pop_back();
+  args.tensors.push_back(out.view()), args.tensors.push_back(lseView);
+  auto expect = [&](const RowSets &rows, const std::function<bool(int64_t, int64_t, int64_t)> &selected) {
+    args.rowLists = {rows.lists};
+    InterpreterResult result = run(func, args);
+    for (int64_t b = 0; b < 2; ++b)
+      for (int64_t h = 0; h < 2; ++h)
+        for (int64_t i = 0; i < 33; ++i) {
+          bool isNew = selected(b, h, i);
+          EXPECT_EQ(result.lse.at({b, h, i}), isNew ? whole.lse.at({b, h, i}) : lse.at(b, h, i, 0));
+          EXPECT_EQ(result.out.at({b, h, i, 9}), isNew ? whole.out.at({b, h, i, 9}) : out.at(b, h, i, 9));
+        }
+  };
+  expect(RowSets(1, 1, {{}}), [](auto...) { return false; });
+  expect(RowSets(1, 1, {{32, 4, 5}}), [](int64_t, int64_t, int64_t i) { return i == 32 || i == 4 || i == 5; });
+  expect(RowSets(1, 2, {{7}, {8, 9}}), [](int64_t, int64_t h, int64_t i) { return h ? i == 8 || i == 9 : i == 7; });
+  expect(RowSets(2, 1, {{7}, {}}), [](int64_t b, int64_t, int64_t i) { return b == 0 && i == 7; });
+  expect(RowSets(2, 2, {{0}, {1}, {2}, {3}}), [](int64_t b, int64_t h, int64_t i) { return i == 2 * b + h; });
+
+  RowSets twice(1, 1, {{4, 5, 4}});
+  args.rowLists = {twice.lists};
+  EXPECT_EQ(errorOf([&] { return interpret(func, args); }),
+            "'weft.attention' op rows: expected different indices, but got 4 twice");
+  args.rowLists.clear();
+  EXPECT_EQ(errorOf([&] { return interpret(func, args); }), "expected row lists for argument 6");
 }
 
 TEST_F(InterpreterTest, HeadsMayDiffer) {

@@ -196,7 +196,7 @@ TEST_F(KernelTest, Arguments) {
   args.tensors.pop_back(), args.tensors[1] = args.tensors[0];
   EXPECT_EQ(errorOf(), "expected a tensor for argument 2");
   args.tensors.assign(4, args.tensors[0]);
-  EXPECT_EQ(errorOf(), "expected 3 tensors, 2 parameters and 1 given lists, but got 4, 2 and 1");
+  EXPECT_EQ(errorOf(), "expected 3 tensors, 2 parameters, 1 given lists and 0 row lists, but got 4, 2, 1 and 0");
   args.tensors.pop_back(), args.parameters.pop_back();
   EXPECT_EQ(errorOf(), "expected a value for the parameter in argument 4");
   args.parameters = {1, 0}, args.given[0] = makeUniformGiven(3, 2, true);

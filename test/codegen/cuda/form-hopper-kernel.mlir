@@ -92,6 +92,21 @@ func.func @single(%q: tensor<?x1x64x64xf32>, %k: tensor<?x1x64x64xf32>, %v: tens
 
 // -----
 
+#g = #weft.grid<1x8x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1]]> : tensor<1x2xi32>, entries = dense<[0]> : tensor<1xi32>>
+
+func.func @bias(%q: tensor<?x1x64x64xbf16>, %k: tensor<?x1x64x64xbf16>, %v: tensor<?x1x64x64xbf16>, %b: tensor<?x?x64xf32>)
+    -> (tensor<?x1x64x64xbf16>, tensor<?x1x64xf32>) attributes {weft.kernel} {
+  // expected-error @below {{expected an attention without bias and rows for sm_90a}}
+  %o, %lse = weft.block_attention %q, %k, %v bias(%b : tensor<?x?x64xf32>)
+    {folded, block = 64 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, lists = [#lists], scale = 0.25 : f64}
+    : tensor<?x1x64x64xbf16>, tensor<?x1x64x64xbf16> -> tensor<?x1x64xf32> {}
+  return %o, %lse : tensor<?x1x64x64xbf16>, tensor<?x1x64xf32>
+}
+
+// -----
+
 #g = #weft.grid<2x8x8>
 #raster = #weft.order<raster>
 #lists = #weft.block_lists<offsets = dense<[[0, 1]]> : tensor<1x2xi32>, entries = dense<[0]> : tensor<1xi32>>
