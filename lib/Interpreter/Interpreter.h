@@ -22,7 +22,7 @@ namespace weft {
 struct InterpreterArgs {
   /// [batch, heads, tokens, head dim], in any float type and with any strides: q, k and v.
   std::vector<rt::Tensor> tensors;
-  /// Dynamic parameters. Parameters beyond the end take their defaults.
+  /// Dynamic parameters, the bits of an f64 for a float. Parameters beyond the end take their defaults.
   std::vector<int64_t> parameters;
   std::vector<rt::GivenLists> given;
   /// Positions on axis 2 of the results to evaluate; all if empty.
@@ -43,6 +43,8 @@ struct InterpreterResult {
   DoubleTensor out;
   /// Empty if the function returns one tensor only.
   DoubleTensor lse;
+  /// The block lists that ops selected, in their order.
+  std::vector<rt::GivenLists> predicted;
 };
 
 /// Evaluates `func`, a function of one block on the program or plan level.
