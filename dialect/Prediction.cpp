@@ -34,6 +34,8 @@ std::optional<Selection> Selection::from(Value blocks) {
     return std::optional(Selection{rule, op.getScores(), op.getAmount(), static_cast<int64_t>(op.getMin())});
   };
   Operation *op = blocks ? blocks.getDefiningOp() : nullptr;
+  if (!op)
+    return std::nullopt;
   return llvm::TypeSwitch<Operation *, std::optional<Selection>>(op)
       .Case([&](SelectTopKOp select) { return make(select, "topk"); })
       .Case([&](SelectTopPOp select) { return make(select, "topp"); })

@@ -43,9 +43,15 @@ static bool isMeansOf(BlockMeansOp means, Value source, GridAttr grid, OrderAttr
          static_cast<int64_t>(means.getBlock()) == block;
 }
 
+/// Whether every block is one pool.
+static bool isWhole(BlockMeansOp means) {
+  BlockPartition blocks = partitionTokens(means.getGrid(), means.getOrder(), means.getBlock());
+  return partitionPools(blocks, means.getPool()).numPools() == blocks.numBlocks();
+}
+
 static bool isReduced(Chain &chain, BlockAttentionOp op) {
   if (!chain.reduce)
-    return !chain.query.getPool() && !chain.key.getPool();
+    return isWhole(chain.query) && isWhole(chain.key);
   MaxScoresOp reduce = chain.reduce;
   return chain.query.getPool() == reduce.getPool() && chain.key.getPool() == reduce.getPool() &&
          reduce.getQueryGrid() == op.getQueryGrid() && reduce.getKeyGrid() == op.getKeyGrid() &&
