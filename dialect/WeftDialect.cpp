@@ -39,14 +39,14 @@ Operation *WeftDialect::materializeConstant(OpBuilder &builder, Attribute value,
   return ConstantMaskOp::create(builder, loc, type, boolean);
 }
 
-/// A kernel is a function whose dynamic parameters, its i1 and i32 arguments, fit into a call.
+/// A kernel is a function whose dynamic parameters, its i1, i32 and f64 arguments, fit into a call.
 LogicalResult WeftDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
   if (attribute.getName() != kKernelAttrName)
     return success();
   auto function = dyn_cast<FunctionOpInterface>(op);
   if (!function)
     return op->emitOpError("expected ") << kKernelAttrName << " on a function only";
-  auto isParameter = [](Type type) { return type.isInteger(1) || type.isInteger(32); };
+  auto isParameter = [](Type type) { return type.isInteger(1) || type.isInteger(32) || type.isF64(); };
   if (int64_t count = llvm::count_if(function.getArgumentTypes(), isParameter); count > kMaxParameters)
     return op->emitOpError("expected at most ") << kMaxParameters << " dynamic parameters, but got " << count;
   return success();

@@ -5,5 +5,6 @@
 // All ops of the dialect, for the op generator.
 
 include "dialect/WeftPlanOps.td"
+include "dialect/WeftPredictionOps.td"
 include "dialect/WeftProgramOps.td"
 include "dialect/WeftTileOps.td"

@@ -76,8 +76,10 @@ def Weft_ConstantMaskOp : Weft_Op<"constant_mask", [Pure, ConstantLike]> {
 }
 
 def Weft_GivenOp : Weft_Op<"given", [Pure]> {
-  let summary = "the pairs whose blocks are in lists passed at run time";
+  let summary = "the pairs whose blocks are in lists passed or predicted at run time";
   let description = [{
+    Canonical forms: a constant mask for lists that a constant share of 1, or of 0, selects.
+
     ```mlir
     %m = weft.given %blocks : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>>
     ```
@@ -85,6 +87,7 @@ def Weft_GivenOp : Weft_Op<"given", [Pure]> {
   let arguments = (ins Weft_BlocksType:$blocks);
   let results = (outs Weft_MaskType:$mask);
   let assemblyFormat = "$blocks attr-dict `:` qualified(type($mask))";
+  let hasCanonicalizeMethod = 1;
 }
 
 class Weft_BinaryMaskOp<string mnemonic, string what>

@@ -114,3 +114,22 @@ LogicalResult StoreTileOp::verify() {
            << getAccumulator().getType() << " for d = " << getD();
   return success();
 }
+
+LogicalResult MeanRowOp::verify() {
+  if (failed(verifyTable(*this, getTable()))) // mean_row_c1
+    return failure();
+  if (tileType(getMean()).getDimSize(0) % 8) // mean_row_c2
+    return emitOpError("expected a multiple of 8 channels, but got ") << getMean().getType();
+  return success();
+}
+
+LogicalResult ScoreRowOp::verify() {
+  MemRefType query = tileType(getQuery()), keys = tileType(getKeys()), scores = tileType(getScores());
+  if (query.getDimSize(0) != keys.getDimSize(1) || query.getDimSize(0) % 8) // score_row_c1
+    return emitOpError("expected query and keys of the same multiple of 8 channels, but got ")
+           << query << " and " << keys;
+  int64_t expected = llvm::alignTo(keys.getDimSize(0), 4);
+  if (scores.getDimSize(0) != expected) // score_row_c2
+    return emitOpError("expected ") << expected << " scores for " << keys << ", but got " << scores;
+  return verifyScale(*this, getScale().convertToDouble()); // score_row_c3
+}

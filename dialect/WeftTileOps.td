@@ -208,4 +208,50 @@ def Weft_StoreTileOp : Weft_Op<"store_tile", [AllTypesMatch<["maximum", "sum"]>]
   }];
 }
 
+def Weft_MeanRowOp : Weft_Op<"mean_row"> {
+  let summary = "the mean of some rows of a token tensor";
+  let description = [{
+    `mean[c] = 1 / count * sum_i source[table[0][first + i]][c]` for i < count, the row of a token beginning at
+    `source + token * stride`. The sum is formed in f32.
+
+    ```mlir
+    weft.mean_row %source stride %stride tokens %table first %first count %count into %mean
+        : memref<bf16>, memref<4x512xi32>, memref<64xf32>
+    ```
+
+    Constraints:
+    - (C1) the table has 4 rows.
+    - (C2) the mean has a multiple of 8 channels.
+  }];
+  let arguments = (ins Weft_Source:$source, Index:$stride, Weft_Table:$table, Index:$first, Index:$count,
+                       Weft_RowVector:$mean);
+  let hasVerifier = 1;
+  let assemblyFormat = [{
+    $source `stride` $stride `tokens` $table `first` $first `count` $count `into` $mean attr-dict
+    `:` type($source) `,` type($table) `,` type($mean)
+  }];
+}
+
+def Weft_ScoreRowOp : Weft_Op<"score_row"> {
+  let summary = "the scores of one mean with all others";
+  let description = [{
+    `scores[j] = scale * sum_c query[c] * keys[j][c]` for every row j of the keys; the rest of the scores, up to a
+    multiple of 4, is unspecified.
+
+    ```mlir
+    weft.score_row %q, %k into %s {scale = 1.25e-01 : f64} : memref<64xf32>, memref<9x64xf32>, memref<12xf32>
+    ```
+
+    Constraints:
+    - (C1) query and keys have the same multiple of 8 channels.
+    - (C2) there are as many scores as keys, rounded up to a multiple of 4.
+    - (C3) scale and scale * log2(e) are positive and finite in f32.
+  }];
+  let arguments = (ins Weft_RowVector:$query, MemRefRankOf<[F32], [2]>:$keys, Weft_RowVector:$scores, F64Attr:$scale);
+  let hasVerifier = 1;
+  let assemblyFormat = [{
+    $query `,` $keys `into` $scores attr-dict `:` type($query) `,` type($keys) `,` type($scores)
+  }];
+}
+
 #endif // WEFT_DIALECT_WEFTTILEOPS_TD

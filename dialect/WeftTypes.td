@@ -25,9 +25,9 @@ def Weft_MaskType : Weft_Type<"Mask", "mask"> {
 }
 
 def Weft_BlocksType : Weft_Type<"Blocks", "blocks"> {
-  let summary = "block lists that the caller passes at run time";
+  let summary = "block lists that the caller passes at run time, or that queries and keys predict";
   let description = [{
-    For every head (or once for all heads) and every query block the ascending
+    For every batch and head (or once for all batches, or for all heads too) and every query block the ascending
     list of key blocks that it may attend to, in the kernel's own partition.
 
     ```mlir

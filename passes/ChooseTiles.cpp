@@ -93,6 +93,17 @@ struct ChooseTiles final : weft::impl::ChooseTilesPassBase<ChooseTiles> {
       if (op.getKeyOrder().isOpen())
         op.setKeyOrderAttr(choose(op.getKeyGrid(), op.getBlock()));
     });
+    // The same boxes for the blocks that predict.
+    getOperation().walk([&](BlockMeansOp op) {
+      if (op.getOrder().isOpen())
+        op.setOrderAttr(chooseTiles(op.getGrid(), op.getBlock(), granule));
+    });
+    getOperation().walk([&](MaxScoresOp op) {
+      if (op.getQueryOrder().isOpen())
+        op.setQueryOrderAttr(chooseTiles(op.getQueryGrid(), op.getQueryBlock(), granule));
+      if (op.getKeyOrder().isOpen())
+        op.setKeyOrderAttr(chooseTiles(op.getKeyGrid(), op.getKeyBlock(), granule));
+    });
     recordCounts(getOperation(), getArgument(), {{"boxes_chosen", numChosen}, {"tokens_padded", numPadding}});
   }
 

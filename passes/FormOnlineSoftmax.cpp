@@ -18,6 +18,7 @@
 // order of the blocks, m is the maximum of what was seen and every earlier term has
 // been scaled to it, so the result is the softmax over all visited keys.
 
+#include "passes/FormPrediction.h"
 #include "passes/KernelFunction.h"
 #include "passes/PassCounts.h"
 #include "passes/Passes.h"
@@ -58,6 +59,7 @@ public:
   }
 
   void form() {
+    formPrediction(kernel, op);
     formPack();
     formAttend();
     describe();

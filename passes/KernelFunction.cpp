@@ -6,12 +6,13 @@
 
 #include "passes/KernelFunction.h"
 
+#include "passes/FormPrediction.h"
 #include "passes/SinkCaptured.h"
 
 using namespace mlir;
 using namespace weft;
 
-static bool isParameter(Type type) { return type.isInteger(1) || type.isInteger(32); }
+bool weft::isParameter(Type type) { return type.isInteger(1) || type.isInteger(32) || type.isF64(); }
 
 /// The runtime passes query, key and value, then a bias, the results that rows are written into, given lists, rows and
 /// parameters, as far as there are any.
@@ -24,7 +25,7 @@ static LogicalResult checkArguments(func::FuncOp kernel, BlockAttentionOp op) {
   for (BlockArgument argument : kernel.getArguments().drop_front(3)) {
     bool isGiven = isa<BlocksType>(argument.getType()), isExtra = llvm::is_contained(extras, argument);
     if (!isGiven && !isExtra && !isParameter(argument.getType()))
-      return op.emitOpError("expected a function of three tensors, i1, i32, !weft.blocks and what the op names, but got ")
+      return op.emitOpError("expected a function of three tensors, i1, i32, f64, !weft.blocks and what the op names, but got ")
              << argument.getType() << " as argument " << argument.getArgNumber();
     if (isExtra)
       llvm::erase(extras, argument);
@@ -59,7 +60,7 @@ static LogicalResult checkPredicate(BlockAttentionOp op) {
 LogicalResult weft::checkKernel(func::FuncOp kernel, BlockAttentionOp op) {
   if (!kernel || !op.getFolded() || !llvm::equal(op->getResults(), op->getBlock()->getTerminator()->getOperands()))
     return op.emitOpError("expected a folded op whose results its function returns");
-  if (failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)))
+  if (failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)) || failed(checkPrediction(kernel, op)))
     return failure();
   if (op.getBody().empty())
     return success();
@@ -102,7 +103,10 @@ SmallVector<NamedAttribute> weft::describeKernel(func::FuncOp kernel, BlockAtten
     add("query_block", op.getQueryBlockAttr());
   // A caller passes lists if the program takes them, also when its mask turned out not to depend on them.
   bool takesLists = llvm::any_of(kernel.getArgumentTypes(), llvm::IsaPred<BlocksType>);
-  add("given", b.getBoolAttr(takesLists));
+  DictionaryAttr prediction = describePrediction(kernel, op);
+  add("given", b.getBoolAttr(takesLists || prediction));
+  if (prediction)
+    add("prediction", prediction);
   if (op.getBias())
     add("bias", b.getUnitAttr());
   if (op.getRows())

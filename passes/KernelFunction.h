@@ -17,7 +17,10 @@ namespace weft {
 /// predicate depends on nothing outside of it but parameters.
 mlir::LogicalResult checkKernel(mlir::func::FuncOp kernel, BlockAttentionOp op);
 
-/// The kernel's dynamic parameters: its arguments of type i1 and i32.
+/// Whether an argument of this type is a dynamic parameter.
+bool isParameter(mlir::Type type);
+
+/// The kernel's dynamic parameters: its arguments of type i1, i32 and f64.
 llvm::SmallVector<mlir::BlockArgument> parametersOf(mlir::func::FuncOp kernel);
 
 /// What every backend leaves in the module's `weft.image`: name, shapes, grids, orders, parameters and lists.

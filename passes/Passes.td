@@ -33,7 +33,7 @@ def SimplifyMasksPass : Pass<"weft-simplify-masks", "mlir::ModuleOp"> {
 def ChooseTilesPass : Pass<"weft-choose-tiles", "mlir::ModuleOp"> {
   let summary = "chooses the box of an open tiled order for the grid";
   let description = [{
-    Before: an attention's order may be `tiles`, without a box.
+    Before: the order of an attention, and of the ops that predict its lists, may be `tiles`, without a box.
 
     After: every order is raster or has its box: the one that wastes the
     fewest rows and columns when its clipped tiles are rounded up to the
@@ -100,6 +100,8 @@ def FormOnlineSoftmaxPass : Pass<"weft-form-online-softmax", "mlir::ModuleOp"> {
     block: it loads the queries, walks the block's list with weft.scores,
     weft.softmax and weft.accumulate for one group of rows after the other, and
     scatters output and log-sum-exp.
+    A predicted mask adds `NAME.pool_queries`, `NAME.pool_keys` and
+    `NAME.score`, which give the means of a pool of tokens and the scores of one such mean.
     Full and partial entries take two branches; only the second holds the
     predicate. With `overlap` the softmax of one group's rows stands between the
     products of its neighbours, panel by panel, in full entries. The module's `weft.image` attribute describes both for the

@@ -58,10 +58,13 @@ Status checkRow(const GivenLists &given, int64_t set, int64_t row, int64_t numKe
 
 } // namespace
 
-Status GivenLists::validate(int64_t heads, int64_t expectedQueryBlocks, int64_t numKeyBlocks) const {
-  if (lists != 1 && lists != heads)
-    return Status::error(fmt::format("given lists: expected {}, but got {}",
-                                     heads == 1 ? "1 set" : fmt::format("1 or {} sets", heads), lists));
+Status GivenLists::validate(int64_t heads, int64_t expectedQueryBlocks, int64_t numKeyBlocks, int64_t batch) const {
+  if (lists != 1 && lists != heads && lists != batch * heads) {
+    std::string expected = batch == 1 || heads == 1 ? fmt::format("1 or {} sets", batch * heads)
+                                                    : fmt::format("1, {} or {} sets", heads, batch * heads);
+    return Status::error(
+        fmt::format("given lists: expected {}, but got {}", batch * heads == 1 ? "1 set" : expected, lists));
+  }
   if (queryBlocks != expectedQueryBlocks)
     return Status::error(
         fmt::format("given lists: expected {} query blocks, but got {}", expectedQueryBlocks, queryBlocks));
@@ -134,8 +137,8 @@ BlockLists BlockLists::fromClassified(int64_t lists, int64_t queryBlocks, int64_
 
 namespace {
 
-std::span<const int32_t> rowOf(const BlockLists &lists, int64_t head, int64_t row) {
-  int64_t set = lists.setOf(head);
+std::span<const int32_t> rowOf(const BlockLists &lists, int64_t pair, int64_t row) {
+  int64_t set = lists.setOf(pair);
   const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1) + row;
   return {lists.entries.data() + lists.starts[set] + offsets[0], lists.entries.data() + lists.starts[set] + offsets[1]};
 }
@@ -151,7 +154,7 @@ BlockLists BlockLists::merge(const GivenLists &given, const BlockLists &absent, 
     result.starts.push_back(result.entries.size());
     result.offsets.push_back(0);
     for (int64_t row = 0; row < result.queryBlocks; ++row) {
-      int64_t at = (given.lists == 1 ? 0 : head) * (given.queryBlocks + 1) + row;
+      int64_t at = head % given.lists * (given.queryBlocks + 1) + row;
       std::fill(named.begin(), named.end(), 0);
       for (int64_t i = given.offsets[at]; i < given.offsets[at + 1]; ++i)
         named[given.keyBlocks[i]] = 1;

@@ -19,15 +19,15 @@ namespace weft::rt {
 /// Query block i of set l names the key blocks `keyBlocks[offsets[l * (queryBlocks + 1) + i]]` up to the next offset,
 /// in strictly ascending order.
 struct GivenLists {
-  /// One set for all heads, or one per head.
+  /// One set for all heads, one per head, or one per batch element and head.
   int64_t lists = 1;
   int64_t queryBlocks = 0;
   std::vector<int64_t> offsets;
   std::vector<int32_t> keyBlocks;
 
   /// A set begins where the one before it ends. Checks every offset and block against a kernel of `heads` heads and
-  /// these numbers of blocks.
-  Status validate(int64_t heads, int64_t expectedQueryBlocks, int64_t numKeyBlocks) const;
+  /// these numbers of blocks, called for `batch` elements.
+  Status validate(int64_t heads, int64_t expectedQueryBlocks, int64_t numKeyBlocks, int64_t batch = 1) const;
 };
 
 /// Lists as kernels read them: an entry is `key block * 4 + given * 2 + partial`.
@@ -58,7 +58,8 @@ struct BlockLists {
 
   void findPools();
 
-  int64_t setOf(int64_t head) const { return lists == 1 ? 0 : head; }
+  /// The set of a `pair` = batch element * heads + head.
+  int64_t setOf(int64_t pair) const { return pair % lists; }
   /// Visited pairs of one set.
   int64_t countEntries(int64_t set) const { return starts[set + 1] - starts[set]; }
   /// Share of all pairs of blocks that are visited, over all sets.

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -99,11 +100,28 @@ const std::byte *at(const Tensor &tensor, int64_t batch, int64_t head) {
 
 } // namespace
 
-Status Kernel::check(const RunArgs &args) const {
+Status Kernel::checkOperand(const char *name, const Tensor &tensor, const std::vector<int64_t> &shape) const {
+  Status status = checkTensor(name, tensor, parts.dtype, shape);
+  return status ? checkContiguousRows(name, tensor) : status;
+}
+
+Status Kernel::checkQueryAndKey(const RunArgs &args) const {
   if (args.query.shape.empty() || args.query.shape[0] < 1)
     return Status::error(fmt::format("query: expected [batch, {}, {}, {}] with batch at least 1, but got [{}]",
                                      parts.heads, parts.query.tokens, parts.headDim,
                                      fmt::join(args.query.shape, ", ")));
+  int64_t batch = args.query.shape[0];
+  Status status = checkOperand("query", args.query, {batch, parts.heads, parts.query.tokens, parts.headDim});
+  if (status)
+    status = checkOperand("key", args.key, {batch, parts.heads, parts.key.tokens, parts.headDim});
+  if (status && args.threads < 0)
+    status = Status::error(fmt::format("threads: expected 0 or more, but got {}", args.threads));
+  return status;
+}
+
+Status Kernel::check(const RunArgs &args) const {
+  if (Status status = checkQueryAndKey(args); !status)
+    return status;
   int64_t batch = args.query.shape[0];
   std::vector<int64_t> queryShape = {batch, parts.heads, parts.query.tokens, parts.headDim};
   std::vector<int64_t> keyShape = {batch, parts.heads, parts.key.tokens, parts.headDim};
@@ -116,9 +134,7 @@ Status Kernel::check(const RunArgs &args) const {
                   {"value", args.value, keyShape},
                   {"out", args.out, queryShape}};
   for (const Operand &operand : operands) {
-    if (Status status = checkTensor(operand.name, operand.tensor, parts.dtype, operand.shape); !status)
-      return status;
-    if (Status status = checkContiguousRows(operand.name, operand.tensor); !status)
+    if (Status status = checkOperand(operand.name, operand.tensor, operand.shape); !status)
       return status;
   }
   if (Status status = checkDistinctElements("out", args.out); !status)
@@ -141,8 +157,6 @@ Status Kernel::check(const RunArgs &args) const {
     return status;
   if (Status status = checkRows(args); !status)
     return status;
-  if (args.threads < 0)
-    return Status::error(fmt::format("threads: expected 0 or more, but got {}", args.threads));
   return checkLists(args);
 }
 
@@ -186,21 +200,22 @@ Status Kernel::checkRows(const RunArgs &args) const {
 Status Kernel::checkLists(const RunArgs &args) const {
   if (!parts.hasGiven && args.given)
     return Status::error("given: expected no block lists, since the mask does not use them");
+  int64_t batch = args.query.shape.empty() ? 1 : args.query.shape[0];
   if (args.lists) {
     const BlockLists &lists = *args.lists;
     bool hasPools = !parts.hasRows || static_cast<int64_t>(lists.poolOf.size()) == lists.lists * lists.queryBlocks;
     if (!hasPools)
       return Status::error("lists: expected lists that found their pools, as rows need them");
     if (lists.queryBlocks == parts.query.count() && lists.keyBlocks == parts.key.count() &&
-        (lists.lists == 1 || lists.lists == parts.heads))
+        (lists.lists == 1 || lists.lists == parts.heads || lists.lists == batch * parts.heads))
       return Status::ok();
     return Status::error(fmt::format("lists: expected lists of {} x {} blocks for 1 or {} heads, but got {} of {} x {}",
                                      parts.query.count(), parts.key.count(), parts.heads, lists.lists,
                                      lists.queryBlocks, lists.keyBlocks));
   }
-  if (parts.hasGiven && !args.given)
+  if (parts.hasGiven && !args.given && !parts.prediction)
     return Status::error("given: expected block lists, since the mask uses them, but got none");
-  return args.given ? args.given->validate(parts.heads, parts.query.count(), parts.key.count()) : Status::ok();
+  return args.given ? args.given->validate(parts.heads, parts.query.count(), parts.key.count(), batch) : Status::ok();
 }
 
 Result<std::vector<int64_t>> Kernel::bindParameters(const std::vector<int64_t> &values) const {
@@ -215,6 +230,14 @@ Result<std::vector<int64_t>> Kernel::bindParameters(const std::vector<int64_t> &
         return Status::error(
             fmt::format("parameters: expected a value for '{}', which has no default", parameter.name));
       bound.push_back(*parameter.defaultValue);
+    }
+    if (parameter.isFloat) {
+      bool isAmount = parts.prediction && parts.prediction->parameter == static_cast<int64_t>(i);
+      double value = std::bit_cast<double>(bound[i]);
+      if (std::string expected = isAmount ? parts.prediction->expectedAmount(value) : ""; !expected.empty())
+        return Status::error(
+            fmt::format("parameters: expected '{}' to be {}, but got {}", parameter.name, expected, value));
+      continue;
     }
     int64_t low = parameter.isBool ? 0 : INT32_MIN, high = parameter.isBool ? 1 : INT32_MAX;
     if (bound[i] < low || bound[i] > high)
@@ -291,7 +314,15 @@ Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &ar
   Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
   if (!parameters)
     return parameters.status();
-  return listsFor(*parameters, args.given);
+  // No list depends on a float but those that are predicted.
+  for (size_t i = 0; i < parameters->size(); ++i)
+    if (parts.parameters[i].isFloat)
+      (*parameters)[i] = 0;
+  bool usesGiven = parts.planner || staticLists->size() > 1;
+  if (!parts.prediction || args.given || !usesGiven)
+    return listsFor(*parameters, args.given);
+  Result<GivenLists> predicted = predict(args);
+  return predicted ? listsFor(*parameters, &*predicted) : predicted.status();
 }
 
 int64_t Kernel::headsInFlight(int64_t pairs) const {
@@ -327,7 +358,7 @@ struct Kernel::Call {
     forEachItem(count * blocks, threads, [&](int64_t item, int) {
       int64_t slot = item / blocks, block = item % blocks;
       int64_t batch = (pair + slot) / parts.heads, head = (pair + slot) % parts.heads;
-      if (!lists.visited[lists.setOf(head) * blocks + block])
+      if (!lists.visited[lists.setOf(pair + slot) * blocks + block])
         return;
       int64_t first = parts.key.offsets[block];
       PackArgs pack{at(args.key, batch, head),
@@ -348,7 +379,7 @@ struct Kernel::Call {
     forEachItem(count * blocks, threads, [&](int64_t item, int worker) {
       int64_t slot = item / blocks;
       int64_t batch = (pair + slot) / parts.heads, head = (pair + slot) % parts.heads;
-      int64_t set = lists.setOf(head);
+      int64_t set = lists.setOf(pair + slot);
       int64_t block = lists.schedule[set * blocks + item % blocks];
       attendBlock(batch, head, slot, set, block, worker);
     });

@@ -8,6 +8,7 @@
 #define WEFT_RUNTIME_KERNEL_H
 
 #include "runtime/BlockLists.h"
+#include "runtime/Prediction.h"
 #include "runtime/Rows.h"
 #include "runtime/Status.h"
 #include "runtime/Tensor.h"
@@ -71,6 +72,8 @@ struct Parameter {
   std::string name;
   bool isBool = false;
   std::optional<int64_t> defaultValue;
+  /// An f64; values are its bits.
+  bool isFloat = false;
 };
 
 /// Makes the block lists for values of the dynamic parameters: one, or those for blocks outside and inside given lists.
@@ -84,6 +87,8 @@ struct KernelImage {
   TokenBlocks query, key;
   int64_t keyTileBytes = 0, valueTileBytes = 0, scratchBytes = 0;
   bool hasGiven = false, hasBias = false, hasRows = false;
+  /// Where the given lists come from if the caller passes none; hasGiven is then set.
+  std::optional<Prediction> prediction;
   /// The code needs AMX tiles.
   bool usesTiles = false;
   /// If it was compiled for `native` and that is less than the best of the architecture: why.
@@ -103,12 +108,14 @@ struct RunArgs {
   Tensor query, key, value, out;
   /// f32 [batch, heads, tokens], if wanted.
   std::optional<Tensor> lse;
-  /// Values of the dynamic parameters in the kernel's order; those beyond the end take their defaults.
+  /// Values of the dynamic parameters in the kernel's order; those beyond the end take their defaults. A float is passed
+  /// as the bits of a double: std::bit_cast<int64_t>(0.2).
   std::vector<int64_t> parameters;
   /// f32 [batch or 1, heads or 1, key tokens] with any strides, added to the scaled scores. Needed if and only if the
   /// attention has a bias.
   std::optional<Tensor> bias;
-  /// Needed if and only if the mask uses `given`.
+  /// Needed if the mask uses `given`. A predicted mask takes them instead of predicting, so that what predict() gave can
+  /// serve several calls.
   const GivenLists *given = nullptr;
   /// The rows of out and lse to compute; the others keep what they hold. Needed if and only if the attention takes rows.
   const RowLists *rows = nullptr;
@@ -136,7 +143,11 @@ public:
   /// All values of the dynamic parameters, checked; defaults for those that are not given.
   Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
 
-  /// The lists that a call with these arguments visits.
+  /// The lists that a predicted mask selects for these queries and keys, one set per batch element and head. Needs query,
+  /// key and parameters alone.
+  Result<GivenLists> predict(const RunArgs &args) const;
+
+  /// The lists that a call with these arguments visits. Needs queries and keys if it has to predict them.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
   /// Working memory of a call: packed keys and values of the heads in flight, and one scratch buffer per thread that
@@ -145,6 +156,9 @@ public:
 
 private:
   struct Call;
+
+  Status checkQueryAndKey(const RunArgs &args) const;
+  Status checkOperand(const char *name, const Tensor &tensor, const std::vector<int64_t> &shape) const;
 
   using SharedLists = std::shared_ptr<const std::vector<BlockLists>>;
 

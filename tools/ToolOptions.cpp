@@ -144,7 +144,7 @@ static rt::Result<std::pair<std::string, StaticValue>> parseSetting(StringRef se
   std::optional<StaticValue> parsed = StaticValue::parse(std::string_view(value.data(), value.size()));
   if (name.empty() || !parsed)
     return rt::Status::error(
-        fmt::format("--set: expected name=value with an integer, true or false, but got '{}'", setting.str()));
+        fmt::format("--set: expected name=value with a number, true or false, but got '{}'", setting.str()));
   return std::pair(name.str(), *parsed);
 }
 

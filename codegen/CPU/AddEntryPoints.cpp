@@ -22,11 +22,13 @@ namespace {
 struct AddEntryPoints final : weft::impl::AddEntryPointsPassBase<AddEntryPoints> {
   using Base::Base;
 
+  static constexpr StringRef kRoles[] = {"attend", "pack", "pool_keys", "pool_queries", "score"};
+
   void runOnOperation() override {
     numEntryPoints = 0;
     for (auto function : llvm::make_early_inc_range(getOperation().getOps<LLVM::LLVMFuncOp>())) {
       auto [name, role] = function.getName().rsplit('.');
-      if (function.isExternal() || (role != "pack" && role != "attend"))
+      if (function.isExternal() || !llvm::is_contained(kRoles, role))
         continue;
       addEntryPoint(function, ("weft_" + name + "_" + role).str());
       ++numEntryPoints;

@@ -31,7 +31,7 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
     }
     SmallVector<Operation *> steps;
     getOperation().walk([&](Operation *op) {
-      if (isa<LoadTileOp, InitTileOp, ScoresOp, SoftmaxOp, AccumulateOp, StoreTileOp>(op))
+      if (isa<LoadTileOp, InitTileOp, ScoresOp, SoftmaxOp, AccumulateOp, StoreTileOp, MeanRowOp, ScoreRowOp>(op))
         steps.push_back(op);
     });
     TileTarget target{lanes, scalef, bf16};
@@ -85,7 +85,8 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
         })
         .Case<AccumulateOp>([&](auto step) {
           return checkTiles(op, {{step.getWeights(), keys}, {step.getValue(), 0}, {step.getAccumulator(), values}});
-        });
+        })
+        .Case<MeanRowOp, ScoreRowOp>([](auto) { return success(); });
   }
 
   /// The runtime must ask the system for the use of tiles.
@@ -109,7 +110,9 @@ struct LowerTiles final : weft::impl::LowerTilesPassBase<LowerTiles> {
         .Case<AccumulateOp>([&](auto step) {
           usesTiles(step.getValue(), target) ? lowerAccumulateToTiles(step, target) : lowerAccumulate(step, target);
         })
-        .Case<StoreTileOp>([&](auto step) { lowerStoreTile(step, target); });
+        .Case<StoreTileOp>([&](auto step) { lowerStoreTile(step, target); })
+        .Case<MeanRowOp>([&](auto step) { lowerMeanRow(step, target); })
+        .Case<ScoreRowOp>([&](auto step) { lowerScoreRow(step, target); });
   }
 
   static bool usesTiles(Value operand, TileTarget target) {

@@ -42,9 +42,9 @@ def AddEntryPointsPass : Pass<"weft-cpu-add-entry-points", "mlir::ModuleOp"> {
   let summary = "adds entry points that read their arguments from 8-byte slots";
   let description = [{
     Before: functions NAME.pack and NAME.attend in the LLVM dialect, with one
-    scalar or pointer per argument.
+    scalar or pointer per argument; of a predicted mask also NAME.pool_queries, NAME.pool_keys and NAME.score.
 
-    After: also `weft_NAME_pack(ptr)` and `weft_NAME_attend(ptr)`, which load
+    After: also `weft_NAME_pack(ptr)`, `weft_NAME_attend(ptr)` and so on, which load
     argument i from byte 8 i of their operand, so that one C signature calls
     every kernel. The bodies are inlined into them.
 

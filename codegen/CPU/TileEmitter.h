@@ -86,6 +86,8 @@ void lowerScores(ScoresOp op, TileTarget target);
 void lowerSoftmax(SoftmaxOp op, TileTarget target);
 void lowerAccumulate(AccumulateOp op, TileTarget target);
 void lowerStoreTile(StoreTileOp op, TileTarget target);
+void lowerMeanRow(MeanRowOp op, TileTarget target);
+void lowerScoreRow(ScoreRowOp op, TileTarget target);
 /// As lowerScores and lowerAccumulate, for operands of bf16 and AMX.
 void lowerScoresToTiles(ScoresOp op, TileTarget target);
 void lowerAccumulateToTiles(AccumulateOp op, TileTarget target);

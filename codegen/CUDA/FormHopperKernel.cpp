@@ -7,6 +7,7 @@
 #include "codegen/CUDA/HopperKernel.h"
 #include "codegen/CUDA/Passes.h"
 #include "dialect/BlockPartition.h"
+#include "dialect/Prediction.h"
 #include "passes/KernelFunction.h"
 #include "passes/PassCounts.h"
 
@@ -165,6 +166,12 @@ struct FormHopperKernel final : weft::impl::FormHopperKernelPassBase<FormHopperK
     }
     BlockAttentionOp op = ops.front();
     auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
+    if (Selection::from(op.getGiven()) ||
+        (kernel && llvm::any_of(kernel.getArgumentTypes(), llvm::IsaPred<Float64Type>))) {
+      op.emitOpError("expected a mask without topk, topp, threshold and float parameters, which run on CPUs and in the "
+                     "interpreter, not yet on GPUs");
+      return signalPassFailure();
+    }
     if (failed(checkKernel(kernel, op)))
       return signalPassFailure();
     if (op.getBias() || op.getRows()) {

@@ -22,6 +22,22 @@ static bool needsPlanner(mlir::ModuleOp plan) {
   return result;
 }
 
+template <typename Args>
+static rt::Status loadFunction(const LoadedObject &code, const std::string &name, void (*&function)(const Args *)) {
+  auto address = code.find(name);
+  if (!address)
+    return address.status();
+  function = reinterpret_cast<void (*)(const Args *)>(*address);
+  return rt::Status::ok();
+}
+
+static rt::Status loadPrediction(const std::string &name, rt::Prediction &prediction, const LoadedObject &code) {
+  rt::Status status = loadFunction(code, "weft_" + name + "_pool_queries", prediction.poolQueries);
+  if (status)
+    status = loadFunction(code, "weft_" + name + "_pool_keys", prediction.poolKeys);
+  return status ? loadFunction(code, "weft_" + name + "_score", prediction.score) : status;
+}
+
 static rt::Status loadCode(rt::KernelImage &image, const llvm::SmallVector<char, 0> &object) {
   auto code = LoadedObject::load(object);
   if (!code)
@@ -33,7 +49,7 @@ static rt::Status loadCode(rt::KernelImage &image, const llvm::SmallVector<char,
   image.pack = reinterpret_cast<void (*)(const rt::PackArgs *)>(*pack);
   image.attend = reinterpret_cast<void (*)(const rt::AttendArgs *)>(*attend);
   image.code = *code;
-  return rt::Status::ok();
+  return image.prediction ? loadPrediction(image.name, *image.prediction, **code) : rt::Status::ok();
 }
 
 static_assert(WeftDialect::kMaxParameters == rt::AttendArgs::kMaxParameters);
@@ -149,7 +165,8 @@ std::string weft::cacheKey(const CompileRequest &request) {
   key.add(options.attention);
   key.add(static_cast<int64_t>(options.values.size()));
   for (const auto &[name, value] : options.values)
-    key.add(name), key.add(static_cast<int64_t>(value.kind)), key.add(value.value);
+    key.add(name), key.add(static_cast<int64_t>(value.kind)), key.add(value.value),
+        key.add(std::bit_cast<int64_t>(value.real));
   key.add(options.queryGrid), key.add(options.keyGrid);
   key.add(options.heads), key.add(options.headDim), key.add(static_cast<int64_t>(options.elementType));
   key.add(options.block), key.add(options.scale.has_value());

@@ -6,11 +6,13 @@
 
 #include "lib/Compiler/ImageBuilder.h"
 
-#include "dialect/BlockPartition.h"
+#include "dialect/Prediction.h"
 #include "dialect/WeftDialect.h"
 #include "passes/BlockClassifier.h"
+#include "passes/KernelFunction.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringSwitch.h"
 
 #include <mutex>
 
@@ -49,10 +51,40 @@ static rt::Parameter buildParameter(DictionaryAttr description) {
   rt::Parameter parameter;
   if (auto name = description.getAs<StringAttr>(WeftDialect::kParameterNameAttrName))
     parameter.name = name.str();
-  parameter.isBool = description.getAs<TypeAttr>("type").getValue().isInteger(1);
+  Type type = description.getAs<TypeAttr>("type").getValue();
+  parameter.isBool = type.isInteger(1), parameter.isFloat = type.isF64();
+  if (auto value = description.getAs<FloatAttr>(WeftDialect::kParameterDefaultAttrName))
+    parameter.defaultValue = llvm::bit_cast<int64_t>(value.getValueAsDouble());
   if (auto value = description.getAs<IntegerAttr>(WeftDialect::kParameterDefaultAttrName))
     parameter.defaultValue = parameter.isBool ? value.getValue().getZExtValue() : value.getValue().getSExtValue();
   return parameter;
+}
+
+static rt::TokenPools buildPools(GridAttr grid, OrderAttr order, int64_t block, std::optional<int64_t> pool) {
+  PoolPartition pools = partitionPools(partitionTokens(grid, order, block), pool);
+  return {std::move(pools.offsets), std::move(pools.firstPool)};
+}
+
+/// Everything but code.
+static rt::Prediction buildPrediction(DictionaryAttr image, DictionaryAttr description, int64_t queryBlock,
+                                      int64_t keyBlock) {
+  auto integer = [&](StringRef name) { return description.getAs<IntegerAttr>(name); };
+  rt::Prediction result;
+  result.rule = llvm::StringSwitch<rt::SelectionRule>(description.getAs<StringAttr>("rule").getValue())
+                    .Case("topk", rt::SelectionRule::TopK)
+                    .Case("topp", rt::SelectionRule::TopP)
+                    .Default(rt::SelectionRule::Threshold);
+  result.min = integer("min").getInt();
+  if (auto amount = description.getAs<FloatAttr>("amount"))
+    result.amount = amount.getValueAsDouble();
+  if (IntegerAttr parameter = integer("parameter"))
+    result.parameter = parameter.getInt();
+  std::optional<int64_t> pool;
+  if (IntegerAttr size = integer("pool"))
+    pool = size.getInt();
+  result.query = buildPools(image.getAs<GridAttr>("query_grid"), image.getAs<OrderAttr>("query_order"), queryBlock, pool);
+  result.key = buildPools(image.getAs<GridAttr>("key_grid"), image.getAs<OrderAttr>("key_order"), keyBlock, pool);
+  return result;
 }
 
 rt::KernelImage weft::buildImage(ModuleOp module) {
@@ -76,6 +108,8 @@ rt::KernelImage weft::buildImage(ModuleOp module) {
   result.hasBias = image.contains("bias");
   result.hasRows = image.contains("rows");
   result.usesTiles = image.contains("tiles");
+  if (auto prediction = image.getAs<DictionaryAttr>("prediction"))
+    result.prediction = buildPrediction(image, prediction, queryBlock, block);
   for (Attribute parameter : image.getAs<ArrayAttr>("parameters"))
     result.parameters.push_back(buildParameter(cast<DictionaryAttr>(parameter)));
   if (auto lists = image.getAs<ArrayAttr>("lists"))
@@ -103,7 +137,7 @@ struct Planner {
     Bindings bindings;
     size_t next = 0;
     for (BlockArgument argument : op->getParentOfType<func::FuncOp>().getArguments())
-      if (argument.getType().isInteger(32) || argument.getType().isInteger(1))
+      if (isParameter(argument.getType()))
         bindings[argument] = parameters[next++];
     BlockClassifier classifier(op.getBody(), query, key, bindings);
     std::vector<rt::BlockLists> result;

@@ -61,6 +61,21 @@ struct HeadExpr {};
 /// `given`
 struct GivenExpr {};
 
+/// `0.25`
+struct FloatExpr {
+  double value = 0;
+};
+
+/// How a predicted mask selects key blocks.
+enum class SelectionRule { TopK, TopP, Threshold };
+
+/// `topk(block_mean, keep: .., min: .., pool: ..)` and so on; `min` and `pool`
+/// may be null.
+struct PredictionExpr {
+  SelectionRule rule = SelectionRule::TopK;
+  ExprPtr amount, min, pool;
+};
+
 /// An operator and its operands.
 struct OperatorExpr {
   Operator op = Operator::Or;
@@ -93,7 +108,7 @@ struct ReferenceExpr {
 struct Expr {
   SourceRange range;
   std::variant<LiteralExpr, CoordinateExpr, GridExtentExpr, HeadExpr, GivenExpr,
-               OperatorExpr, ReferenceExpr>
+               FloatExpr, PredictionExpr, OperatorExpr, ReferenceExpr>
       node;
   Kind kind = Kind::Int;
 };
@@ -161,6 +176,11 @@ constexpr std::string_view spelling(Axis axis) {
   return names[static_cast<size_t>(axis)];
 }
 
+/// The rule's keyword.
+std::string_view spelling(SelectionRule rule);
+/// What the rule's amount is called: "keep", "mass" or "score".
+std::string_view amountName(SelectionRule rule);
+
 /// "pattern" or "let": what declares a definition of this kind.
 constexpr std::string_view definitionWord(Kind kind) {
   return kind == Kind::Bool ? "pattern" : "let";
@@ -174,6 +194,11 @@ template <typename Visit> void forEachChild(const Expr &expr, Visit visit) {
   if (auto *reference = std::get_if<ReferenceExpr>(&expr.node))
     for (const Argument &argument : reference->arguments)
       visit(*argument.value);
+  if (auto *prediction = std::get_if<PredictionExpr>(&expr.node))
+    for (const ExprPtr *part :
+         {&prediction->amount, &prediction->min, &prediction->pool})
+      if (*part)
+        visit(**part);
 }
 
 /// The same for code that annotates the tree.

@@ -28,6 +28,7 @@ private:
   void line(std::string_view text, SourceRange range);
   void print(const Parameters &parameters);
   void print(const OrderClause &order);
+  void print(const PredictionExpr &prediction);
   void print(const Expr &expr);
 
   const SourceFile &source;
@@ -102,6 +103,12 @@ struct Label {
   }
   std::string operator()(const HeadExpr &) const { return "head"; }
   std::string operator()(const GivenExpr &) const { return "given"; }
+  std::string operator()(const FloatExpr &literal) const {
+    return fmt::format("{}", literal.value);
+  }
+  std::string operator()(const PredictionExpr &prediction) const {
+    return fmt::format("{} block_mean", spelling(prediction.rule));
+  }
   std::string operator()(const OperatorExpr &operation) const {
     bool negate = operation.op == Operator::Negate;
     return negate ? "negate" : std::string(info(operation.op).spelling());
@@ -114,9 +121,23 @@ struct Label {
   }
 };
 
+void Printer::print(const PredictionExpr &prediction) {
+  auto printPart = [&](std::string_view name, const ExprPtr &part) {
+    if (!part)
+      return;
+    line(fmt::format("{}:", name), part->range);
+    print(*part);
+  };
+  printPart(amountName(prediction.rule), prediction.amount);
+  printPart("min", prediction.min);
+  printPart("pool", prediction.pool);
+}
+
 void Printer::print(const Expr &expr) {
   line(std::visit(Label{expr.kind}, expr.node), expr.range);
   Indent indent(depth);
+  if (auto *prediction = std::get_if<PredictionExpr>(&expr.node))
+    return print(*prediction);
   auto *reference = std::get_if<ReferenceExpr>(&expr.node);
   if (!reference) {
     forEachChild(expr, [&](const Expr &child) { print(child); });

@@ -2,8 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Kinds: every expression is an int or a bool. And the places where `given` may
-// stand.
+// Kinds: every expression is an int, a bool or a float. And the places where
+// `given` and predictions may stand.
 
 #include "lib/Frontend/SemaPhases.h"
 
@@ -22,6 +22,7 @@ public:
 private:
   void checkOperation(const OperatorExpr &operation, SourceRange range);
   void checkReference(const ReferenceExpr &reference, Expr &expr);
+  void checkPrediction(const PredictionExpr &prediction);
 
   Diagnostics &diagnostics;
 };
@@ -50,6 +51,20 @@ void KindChecker::check(Expr &expr) {
     checkOperation(*operation, expr.range);
   if (auto *reference = std::get_if<ReferenceExpr>(&expr.node))
     checkReference(*reference, expr);
+  if (auto *prediction = std::get_if<PredictionExpr>(&expr.node))
+    checkPrediction(*prediction);
+}
+
+void KindChecker::checkPrediction(const PredictionExpr &prediction) {
+  auto expectPart = [&](const ExprPtr &part, Kind kind, std::string_view name) {
+    if (part)
+      expectKind(*part, kind,
+                 fmt::format("for '{}' of '{}'", name,
+                             spelling(prediction.rule)));
+  };
+  expectPart(prediction.amount, Kind::Float, amountName(prediction.rule));
+  expectPart(prediction.min, Kind::Int, "min");
+  expectPart(prediction.pool, Kind::Int, "pool");
 }
 
 void KindChecker::checkOperation(const OperatorExpr &operation,
@@ -64,6 +79,11 @@ void KindChecker::checkOperation(const OperatorExpr &operation,
           fmt::format(
               "expected two operands of one kind for '{}', but got {} and {}",
               row.spelling(), spelling(left), spelling(right)));
+    else if (left == Kind::Float)
+      diagnostics.error(
+          range, fmt::format("expected two ints or two bools for '{}', but got "
+                             "float; floats are not compared",
+                             row.spelling()));
     return;
   }
   Kind kind = row.operands == OperandKind::Int ? Kind::Int : Kind::Bool;
@@ -87,12 +107,22 @@ void KindChecker::checkReference(const ReferenceExpr &reference, Expr &expr) {
   }
 }
 
+/// What stands for block lists: "given" or a prediction's keyword; empty for
+/// others.
+static std::string_view listsWord(const Expr &expr) {
+  if (std::holds_alternative<GivenExpr>(expr.node))
+    return "given";
+  auto *prediction = std::get_if<PredictionExpr>(&expr.node);
+  return prediction ? spelling(prediction->rule) : "";
+}
+
 class GivenChecker {
 public:
   explicit GivenChecker(Diagnostics &diagnostics) : diagnostics(diagnostics) {}
-  /// Reports every `given` in `expr`; `rule` says where it may stand.
+  /// Reports every `given` and prediction in `expr`; `rule` says where it may
+  /// stand.
   void forbid(const Expr &expr, std::string_view rule);
-  /// Allows one `given` under `and`, `or` and `not`.
+  /// Allows one of them under `and`, `or` and `not`.
   void checkMask(const Expr &expr);
 
 private:
@@ -101,8 +131,8 @@ private:
 };
 
 void GivenChecker::forbid(const Expr &expr, std::string_view rule) {
-  if (std::holds_alternative<GivenExpr>(expr.node))
-    diagnostics.error(expr.range, std::string(rule));
+  if (std::string_view word = listsWord(expr); !word.empty())
+    diagnostics.error(expr.range, fmt::format("'{}' {}", word, rule));
   forEachChild(expr, [&](const Expr &child) { forbid(child, rule); });
 }
 
@@ -113,16 +143,22 @@ static bool isConnective(const OperatorExpr *operation) {
 }
 
 void GivenChecker::checkMask(const Expr &expr) {
-  if (std::holds_alternative<GivenExpr>(expr.node)) {
+  if (std::string_view word = listsWord(expr); !word.empty()) {
     if (first)
-      diagnostics.error(expr.range, "expected at most one 'given' in a mask")
+      diagnostics
+          .error(expr.range,
+                 word == listsWord(*first)
+                     ? fmt::format("expected at most one '{}' in a mask", word)
+                     : fmt::format("expected '{}' or '{}' in a mask, but got "
+                                   "both",
+                                   listsWord(*first), word))
           .note(first->range, "the first is here");
     else
       first = &expr;
   } else if (isConnective(std::get_if<OperatorExpr>(&expr.node))) {
     forEachChild(expr, [&](const Expr &child) { checkMask(child); });
   } else {
-    forbid(expr, "'given' may only be combined by 'and', 'or' and 'not'");
+    forbid(expr, "may only be combined by 'and', 'or' and 'not'");
   }
 }
 
@@ -151,7 +187,7 @@ void checkKinds(Program &program, Diagnostics &diagnostics) {
 
 void checkGiven(const Program &program, Diagnostics &diagnostics) {
   constexpr std::string_view rule =
-      "'given' may only stand in the mask of an attention";
+      "may only stand in the mask of an attention";
   auto forbidInDefaults = [&](const Parameters &parameters) {
     for (auto &parameter : parameters)
       if (parameter->defaultValue)

@@ -119,6 +119,12 @@ void StaticChecker::checkUses(const Expr &expr) {
   if (auto *operation = std::get_if<OperatorExpr>(&expr.node);
       operation && isDivision(operation->op))
     requireStatic(*operation->operands[1], "divisor", *operation->operands[1]);
+  if (auto *prediction = std::get_if<PredictionExpr>(&expr.node)) {
+    if (prediction->min)
+      requireStatic(*prediction->min, "min", *prediction->min);
+    if (prediction->pool)
+      requireStatic(*prediction->pool, "pool", *prediction->pool);
+  }
   auto *reference = std::get_if<ReferenceExpr>(&expr.node);
   if (!reference || !reference->definition)
     return;

@@ -65,6 +65,8 @@ std::string_view spelling(TokenKind kind) {
     return "name";
   case TokenKind::Integer:
     return "integer";
+  case TokenKind::Decimal:
+    return "decimal number";
 #define KEYWORD(kind, spelling, meaning)                                       \
   case TokenKind::kind##Keyword:                                               \
     return spelling;
@@ -126,12 +128,17 @@ Token Lexer::number() {
   skipWhile(isDigit);
   bool fraction = cursor + 1 < text.size() && text[cursor] == '.' &&
                   isDigit(text[cursor + 1]);
-  bool suffix = cursor < text.size() && isWordStart(text[cursor]);
-  if (!fraction && !suffix)
-    return make(TokenKind::Integer, begin);
+  if (fraction) {
+    ++cursor;
+    skipWhile(isDigit);
+  }
+  bool suffix = cursor < text.size() &&
+                (isWordStart(text[cursor]) || (fraction && text[cursor] == '.'));
+  if (!suffix)
+    return make(fraction ? TokenKind::Decimal : TokenKind::Integer, begin);
   skipWhile([](char c) { return isWordPart(c) || c == '.'; });
   return makeError(begin,
-                   fmt::format("expected a decimal integer, but got '{}'",
+                   fmt::format("expected a decimal number, but got '{}'",
                                text.substr(begin, cursor - begin)));
 }
 

@@ -21,6 +21,7 @@ enum class TokenKind {
   Error,
   Identifier,
   Integer,
+  Decimal,
 #define KEYWORD(kind, spelling, meaning) kind##Keyword,
 #define PUNCTUATION(kind, spelling) kind,
 #include "lib/Frontend/Tokens.def"

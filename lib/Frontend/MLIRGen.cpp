@@ -42,6 +42,7 @@ private:
   Type elementType();
   RankedTensorType lseType();
   SmallVector<Type> operandTypes();
+  Type parameterType(Kind kind);
   SmallVector<Type> argumentTypes();
   void annotateParameters(func::FuncOp function);
   void emitBody(func::FuncOp function);
@@ -49,6 +50,12 @@ private:
   // The mask.
   Value emitMask(const Expr &expr);
   Value emitPredicate(const Expr &expr);
+  Value emitPrediction(const PredictionExpr &expr, Location loc);
+  Value emitScores(const PredictionExpr &expr, Location loc);
+  Value emitMeans(Value operand, GridAttr grid, IntegerAttr pool, Location loc);
+  Value emitAmount(const Expr &expr);
+  IntegerAttr integerAttr(const ExprPtr &expr);
+  double scale() const;
   Value emitConnective(const OperatorExpr &expr, Location loc);
 
   OpBuilder builder;
@@ -61,7 +68,7 @@ private:
   GridAttr queryGrid, keyGrid;
   MaskType maskType;
   EmittedParameters parameters;
-  Value blocks;
+  Value query, key, blocks;
 };
 
 bool usesGiven(const Expr &expr) {
@@ -114,6 +121,18 @@ RankedTensorType Generator::lseType() {
       builder.getF32Type());
 }
 
+Type Generator::parameterType(Kind kind) {
+  switch (kind) {
+  case Kind::Int:
+    return builder.getI32Type();
+  case Kind::Bool:
+    return builder.getI1Type();
+  case Kind::Float:
+    return builder.getF64Type();
+  }
+  llvm_unreachable("all kinds are handled");
+}
+
 /// Those before the dynamic parameters.
 SmallVector<Type> Generator::operandTypes() {
   MLIRContext *context = builder.getContext();
@@ -136,8 +155,7 @@ SmallVector<Type> Generator::argumentTypes() {
   SmallVector<Type> types = operandTypes();
   for (auto &parameter : attention.parameters)
     if (parameter->isDynamic)
-      types.push_back(parameter->kind == Kind::Int ? builder.getI32Type()
-                                                   : builder.getI1Type());
+      types.push_back(parameterType(parameter->kind));
   return types;
 }
 
@@ -156,6 +174,9 @@ void Generator::annotateParameters(func::FuncOp function) {
                           parameter->kind == Kind::Int
                               ? Attribute(builder.getI32IntegerAttr(*value))
                               : builder.getBoolAttr(*value));
+    if (std::optional<double> real = values.floats[parameter->index])
+      function.setArgAttr(argument, WeftDialect::kParameterDefaultAttrName,
+                          builder.getF64FloatAttr(*real));
     parameters.push_back({std::nullopt, function.getArgument(argument++)});
   }
 }
@@ -181,7 +202,8 @@ void Generator::emitBody(func::FuncOp function) {
   auto next = function.getArguments().begin();
   auto take = [&](bool isThere) { return isThere ? Value(*next++) : Value(); };
   bool hasRows = attention.rows.has_value();
-  Value query = take(true), key = take(true), value = take(true);
+  query = take(true), key = take(true);
+  Value value = take(true);
   Value bias = take(attention.bias.has_value());
   Value intoOut = take(hasRows), intoLse = take(hasRows);
   blocks = take(usesGiven(attention));
@@ -189,13 +211,11 @@ void Generator::emitBody(func::FuncOp function) {
   Value mask;
   if (attention.mask)
     mask = emitMask(*attention.mask->condition);
-  double scale = options.scale.value_or(
-      1 / std::sqrt(static_cast<double>(options.headDim)));
   auto op = AttentionOp::create(
       builder, loc, function.getResultTypes(), query, key, value, bias, mask,
       rows, intoOut, intoLse, queryGrid, keyGrid, orderAttr(), orderAttr(),
       builder.getI64IntegerAttr(options.block), /*query_block=*/IntegerAttr(),
-      builder.getF64FloatAttr(scale));
+      builder.getF64FloatAttr(scale()));
   func::ReturnOp::create(builder, loc, op.getResults());
 }
 
@@ -206,10 +226,77 @@ Value Generator::emitMask(const Expr &expr) {
                                   builder.getBoolAttr(*value));
   if (std::holds_alternative<GivenExpr>(expr.node))
     return GivenOp::create(builder, loc, maskType, blocks);
+  if (auto *prediction = std::get_if<PredictionExpr>(&expr.node))
+    return emitPrediction(*prediction, loc);
   if (auto *operation = std::get_if<OperatorExpr>(&expr.node))
     if (Value mask = emitConnective(*operation, loc))
       return mask;
   return emitPredicate(expr);
+}
+
+double Generator::scale() const {
+  return options.scale.value_or(
+      1 / std::sqrt(static_cast<double>(options.headDim)));
+}
+
+/// Null for no expression.
+IntegerAttr Generator::integerAttr(const ExprPtr &expr) {
+  return expr ? builder.getI64IntegerAttr(*evaluator.evaluate(*expr, frame))
+              : IntegerAttr();
+}
+
+Value Generator::emitAmount(const Expr &expr) {
+  if (std::optional<double> value = values.floatValue(expr))
+    return arith::ConstantOp::create(builder, locate(expr.range),
+                                     builder.getF64FloatAttr(*value));
+  return parameters[std::get<ReferenceExpr>(expr.node).parameter->index].value;
+}
+
+/// The number of blocks is known once tiles are chosen.
+Value Generator::emitMeans(Value operand, GridAttr grid, IntegerAttr pool,
+                           Location loc) {
+  auto type = RankedTensorType::get({ShapedType::kDynamic, options.heads,
+                                     ShapedType::kDynamic, options.headDim},
+                                    builder.getF32Type());
+  return BlockMeansOp::create(builder, loc, type, operand, grid, orderAttr(),
+                              builder.getI64IntegerAttr(options.block), pool);
+}
+
+Value Generator::emitScores(const PredictionExpr &expr, Location loc) {
+  IntegerAttr pool = integerAttr(expr.pool);
+  IntegerAttr block = builder.getI64IntegerAttr(options.block);
+  auto type = RankedTensorType::get({ShapedType::kDynamic, options.heads,
+                                     ShapedType::kDynamic,
+                                     ShapedType::kDynamic},
+                                    builder.getF32Type());
+  Value scores = BlockScoresOp::create(
+      builder, loc, type, emitMeans(query, queryGrid, pool, loc),
+      emitMeans(key, keyGrid, pool, loc), builder.getF64FloatAttr(scale()));
+  if (!pool)
+    return scores;
+  return MaxScoresOp::create(builder, loc, type, scores, queryGrid, keyGrid,
+                             orderAttr(), orderAttr(), block, block, pool);
+}
+
+Value Generator::emitPrediction(const PredictionExpr &expr, Location loc) {
+  Value scores = emitScores(expr, loc), amount = emitAmount(*expr.amount);
+  IntegerAttr min =
+      expr.min ? integerAttr(expr.min) : builder.getI64IntegerAttr(0);
+  Type type = BlocksType::get(builder.getContext());
+  Value selected;
+  switch (expr.rule) {
+  case SelectionRule::TopK:
+    selected = SelectTopKOp::create(builder, loc, type, scores, amount, min);
+    break;
+  case SelectionRule::TopP:
+    selected = SelectTopPOp::create(builder, loc, type, scores, amount, min);
+    break;
+  case SelectionRule::Threshold:
+    selected =
+        SelectThresholdOp::create(builder, loc, type, scores, amount, min);
+    break;
+  }
+  return GivenOp::create(builder, loc, maskType, selected);
 }
 
 /// Null for operators that are not `and`, `or` or `not`.

@@ -51,8 +51,9 @@ static constexpr OperatorInfo operatorTable[] = {
 };
 
 std::string_view spelling(Kind kind) {
-  return spelling(kind == Kind::Int ? TokenKind::IntKeyword
-                                    : TokenKind::BoolKeyword);
+  return spelling(kind == Kind::Int    ? TokenKind::IntKeyword
+                  : kind == Kind::Bool ? TokenKind::BoolKeyword
+                                       : TokenKind::FloatKeyword);
 }
 
 const OperatorInfo &info(Operator op) {

@@ -16,9 +16,9 @@
 namespace weft {
 
 /// The kinds of expressions.
-enum class Kind { Int, Bool };
+enum class Kind { Int, Bool, Float };
 
-/// "int" or "bool".
+/// "int", "bool" or "float".
 std::string_view spelling(Kind kind);
 
 enum class Operator {

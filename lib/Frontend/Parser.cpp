@@ -82,6 +82,9 @@ private:
   ExprPtr parsePrimary();
   ExprPtr parseParenthesized();
   ExprPtr parseInteger(uint32_t begin, bool negative);
+  ExprPtr parseDecimal(uint32_t begin, bool negative);
+  ExprPtr parsePrediction(SelectionRule rule);
+  bool parsePredictionArgument(PredictionExpr &prediction);
   ExprPtr parseMember();
   ExprPtr parseBuiltin(const OperatorInfo &builtin);
   ExprPtr parseReference();
@@ -347,11 +350,15 @@ std::unique_ptr<Parameter> Parser::parseParameter() {
   parameter->isDynamic = consumeIf(TokenKind::DynamicKeyword);
   if (!parseName(parameter->name) || !expect(TokenKind::Colon))
     return nullptr;
-  if (!at(TokenKind::IntKeyword) && !at(TokenKind::BoolKeyword)) {
-    unexpected("'int' or 'bool'");
+  if (!at(TokenKind::IntKeyword) && !at(TokenKind::BoolKeyword) &&
+      !at(TokenKind::FloatKeyword)) {
+    unexpected("'int', 'bool' or 'float'");
     return nullptr;
   }
-  parameter->kind = take().is(TokenKind::IntKeyword) ? Kind::Int : Kind::Bool;
+  TokenKind kind = take().kind;
+  parameter->kind = kind == TokenKind::IntKeyword    ? Kind::Int
+                    : kind == TokenKind::BoolKeyword ? Kind::Bool
+                                                     : Kind::Float;
   if (consumeIf(TokenKind::Assign) &&
       !(parameter->defaultValue = parseExpression()))
     return nullptr;
@@ -416,6 +423,8 @@ ExprPtr Parser::parsePrefix(const OperatorInfo &prefix) {
   uint32_t begin = take().range.begin;
   if (prefix.op == Operator::Negate && at(TokenKind::Integer))
     return parseInteger(begin, /*negative=*/true);
+  if (prefix.op == Operator::Negate && at(TokenKind::Decimal))
+    return parseDecimal(begin, /*negative=*/true);
   ExprPtr operand = parseExpression(prefix.precedence);
   return operand ? makeOperation(begin, prefix.op, std::move(operand))
                  : nullptr;
@@ -451,6 +460,14 @@ ExprPtr Parser::parsePrimary() {
   switch (token.kind) {
   case TokenKind::Integer:
     return parseInteger(begin, /*negative=*/false);
+  case TokenKind::Decimal:
+    return parseDecimal(begin, /*negative=*/false);
+  case TokenKind::TopkKeyword:
+    return parsePrediction(SelectionRule::TopK);
+  case TokenKind::ToppKeyword:
+    return parsePrediction(SelectionRule::TopP);
+  case TokenKind::ThresholdKeyword:
+    return parsePrediction(SelectionRule::Threshold);
   case TokenKind::TrueKeyword:
   case TokenKind::FalseKeyword: {
     bool value = take().is(TokenKind::TrueKeyword);
@@ -502,6 +519,68 @@ ExprPtr Parser::parseInteger(uint32_t begin, bool negative) {
   }
   return make(begin,
               LiteralExpr{static_cast<int32_t>(negative ? -value : value)});
+}
+
+ExprPtr Parser::parseDecimal(uint32_t begin, bool negative) {
+  Token digits = take();
+  double value = 0;
+  std::from_chars(digits.text.data(), digits.text.data() + digits.text.size(),
+                  value);
+  return make(begin, FloatExpr{negative ? -value : value}, Kind::Float);
+}
+
+ExprPtr Parser::parsePrediction(SelectionRule rule) {
+  uint32_t begin = token.range.begin;
+  Token keyword = take();
+  PredictionExpr prediction;
+  prediction.rule = rule;
+  if (!expect(TokenKind::LeftParen, fmt::format(" after '{}'", keyword.text)))
+    return nullptr;
+  if (!atWord("block_mean")) {
+    if (at(TokenKind::Identifier))
+      diagnostics.error(token.range,
+                        fmt::format("unknown predictor '{}': expected "
+                                    "'block_mean'{}",
+                                    token.text,
+                                    didYouMean(token.text, {"block_mean"})));
+    else
+      unexpected("the predictor 'block_mean'");
+    return nullptr;
+  }
+  take();
+  while (consumeIf(TokenKind::Comma))
+    if (!parsePredictionArgument(prediction))
+      return nullptr;
+  if (!expect(TokenKind::RightParen, " or ','"))
+    return nullptr;
+  if (!prediction.amount) {
+    diagnostics.error(from(begin), fmt::format("missing '{}' of '{}'",
+                                               amountName(rule), keyword.text));
+    return nullptr;
+  }
+  return make(begin, std::move(prediction), Kind::Bool);
+}
+
+/// `min` is a keyword, the other names are not.
+bool Parser::parsePredictionArgument(PredictionExpr &prediction) {
+  std::string_view amount = amountName(prediction.rule);
+  ExprPtr *part = atWord(amount)               ? &prediction.amount
+                  : at(TokenKind::MinKeyword)  ? &prediction.min
+                  : atWord("pool")             ? &prediction.pool
+                                               : nullptr;
+  if (!part) {
+    unexpected(fmt::format("'{}:', 'min:' or 'pool:'", amount),
+               didYouMean(token.text, {amount, "min", "pool"}));
+    return false;
+  }
+  Token name = take();
+  if (*part) {
+    diagnostics.error(name.range,
+                      fmt::format("duplicate argument '{}'", name.text))
+        .note((*part)->range, "the first is here");
+    return false;
+  }
+  return expect(TokenKind::Colon) && (*part = parseExpression());
 }
 
 std::optional<Axis> Parser::parseAxis(std::string_view owner, bool hasIndex) {
@@ -589,6 +668,18 @@ bool Parser::parseArguments(std::vector<Argument> &arguments) {
 }
 
 } // namespace
+
+std::string_view spelling(SelectionRule rule) {
+  constexpr TokenKind keywords[] = {TokenKind::TopkKeyword,
+                                    TokenKind::ToppKeyword,
+                                    TokenKind::ThresholdKeyword};
+  return spelling(keywords[static_cast<size_t>(rule)]);
+}
+
+std::string_view amountName(SelectionRule rule) {
+  constexpr std::string_view names[] = {"keep", "mass", "score"};
+  return names[static_cast<size_t>(rule)];
+}
 
 std::unique_ptr<Program> parse(const SourceFile &source,
                                Diagnostics &diagnostics) {

@@ -105,6 +105,13 @@ void Resolver::declareParameters(const Parameters &list, bool inAttention) {
               "only parameters of an attention may be dynamic, but '{}' is a "
               "parameter of a pattern or let",
               parameter->name.text));
+    if (parameter->kind == Kind::Float && !inAttention)
+      diagnostics.error(
+          parameter->range,
+          fmt::format(
+              "only parameters of an attention may be float, but '{}' is a "
+              "parameter of a pattern or let",
+              parameter->name.text));
   }
 }
 

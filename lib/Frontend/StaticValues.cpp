@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 namespace weft {
 namespace {
@@ -34,6 +35,9 @@ private:
   void checkGrid(std::string_view which, const GridShape &grid);
   void checkNames(const Attention &attention);
   MaybeStatic valueOf(const Parameter &parameter, const Attention &attention);
+  std::optional<double> floatOf(const Parameter &parameter,
+                                const Attention &attention);
+  void checkPredictions(const Expr &expr, const StaticValues &values);
 
   const Program &program;
   const StaticRequest &request;
@@ -116,6 +120,58 @@ MaybeStatic Instantiation::valueOf(const Parameter &parameter,
   return std::nullopt;
 }
 
+std::optional<double> Instantiation::floatOf(const Parameter &parameter,
+                                             const Attention &attention) {
+  auto given = request.values.find(parameter.name.text);
+  if (given != request.values.end()) {
+    if (given->second.kind == Kind::Bool)
+      diagnostics.error(parameter.range,
+                        fmt::format("expected float for {}, but got bool",
+                                    describe(parameter)));
+    return given->second.kind == Kind::Int ? given->second.value
+                                           : given->second.real;
+  }
+  if (parameter.defaultValue)
+    return std::get<FloatExpr>(parameter.defaultValue->node).value;
+  if (!parameter.isDynamic)
+    diagnostics.error(parameter.range,
+                      fmt::format("missing value for {} of attention '{}'",
+                                  describe(parameter), attention.name.text));
+  return std::nullopt;
+}
+
+/// Reports what is static and out of range.
+void Instantiation::checkPredictions(const Expr &expr,
+                                     const StaticValues &values) {
+  forEachChild(expr,
+               [&](const Expr &child) { checkPredictions(child, values); });
+  auto *prediction = std::get_if<PredictionExpr>(&expr.node);
+  if (!prediction)
+    return;
+  bool isShare = prediction->rule != SelectionRule::Threshold;
+  std::optional<double> amount = values.floatValue(*prediction->amount);
+  if (amount && isShare && !(*amount >= 0 && *amount <= 1))
+    diagnostics.error(prediction->amount->range,
+                      fmt::format("expected '{}' from 0 to 1, but got {}",
+                                  amountName(prediction->rule), *amount));
+  if (amount && !isShare && !std::isfinite(*amount))
+    diagnostics.error(
+        prediction->amount->range,
+        fmt::format("expected a finite 'score', but got {}", *amount));
+  auto checkLeast = [&](const ExprPtr &part, std::string_view name,
+                        int32_t least) {
+    MaybeStatic value =
+        part ? evaluator.evaluate(*part, values.frame()) : std::nullopt;
+    if (value && *value < least)
+      diagnostics.error(part->range,
+                        fmt::format("expected a '{}' of at least {}, but got "
+                                    "{}",
+                                    name, least, *value));
+  };
+  checkLeast(prediction->min, "min", 0);
+  checkLeast(prediction->pool, "pool", 1);
+}
+
 std::optional<StaticValues> Instantiation::run() {
   const Attention *attention = findAttention();
   checkGrid("query", request.queryGrid);
@@ -123,16 +179,23 @@ std::optional<StaticValues> Instantiation::run() {
   if (!attention)
     return std::nullopt;
   StaticValues values{
-      attention, request.queryGrid, request.keyGrid, {}, std::nullopt};
+      attention, request.queryGrid, request.keyGrid, {}, {}, std::nullopt};
   checkNames(*attention);
-  for (auto &parameter : attention->parameters)
-    values.parameters.push_back(valueOf(*parameter, *attention));
+  for (auto &parameter : attention->parameters) {
+    bool isFloat = parameter->kind == Kind::Float;
+    values.parameters.push_back(isFloat ? std::nullopt
+                                        : valueOf(*parameter, *attention));
+    values.floats.push_back(isFloat ? floatOf(*parameter, *attention)
+                                    : std::nullopt);
+  }
   if (diagnostics.hasErrors())
     return std::nullopt;
   if (attention->order && attention->order->sizes)
     values.tile = evaluator.tileSizes(*attention->order, values.frame());
-  if (attention->mask)
+  if (attention->mask) {
     evaluator.evaluate(*attention->mask->condition, values.frame());
+    checkPredictions(*attention->mask->condition, values);
+  }
   if (diagnostics.hasErrors())
     return std::nullopt;
   return values;
@@ -146,9 +209,25 @@ std::optional<StaticValue> StaticValue::parse(std::string_view text) {
   StaticValue result;
   auto [end, error] =
       std::from_chars(text.data(), text.data() + text.size(), result.value);
-  if (error != std::errc() || end != text.data() + text.size())
+  if (error == std::errc() && end == text.data() + text.size())
+    return result;
+  result = {Kind::Float, 0, 0};
+  auto [realEnd, realError] =
+      std::from_chars(text.data(), text.data() + text.size(), result.real);
+  // An integer that is too large is not meant as a float.
+  bool isInteger =
+      text.find_first_not_of("-0123456789") == std::string_view::npos;
+  if (isInteger || realError != std::errc() ||
+      realEnd != text.data() + text.size())
     return std::nullopt;
   return result;
+}
+
+std::optional<double> StaticValues::floatValue(const Expr &expr) const {
+  if (auto *literal = std::get_if<FloatExpr>(&expr.node))
+    return literal->value;
+  const Parameter &parameter = *std::get<ReferenceExpr>(expr.node).parameter;
+  return parameter.isDynamic ? std::nullopt : floats[parameter.index];
 }
 
 Frame StaticValues::frame() const {

@@ -21,12 +21,15 @@
 
 namespace weft {
 
-/// The value of a parameter in a compile request; booleans are 0 and 1.
+/// The value of a parameter in a compile request; booleans are 0 and 1. An int
+/// may stand for a float.
 struct StaticValue {
   Kind kind = Kind::Int;
   int32_t value = 0;
+  /// That of a float.
+  double real = 0;
 
-  /// Reads "12", "-3", "true" or "false".
+  /// Reads "12", "-3", "0.25", "true" or "false".
   static std::optional<StaticValue> parse(std::string_view text);
 };
 
@@ -49,12 +52,16 @@ struct StaticValues {
   /// By index: the value of a static parameter, the default, if any, of a
   /// dynamic one.
   std::vector<MaybeStatic> parameters;
+  /// The same for floats.
+  std::vector<std::optional<double>> floats;
   /// The sizes written in `order tiles(...)`.
   std::optional<std::array<int32_t, 3>> tile;
 
   /// The frame for evaluating the attention's clauses: dynamic parameters are
   /// unknown.
   Frame frame() const;
+  /// The value of a literal or of a static parameter; nothing for a dynamic one.
+  std::optional<double> floatValue(const Expr &expr) const;
   /// Checks `request` against a program without errors; nothing if an error was
   /// reported.
   static std::optional<StaticValues> evaluate(const Program &program,

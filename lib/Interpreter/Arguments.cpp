@@ -28,6 +28,7 @@ public:
         .Case([&](BlocksType) { return bindGiven(number); })
         .Case([&](RowsType) { return bindRows(number); })
         .Case<IntegerType, IndexType>([&](Type) { return bindParameter(number, spec); })
+        .Case([&](Float64Type) { return bindFloat(number, spec); })
         .Default([&](Type type) { return op->emitError("expected no argument of type ") << type; });
   }
 
@@ -66,9 +67,23 @@ private:
     unsigned width = spec.type.isIndex() ? 64 : spec.type.getIntOrFloatBitWidth();
     if (nextParameter < args.parameters.size())
       return RuntimeValue(wrap(args.parameters[nextParameter++], width));
-    if (!spec.fallback)
-      return op->emitError("expected a value for the parameter in argument ") << number;
-    return RuntimeValue(spec.fallback.getValue().getSExtValue());
+    auto fallback = dyn_cast_or_null<IntegerAttr>(spec.fallback);
+    if (!fallback)
+      return missingParameter(number);
+    return RuntimeValue(fallback.getValue().getSExtValue());
+  }
+
+  FailureOr<RuntimeValue> bindFloat(unsigned number, ArgumentSpec spec) {
+    if (nextParameter < args.parameters.size())
+      return RuntimeValue(llvm::bit_cast<double>(args.parameters[nextParameter++]));
+    auto fallback = dyn_cast_or_null<FloatAttr>(spec.fallback);
+    if (!fallback)
+      return missingParameter(number);
+    return RuntimeValue(fallback.getValueAsDouble());
+  }
+
+  LogicalResult missingParameter(unsigned number) {
+    return op->emitError("expected a value for the parameter in argument ") << number;
   }
 
   FailureOr<RuntimeValue> bindGiven(unsigned number) {

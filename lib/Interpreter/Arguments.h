@@ -11,10 +11,10 @@
 
 namespace weft::interp {
 
-/// An argument that is expected, and the value of an integer that the caller does not name.
+/// An argument that is expected, and the value of a parameter that the caller does not name.
 struct ArgumentSpec {
   mlir::Type type;
-  mlir::IntegerAttr fallback;
+  mlir::Attribute fallback;
 };
 
 /// The caller's values for `signature`, each kind in its order; an error at `op` if they do not fit. The result refers

@@ -86,7 +86,7 @@ public:
     auto [entry, isNew] = rows.try_emplace({batch, head, token});
     if (isNew) {
       loadHead(batch, head);
-      entry->second = attendQuery(tensors.query.getRow(batch, head, token), keys, visible(head, token), scale);
+      entry->second = attendQuery(tensors.query.getRow(batch, head, token), keys, visible(batch, head, token), scale);
     }
     return entry->second;
   }
@@ -162,32 +162,33 @@ static VisibleKeys seeAll(int64_t tokens) {
   std::vector<int32_t> all(tokens);
   for (int64_t i = 0; i < tokens; ++i)
     all[i] = i;
-  return [all](int64_t, int64_t) { return all; };
+  return [all](int64_t, int64_t, int64_t) { return all; };
 }
 
 static VisibleKeys seeMask(Mask mask, int64_t tokens) {
-  return [mask = std::move(mask), tokens](int64_t head, int64_t query) {
+  return [mask = std::move(mask), tokens](int64_t, int64_t head, int64_t query) {
     std::vector<int32_t> visible;
     for (int32_t key = 0; key < tokens; ++key)
-      if (mask.contains(Pair{head, static_cast<int32_t>(query), key}))
+      if (mask.contains(Pair{0, 1, head, static_cast<int32_t>(query), key}))
         visible.push_back(key);
     return visible;
   };
 }
 
 /// As seeMask, for a mask that asks for the pair's blocks in the attention's partition.
-static FailureOr<VisibleKeys> seeGivenMask(AttentionOp op, const Mask &mask) {
+static FailureOr<VisibleKeys> seeGivenMask(AttentionOp op, const Mask &mask, const Scope &scope) {
   if (op.getQueryOrder().isOpen() || op.getKeyOrder().isOpen())
     return op.emitOpError("expected orders with their tile sizes chosen, since the mask depends on given block lists");
   auto queries = std::make_shared<TokenBlocks>(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize());
   auto keys = std::make_shared<TokenBlocks>(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
   for (const rt::GivenLists *lists : mask.given)
-    if (failed(verifyGiven(op, *lists, op.getQuery().getType().getDimSize(1), queries->partition.numBlocks(),
+    if (failed(verifyGiven(op, *lists, scope.getTensor(op.getQuery()), queries->partition.numBlocks(),
                            keys->partition.numBlocks())))
       return failure();
-  VisibleKeys see = [mask, queries, keys](int64_t head, int64_t query) {
+  int64_t heads = op.getQuery().getType().getDimSize(1);
+  VisibleKeys see = [mask, queries, keys, heads](int64_t batch, int64_t head, int64_t query) {
     std::vector<int32_t> visible;
-    Pair pair{head, static_cast<int32_t>(query), 0, queries->blockOf[query], 0};
+    Pair pair{batch, heads, head, static_cast<int32_t>(query), 0, queries->blockOf[query], 0};
     for (; pair.key < static_cast<int32_t>(keys->blockOf.size()); ++pair.key) {
       pair.keyBlock = keys->blockOf[pair.key];
       if (mask.contains(pair))
@@ -205,7 +206,7 @@ static FailureOr<VisibleKeys> getVisibleKeys(AttentionOp op, const Scope &scope)
   const Mask &mask = scope.get<Mask>(op.getMask());
   if (mask.given.empty())
     return seeMask(mask, tokens);
-  return seeGivenMask(op, mask);
+  return seeGivenMask(op, mask, scope);
 }
 
 LogicalResult interp::evaluate(AttentionOp op, Scope &scope) {

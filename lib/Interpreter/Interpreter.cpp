@@ -26,6 +26,11 @@ double DoubleTensor::at(ArrayRef<int64_t> indices) const {
 }
 
 LogicalResult interp::evaluateScalar(Operation *op, Scope &scope) {
+  APFloat number(0.0);
+  if (op->getNumResults() == 1 && op->getResult(0).getType().isF64() && matchPattern(op, m_ConstantFloat(&number))) {
+    scope.bind(op->getResult(0), number.convertToDouble());
+    return success();
+  }
   APInt constant;
   if (matchPattern(op, m_ConstantInt(&constant))) {
     scope.bind(op->getResult(0), constant.getSExtValue());
@@ -45,8 +50,9 @@ LogicalResult interp::evaluateScalar(Operation *op, Scope &scope) {
 
 static LogicalResult evaluateOp(Operation *op, Scope &scope) {
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<AttentionOp, BlockAttentionOp, ConstantMaskOp, GivenOp, MaskAndOp, MaskNotOp, MaskOrOp, PredicateOp,
-            ReorderOp, RestoreOp>([&](auto known) { return evaluate(known, scope); })
+      .Case<AttentionOp, BlockAttentionOp, BlockMeansOp, BlockScoresOp, ConstantMaskOp, GivenOp, MaskAndOp, MaskNotOp,
+            MaskOrOp, MaxScoresOp, PredicateOp, ReorderOp, RestoreOp>([&](auto known) { return evaluate(known, scope); })
+      .Case<SelectTopKOp, SelectTopPOp, SelectThresholdOp>([&](auto) { return evaluateSelection(op, scope); })
       .Default([&](Operation *other) { return evaluateScalar(other, scope); });
 }
 
@@ -77,7 +83,7 @@ FailureOr<DoubleTensor> interp::collectResult(Operation *op, const Tensor &tenso
 static SmallVector<ArgumentSpec> getSignature(func::FuncOp func) {
   SmallVector<ArgumentSpec> signature;
   for (auto [i, type] : llvm::enumerate(func.getArgumentTypes()))
-    signature.push_back({type, func.getArgAttrOfType<IntegerAttr>(i, WeftDialect::kParameterDefaultAttrName)});
+    signature.push_back({type, func.getArgAttr(i, WeftDialect::kParameterDefaultAttrName)});
   return signature;
 }
 
@@ -105,6 +111,8 @@ FailureOr<InterpreterResult> weft::interpret(func::FuncOp func, const Interprete
       return failure();
     (i == 0 ? result.out : result.lse) = std::move(*tensor);
   }
+  for (auto &lists : scope.getKept())
+    result.predicted.push_back(*lists);
   return result;
 }
 

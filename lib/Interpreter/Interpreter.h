@@ -24,7 +24,7 @@ struct InterpreterArgs {
   /// In any float type and with any strides. [batch, heads, tokens, head dim]: q, k and v, and out where rows are
   /// written into it. [batch, heads, tokens]: lse, and a bias, whose batch and heads may be 1.
   std::vector<rt::Tensor> tensors;
-  /// Dynamic parameters. Parameters beyond the end take their defaults.
+  /// Dynamic parameters, the bits of an f64 for a float. Parameters beyond the end take their defaults.
   std::vector<int64_t> parameters;
   std::vector<rt::GivenLists> given;
   std::vector<rt::RowLists> rowLists;
@@ -46,6 +46,8 @@ struct InterpreterResult {
   DoubleTensor out;
   /// Empty if the function returns one tensor only.
   DoubleTensor lse;
+  /// The block lists that ops selected, in their order.
+  std::vector<rt::GivenLists> predicted;
 };
 
 /// Evaluates `func`, a function of one block on the program or plan level.

@@ -85,9 +85,9 @@ private:
     for (Attribute attribute : parameters) {
       auto description = dyn_cast<DictionaryAttr>(attribute);
       auto type = description ? description.getAs<TypeAttr>("type") : TypeAttr();
-      if (!type || !type.getValue().isInteger())
-        return module.emitError("expected weft.image with integers as parameters, but got ") << attribute;
-      auto fallback = description.getAs<IntegerAttr>(WeftDialect::kParameterDefaultAttrName);
+      if (!type || !(type.getValue().isInteger() || type.getValue().isF64()))
+        return module.emitError("expected weft.image with integers and f64 as parameters, but got ") << attribute;
+      Attribute fallback = description.get(WeftDialect::kParameterDefaultAttrName);
       image.parameters.push_back({type.getValue(), fallback});
     }
     return success();

@@ -18,6 +18,8 @@ namespace weft::interp {
 mlir::LogicalResult evaluate(AccumulateOp op, Scope &scope);
 mlir::LogicalResult evaluate(AttentionOp op, Scope &scope);
 mlir::LogicalResult evaluate(BlockAttentionOp op, Scope &scope);
+mlir::LogicalResult evaluate(BlockMeansOp op, Scope &scope);
+mlir::LogicalResult evaluate(BlockScoresOp op, Scope &scope);
 mlir::LogicalResult evaluate(ConstantMaskOp op, Scope &scope);
 mlir::LogicalResult evaluate(GivenOp op, Scope &scope);
 mlir::LogicalResult evaluate(InitTileOp op, Scope &scope);
@@ -25,9 +27,12 @@ mlir::LogicalResult evaluate(LoadTileOp op, Scope &scope);
 mlir::LogicalResult evaluate(MaskAndOp op, Scope &scope);
 mlir::LogicalResult evaluate(MaskNotOp op, Scope &scope);
 mlir::LogicalResult evaluate(MaskOrOp op, Scope &scope);
+mlir::LogicalResult evaluate(MaxScoresOp op, Scope &scope);
+mlir::LogicalResult evaluate(MeanRowOp op, Scope &scope);
 mlir::LogicalResult evaluate(PredicateOp op, Scope &scope);
 mlir::LogicalResult evaluate(ReorderOp op, Scope &scope);
 mlir::LogicalResult evaluate(RestoreOp op, Scope &scope);
+mlir::LogicalResult evaluate(ScoreRowOp op, Scope &scope);
 mlir::LogicalResult evaluate(ScoresOp op, Scope &scope);
 mlir::LogicalResult evaluate(SoftmaxOp op, Scope &scope);
 mlir::LogicalResult evaluate(StoreTileOp op, Scope &scope);
@@ -38,7 +43,10 @@ mlir::LogicalResult evaluate(mlir::memref::ViewOp op, Scope &scope);
 mlir::LogicalResult evaluate(mlir::scf::ForOp op, Scope &scope);
 mlir::LogicalResult evaluate(mlir::scf::IfOp op, Scope &scope);
 
-/// Evaluates an arith op on integers.
+/// Evaluates an op that selects block lists.
+mlir::LogicalResult evaluateSelection(mlir::Operation *op, Scope &scope);
+
+/// Evaluates an arith op on integers, or a constant of f64.
 mlir::LogicalResult evaluateScalar(mlir::Operation *op, Scope &scope);
 
 /// Evaluates a function of the tile level that returns nothing. Buffers among the arguments are vectors of bytes, which
@@ -54,7 +62,7 @@ mlir::FailureOr<Mask> makePredicateMask(mlir::Region &body, GridAttr queryGrid, 
                                         const rt::GivenLists *given, const Scope &scope);
 
 /// The positions in the key tensor of the keys that count for a position in the query tensor.
-using VisibleKeys = std::function<std::vector<int32_t>(int64_t head, int64_t query)>;
+using VisibleKeys = std::function<std::vector<int32_t>(int64_t batch, int64_t head, int64_t query)>;
 
 struct AttentionResult {
   Tensor out, lse;
@@ -109,9 +117,9 @@ struct TokenBlocks {
   std::vector<int32_t> blockOf, positionOf;
 };
 
-/// Checks that `lists` are lists for `heads` heads over these blocks.
-mlir::LogicalResult verifyGiven(mlir::Operation *op, const rt::GivenLists &lists, int64_t heads, int64_t queryBlocks,
-                                int64_t keyBlocks);
+/// Checks that `lists` are lists for the batch and heads of `query` over these blocks.
+mlir::LogicalResult verifyGiven(mlir::Operation *op, const rt::GivenLists &lists, const Tensor &query,
+                                int64_t queryBlocks, int64_t keyBlocks);
 
 } // namespace weft::interp
 

@@ -38,9 +38,9 @@ LogicalResult interp::evaluate(RestoreOp op, Scope &scope) {
   return success();
 }
 
-LogicalResult interp::verifyGiven(Operation *op, const rt::GivenLists &lists, int64_t heads, int64_t queryBlocks,
-                                  int64_t keyBlocks) {
-  rt::Status status = lists.validate(heads, queryBlocks, keyBlocks);
+LogicalResult interp::verifyGiven(Operation *op, const rt::GivenLists &lists, const Tensor &query,
+                                  int64_t queryBlocks, int64_t keyBlocks) {
+  rt::Status status = lists.validate(query.getShape()[1], queryBlocks, keyBlocks, query.getShape()[0]);
   return status ? success() : op->emitOpError(status.message());
 }
 
@@ -54,8 +54,9 @@ struct BlockVisits {
   /// One list set, or those of blocks that the given lists lack and hold; null where the predicate alone decides.
   ArrayAttr lists;
   bool folded;
+  int64_t heads;
 
-  std::vector<int32_t> getVisible(int64_t head, int64_t query) const;
+  std::vector<int32_t> getVisible(int64_t batch, int64_t head, int64_t query) const;
   /// The sequence position of a row of the query tensor.
   int32_t getToken(int64_t query) const { return folded ? query : queries.partition.tokens[query]; }
 
@@ -89,9 +90,9 @@ void BlockVisits::visitList(BlockListsAttr list, Pair pair, std::optional<bool> 
   }
 }
 
-std::vector<int32_t> BlockVisits::getVisible(int64_t head, int64_t query) const {
+std::vector<int32_t> BlockVisits::getVisible(int64_t batch, int64_t head, int64_t query) const {
   int32_t token = getToken(query);
-  Pair pair{head, token, 0, queries.blockOf[token], 0};
+  Pair pair{batch, heads, head, token, 0, queries.blockOf[token], 0};
   std::vector<int32_t> visible;
   if (!lists)
     for (pair.keyBlock = 0; pair.keyBlock < keys.partition.numBlocks(); ++pair.keyBlock)
@@ -110,7 +111,7 @@ LogicalResult interp::evaluate(BlockAttentionOp op, Scope &scope) {
   const rt::GivenLists *given = op.getGiven() ? scope.get<const rt::GivenLists *>(op.getGiven()) : nullptr;
   TokenBlocks queries(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize());
   TokenBlocks keys(op.getKeyGrid(), op.getKeyOrder(), op.getBlock());
-  if (given && failed(verifyGiven(op, *given, op.getQuery().getType().getDimSize(1), queries.partition.numBlocks(),
+  if (given && failed(verifyGiven(op, *given, scope.getTensor(op.getQuery()), queries.partition.numBlocks(),
                                   keys.partition.numBlocks())))
     return failure();
   FailureOr<Mask> mask = Mask{};
@@ -119,8 +120,10 @@ LogicalResult interp::evaluate(BlockAttentionOp op, Scope &scope) {
   if (failed(mask))
     return failure();
   auto visits = std::make_shared<BlockVisits>(BlockVisits{std::move(queries), std::move(keys), std::move(*mask), given,
-                                                          op.getListsAttr(), op.getFolded()});
+                                                          op.getListsAttr(), op.getFolded(),
+                                                          op.getQuery().getType().getDimSize(1)});
   return bindAttention(
-      op, scope, [visits](int64_t head, int64_t query) { return visits->getVisible(head, query); },
+      op, scope,
+      [visits](int64_t batch, int64_t head, int64_t query) { return visits->getVisible(batch, head, query); },
       [visits](int64_t row) { return visits->getToken(row); });
 }

@@ -14,8 +14,8 @@ using namespace weft::interp;
 
 static LogicalResult evaluateTileOp(Operation *op, Scope &scope) {
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<AccumulateOp, InitTileOp, LoadTileOp, ScoresOp, SoftmaxOp, StoreTileOp, memref::CollapseShapeOp,
-            memref::LoadOp, memref::SubViewOp,
+      .Case<AccumulateOp, InitTileOp, LoadTileOp, MeanRowOp, ScoreRowOp, ScoresOp, SoftmaxOp, StoreTileOp,
+            memref::CollapseShapeOp, memref::LoadOp, memref::SubViewOp,
             memref::ViewOp, scf::ForOp, scf::IfOp>([&](auto known) { return evaluate(known, scope); })
       .Default([&](Operation *other) { return evaluateScalar(other, scope); });
 }
@@ -83,10 +83,15 @@ static FailureOr<RuntimeValue> convertInteger(func::FuncOp func, int64_t value, 
   return RuntimeValue(wrap(value, type.isIndex() ? 64 : type.getIntOrFloatBitWidth()));
 }
 
-/// The bytes or the integer `value` as an argument of type `type`.
+/// The bytes or the number `value` as an argument of type `type`.
 static FailureOr<RuntimeValue> convert(func::FuncOp func, const RuntimeValue &value, Type type) {
   if (auto *bytes = std::get_if<Buffer>(&value))
     return convertBytes(func, *bytes, type);
+  if (std::holds_alternative<double>(value)) {
+    if (!type.isF64())
+      return func.emitError("expected an f64 as argument, but got ") << type;
+    return value;
+  }
   return convertInteger(func, std::get<int64_t>(value), type);
 }
 

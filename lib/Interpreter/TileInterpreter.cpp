@@ -85,7 +85,7 @@ public:
     if (failed(packHead(batch, head, packed)))
       return failure();
     for (int64_t block = 0; block < image.query.numBlocks(); ++block)
-      if (failed(attendBlock(head, block, query, packed, result)))
+      if (failed(attendBlock(batch, head, block, query, packed, result)))
         return failure();
     return result;
   }
@@ -106,7 +106,7 @@ private:
   LogicalResult packHead(int64_t batch, int64_t head, const PackedHead &packed) const {
     TokenMemory key = load(operands.key, batch, head), value = load(operands.value, batch, head);
     for (int64_t block = 0; block < image.key.numBlocks(); ++block)
-      if (lists.visited[lists.setOf(head) * lists.keyBlocks + block] && failed(packBlock(block, key, value, packed)))
+      if (lists.visited[lists.setOf(batch * image.heads + head) * lists.keyBlocks + block] && failed(packBlock(block, key, value, packed)))
         return failure();
     return success();
   }
@@ -124,10 +124,10 @@ private:
   }
 
   /// The arguments are those of rt::AttendArgs.
-  LogicalResult attendBlock(int64_t head, int64_t block, const TokenMemory &query, const PackedHead &packed,
-                            const HeadResult &result) const {
+  LogicalResult attendBlock(int64_t batch, int64_t head, int64_t block, const TokenMemory &query,
+                            const PackedHead &packed, const HeadResult &result) const {
     constexpr int64_t wantLse = 1;
-    int64_t set = lists.setOf(head), row = set * (lists.queryBlocks + 1) + block;
+    int64_t set = lists.setOf(batch * image.heads + head), row = set * (lists.queryBlocks + 1) + block;
     int64_t first = image.query.offsets[block], count = image.query.offsets[block + 1] - first;
     int64_t begin = lists.offsets[row], end = lists.offsets[row + 1];
     SmallVector<RuntimeValue> arguments = {
@@ -179,7 +179,7 @@ static FailureOr<Operands> bindOperands(ModuleOp module, const KernelImage &imag
   if (!image.hasGiven)
     return operands;
   operands.given = std::get<const rt::GivenLists *>(bound->back());
-  if (failed(verifyGiven(module, *operands.given, image.heads, image.query.numBlocks(), image.key.numBlocks())))
+  if (failed(verifyGiven(module, *operands.given, operands.query, image.query.numBlocks(), image.key.numBlocks())))
     return failure();
   return operands;
 }
@@ -225,5 +225,5 @@ FailureOr<InterpreterResult> weft::interpretKernel(ModuleOp module, const Interp
   auto lse = collectResult(module, makeResult(shape, results, &HeadResult::lse), args.rows);
   if (failed(out) || failed(lse))
     return failure();
-  return InterpreterResult{std::move(*out), std::move(*lse)};
+  return InterpreterResult{std::move(*out), std::move(*lse), {}};
 }

@@ -82,6 +82,38 @@ LogicalResult interp::evaluate(ScoresOp op, Scope &scope) {
   return writeTile(op, scope.get<Buffer>(op.getScores()), {Layout::Rows, rows, columns}, scores);
 }
 
+LogicalResult interp::evaluate(MeanRowOp op, Scope &scope) {
+  const Buffer &mean = scope.get<Buffer>(op.getMean());
+  int64_t count = scope.getInteger(op.getCount()), stride = scope.getInteger(op.getStride()), d = mean.shape[0];
+  auto tokens = readTable(op, scope.get<Buffer>(op.getTable()), 0, scope.getInteger(op.getFirst()), count);
+  if (failed(tokens))
+    return failure();
+  Row sums(d);
+  for (int32_t token : *tokens) {
+    FailureOr<Buffer> source = viewRow(op, scope.get<Buffer>(op.getSource()), token * stride, d);
+    if (failed(source))
+      return failure();
+    Row row = *readVector(op, *source, d);
+    for (int64_t c = 0; c < d; ++c)
+      sums[c] += row[c];
+  }
+  for (double &sum : sums)
+    sum /= count;
+  return writeVector(op, mean, sums);
+}
+
+LogicalResult interp::evaluate(ScoreRowOp op, Scope &scope) {
+  const Buffer &queryRow = scope.get<Buffer>(op.getQuery()), &keyRows = scope.get<Buffer>(op.getKeys());
+  FailureOr<Row> query = readVector(op, queryRow, queryRow.shape[0]);
+  FailureOr<Matrix> keys = readTile(op, keyRows, {Layout::Rows, keyRows.shape[0], keyRows.shape[1]});
+  if (failed(query) || failed(keys))
+    return failure();
+  Row scores;
+  for (const Row &key : *keys)
+    scores.push_back(op.getScale().convertToDouble() * dot(*query, key));
+  return writeVector(op, scope.get<Buffer>(op.getScores()), scores);
+}
+
 /// The table's rows are index, t, h, w; text tokens are far from every video token.
 static FailureOr<std::vector<TokenCoordinates>> readCoordinates(Operation *op, const Buffer &table, int64_t first,
                                                                 int64_t count) {

@@ -31,7 +31,7 @@ Tensor interp::makeTensor(const rt::Tensor &view) {
 }
 
 bool interp::holds(const rt::GivenLists &lists, const Pair &pair) {
-  int64_t list = lists.lists == 1 ? 0 : pair.head;
+  int64_t list = (pair.batch * pair.heads + pair.head) % lists.lists;
   const int64_t *bounds = &lists.offsets[list * (lists.queryBlocks + 1) + pair.queryBlock];
   auto begin = lists.keyBlocks.begin();
   return std::binary_search(begin + bounds[0], begin + bounds[1], pair.keyBlock);

@@ -46,7 +46,7 @@ Tensor makeTensor(const rt::Tensor &view);
 
 /// A query and a key by their sequence positions, and by their blocks in the partition of the attention that asks.
 struct Pair {
-  int64_t head;
+  int64_t batch, heads, head;
   int32_t query, key;
   int32_t queryBlock = 0, keyBlock = 0;
 };
@@ -62,7 +62,8 @@ struct Mask {
 bool holds(const rt::GivenLists &lists, const Pair &pair);
 
 /// Integers, i1 among them, are sign-extended from their width.
-using RuntimeValue = std::variant<int64_t, Tensor, Mask, const rt::GivenLists *, const rt::RowLists *, Buffer>;
+using RuntimeValue =
+    std::variant<int64_t, double, Tensor, Mask, const rt::GivenLists *, const rt::RowLists *, Buffer>;
 
 /// The values computed so far.
 class Scope {
@@ -74,7 +75,16 @@ public:
   /// The integer `name`, which a region uses from above.
   int64_t getInteger(mlir::Value name) const { return get<int64_t>(name); }
 
+  /// Owns lists that an op made, for as long as the scope lives.
+  const rt::GivenLists *keep(rt::GivenLists lists) {
+    kept.push_back(std::make_unique<rt::GivenLists>(std::move(lists)));
+    return kept.back().get();
+  }
+  /// The lists that ops made, in their order.
+  const std::vector<std::unique_ptr<rt::GivenLists>> &getKept() const { return kept; }
+
 private:
+  std::vector<std::unique_ptr<rt::GivenLists>> kept;
   llvm::DenseMap<mlir::Value, RuntimeValue> values;
 };
 

@@ -121,7 +121,7 @@ std::vector<Item> makeItems(const BlockLists &lists, int64_t batch, int64_t head
   std::vector<Item> items;
   items.reserve(batch * heads * lists.queryBlocks);
   for (int64_t pair = 0; pair < batch * heads; ++pair) {
-    int64_t set = lists.setOf(pair % heads);
+    int64_t set = lists.setOf(pair);
     const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1);
     for (int64_t block = 0; block < lists.queryBlocks; ++block)
       items.push_back({static_cast<int32_t>(block), static_cast<int32_t>(pair),

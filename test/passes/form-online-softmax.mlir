@@ -170,7 +170,7 @@ func.func @computed(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: te
 #lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
 
 func.func @four_tensors(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>, %on: i1, %w: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
-  // expected-error @+1 {{expected a function of three tensors, i1, i32, !weft.blocks and what the op names, but got 'tensor<?x2x64x32xf32>' as argument 4}}
+  // expected-error @+1 {{expected a function of three tensors, i1, i32, f64, !weft.blocks and what the op names, but got 'tensor<?x2x64x32xf32>' as argument 4}}
   %o, %lse = weft.block_attention %q, %k, %v
     {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64, lists = [#lists]}
     : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}

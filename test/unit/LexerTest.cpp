@@ -87,9 +87,10 @@ TEST(Lexer, EndsForEver) {
 }
 
 TEST(Lexer, ExplainsWhatIsNotAToken) {
-  EXPECT_EQ(firstError("0.25"), "expected a decimal integer, but got '0.25'");
-  EXPECT_EQ(firstError("12ab"), "expected a decimal integer, but got '12ab'");
-  EXPECT_EQ(firstError("0x10"), "expected a decimal integer, but got '0x10'");
+  EXPECT_EQ(firstError("0.2.5"), "expected a decimal number, but got '0.2.5'");
+  EXPECT_EQ(firstError("0.5e3"), "expected a decimal number, but got '0.5e3'");
+  EXPECT_EQ(firstError("12ab"), "expected a decimal number, but got '12ab'");
+  EXPECT_EQ(firstError("0x10"), "expected a decimal number, but got '0x10'");
   EXPECT_EQ(firstError("&& x"), "unexpected '&&'; did you mean 'and'?");
   EXPECT_EQ(firstError("|| x"), "unexpected '||'; did you mean 'or'?");
   EXPECT_EQ(firstError("!x"), "unexpected '!'; did you mean 'not'?");

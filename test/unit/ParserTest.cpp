@@ -157,8 +157,9 @@ TEST(Parser, ItemErrors) {
 TEST(Parser, ParameterErrors) {
   EXPECT_EQ(errors("let f(n) = 1"),
             "t:1:8: error: expected ':', but got ')'\n");
-  EXPECT_EQ(errors("let f(n: float) = 1"),
-            "t:1:10: error: expected 'int' or 'bool', but got 'float'\n");
+  EXPECT_EQ(errors("let f(n: real) = 1"),
+            "t:1:10: error: expected 'int', 'bool' or 'float', but got "
+            "'real'\n");
   EXPECT_EQ(errors("let f(n: int m: int) = 1"),
             "t:1:14: error: expected ')' or ',', but got 'm'\n");
   EXPECT_EQ(errors("let f(n: int,) = 1"),
@@ -227,8 +228,8 @@ TEST(Parser, ExpressionErrors) {
             "t:1:14: error: expected ',', but got ')'\n");
   EXPECT_EQ(errors("let n = f(1 2)"),
             "t:1:13: error: expected ')' or ',', but got '2'\n");
-  EXPECT_EQ(errors("let n = 0.5"),
-            "t:1:9: error: expected a decimal integer, but got '0.5'\n");
+  EXPECT_EQ(errors("let n = 0.5.1"),
+            "t:1:9: error: expected a decimal number, but got '0.5.1'\n");
   EXPECT_EQ(errors("pattern p = a && b"),
             "t:1:15: error: unexpected '&&'; did you mean 'and'?\n");
 }

@@ -325,7 +325,9 @@ TEST(StaticValues, ParsesValues) {
   EXPECT_EQ(StaticValue::parse("-12")->value, -12);
   EXPECT_EQ(StaticValue::parse("true")->kind, Kind::Bool);
   EXPECT_EQ(StaticValue::parse("false")->value, 0);
-  for (const char *text : {"", "1.5", "12a", "yes", "2147483648"})
+  EXPECT_EQ(StaticValue::parse("-1.5")->kind, Kind::Float);
+  EXPECT_EQ(StaticValue::parse("-1.5")->real, -1.5);
+  for (const char *text : {"", "1.5x", "12a", "yes", "2147483648"})
     EXPECT_FALSE(StaticValue::parse(text)) << text;
 }
 

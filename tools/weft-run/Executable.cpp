@@ -70,9 +70,10 @@ public:
     return run;
   }
 
-  rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const rt::GivenLists *given) const override {
+  rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const Inputs &inputs,
+                                                                 const rt::GivenLists *given) const override {
     rt::RunArgs args;
-    args.given = given;
+    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
     return kernel->resolveLists(args);
   }
 
@@ -137,9 +138,10 @@ public:
     return run;
   }
 
-  rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const rt::GivenLists *given) const override {
+  rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const Inputs &inputs,
+                                                                 const rt::GivenLists *given) const override {
     rt::RunArgs args;
-    args.given = given;
+    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
     return kernel->resolveLists(args);
   }
 

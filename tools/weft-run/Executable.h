@@ -36,7 +36,8 @@ public:
   /// Calls the kernel once to warm up and `repeat` times, at least 1, for the median.
   virtual rt::Result<Run> run(const Inputs &inputs, const rt::GivenLists *given, int repeat) const = 0;
   /// The lists that a call visits.
-  virtual rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const rt::GivenLists *given) const = 0;
+  virtual rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const Inputs &inputs,
+                                                                         const rt::GivenLists *given) const = 0;
 };
 
 enum class KernelBackend { CPU, CUDA };

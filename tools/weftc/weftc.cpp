@@ -138,6 +138,9 @@ rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
   if (emit == Emit::Obj && !module->getAttrOfType<mlir::DictionaryAttr>("weft.image").get("lists"))
     return rt::Status::error("--emit=obj: expected a mask without dynamic parameters, whose block lists only the "
                              "just-in-time compiler can make");
+  if (emit == Emit::Obj && module->getAttrOfType<mlir::DictionaryAttr>("weft.image").contains("prediction"))
+    return rt::Status::error("--emit=obj: expected a mask without topk, topp and threshold, which only the just-in-time "
+                             "compiler runs");
   CodeKind kind = emit == Emit::LLVM  ? CodeKind::LLVM
                   : emit == Emit::Asm ? CodeKind::Assembly
                                       : CodeKind::LinkableObject;
