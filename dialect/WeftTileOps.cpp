@@ -93,6 +93,9 @@ LogicalResult SoftmaxOp::verify() {
   if (tileType(getWeights()).getShape() != tileType(getScores()).getShape())
     return emitOpError("expected weights in the shape of the scores, but got ")
            << getWeights().getType() << " for " << getScores().getType();
+  if (getBias() && tileType(getBias()).getDimSize(0) != tileType(getScores()).getDimSize(1)) // softmax_c4
+    return emitOpError("expected a bias for the columns of ")
+           << getScores().getType() << ", but got " << getBias().getType();
   if (getBody().empty() != !getQueryTable()) // softmax_c2
     return emitOpError("expected a predicate region if and only if coordinates are named");
   if (!getBody().empty() && failed(verifyPredicateBody(*this, getBody(), /*given=*/true)))

@@ -115,6 +115,9 @@ def Weft_SoftmaxOp : Weft_Op<"softmax", [AttrSizedOperandSegments, RecursiveMemo
         sum[i]     = sum[i] * correction + sum_j weights[i][j]
         maximum[i] = m'
 
+    With `bias` the scores are `scale scores[i][j] + bias[j]`, and then the scale
+    of these formulas is 1: the maximum is one of biased scores.
+
     A row without any key so far keeps m' = -inf and has weights and correction
     0. Columns up to the next multiple of 32 get weight 0. `coordinates`
     are `query table, query first, key table, key first, head, given`, and give
@@ -130,10 +133,11 @@ def Weft_SoftmaxOp : Weft_Op<"softmax", [AttrSizedOperandSegments, RecursiveMemo
     - (C2) the region has the arguments and the result of a predicate with `given`, if and only if coordinates are
       named.
     - (C3) scale and scale * log2(e) are positive and finite in f32.
+    - (C4) the bias has an element per column of the scores.
   }];
   let arguments = (ins Weft_Tile:$scores, Weft_RowVector:$maximum, Weft_RowVector:$sum,
                        Weft_RowVector:$correction, Weft_Tile:$weights,
-                       Index:$rows, Index:$columns,
+                       Index:$rows, Index:$columns, Optional<Weft_RowVector>:$bias,
                        Optional<Weft_Table>:$query_table, Optional<Index>:$query_first,
                        Optional<Weft_Table>:$key_table, Optional<Index>:$key_first,
                        Optional<I32>:$head, Optional<I1>:$given,
@@ -142,7 +146,7 @@ def Weft_SoftmaxOp : Weft_Op<"softmax", [AttrSizedOperandSegments, RecursiveMemo
   let hasVerifier = 1;
   let assemblyFormat = [{
     $scores `,` $maximum `,` $sum `,` $correction `into` $weights
-    `rows` $rows `columns` $columns `scale` $scale
+    `rows` $rows `columns` $columns `scale` $scale (`bias` $bias^ `:` type($bias))?
     (`tokens` $query_table^ `[` $query_first `]` `,` $key_table `[` $key_first `]` `head` $head `given` $given)?
     attr-dict `:` type($scores) `,` type($maximum) `,` type($weights)
     (`,` type($query_table)^ `,` type($key_table))? $body

@@ -40,7 +40,8 @@ namespace {
 /// Arguments of the attend function before the dynamic parameters; the runtime's AttendArgs has the same order.
 enum AttendArg : unsigned {
   kQuery, kQueryStride, kOut, kOutStride, kLse, kLseStride, kWantLse, kQueryTable, kQueryFirst, kQueryCount,
-  kKeyTable, kKeyOffsets, kPackedKey, kPackedValue, kEntries, kBegin, kEnd, kHeadIndex, kScratch, kNumAttendArgs,
+  kKeyTable, kKeyOffsets, kPackedKey, kPackedValue, kPackedBias, kEntries, kBegin, kEnd, kHeadIndex, kScratch,
+  kNumAttendArgs,
 };
 
 /// Arguments of the pack function; the runtime's PackArgs has the same order.
@@ -112,6 +113,8 @@ private:
     types[kKeyOffsets] = MemRefType::get({shapes.keyBlocks + 1}, b.getI32Type());
     types[kPackedKey] = stack(shapes.keyBlocks, shapes.key);
     types[kPackedValue] = stack(shapes.keyBlocks, shapes.value);
+    if (op.getBias())
+      types[kPackedBias] = stack(shapes.keyBlocks, shapes.bias);
     types[kEntries] = MemRefType::get({std::max<int64_t>(1, shapes.queryBlocks * shapes.keyBlocks)}, b.getI32Type());
     types[kHeadIndex] = b.getI32Type();
     types[kScratch] = MemRefType::get({shapes.scratchBytes}, b.getI8Type());
@@ -144,7 +147,9 @@ private:
       formStep(loop.getInductionVar());
     }
     StoreTileOp::create(b, accumulator, maximum, sum, args[kQueryTable], args[kQueryFirst], args[kQueryCount],
-                        args[kOut], args[kOutStride], args[kLse], args[kLseStride], args[kWantLse], op.getScaleAttr(),
+                        args[kOut], args[kOutStride], args[kLse], args[kLseStride], args[kWantLse],
+                        // The maximum of biased scores is scaled already.
+                        op.getBias() ? b.getF64FloatAttr(1) : op.getScaleAttr(),
                         b.getI64IntegerAttr(shapes.headDim));
     func::ReturnOp::create(b);
   }
@@ -187,6 +192,8 @@ private:
     /// Its first position and its tokens.
     Value first, columns;
     Value key, value, nextKey;
+    /// Null without a bias.
+    Value bias;
   };
 
   /// The rows of a query block that take a step together.
@@ -210,6 +217,8 @@ private:
     keys.key = tileOf(args[kPackedKey], block, shapes.key);
     keys.value = tileOf(args[kPackedValue], block, shapes.value);
     keys.nextKey = keyAfter(at);
+    if (op.getBias())
+      keys.bias = tileOf(args[kPackedBias], block, shapes.bias);
     if (!isOverlapped())
       return forGroups([&](const Group &group) { formGroupStep(keys, group); });
     ifMasked(
@@ -385,7 +394,7 @@ private:
       head = args[kHeadIndex], given = bit(keys.entry, 2);
     }
     auto softmax = SoftmaxOp::create(b, group.scores, group.maximum, group.sum, group.correction, group.weights,
-                                     group.rows, keys.columns, queryTable, queryFirst, keyTable, keyFirst, head, given,
+                                     group.rows, keys.columns, keys.bias, queryTable, queryFirst, keyTable, keyFirst, head, given,
                                      op.getScaleAttr());
     if (masked)
       clonePredicate(softmax.getBody());
@@ -414,6 +423,8 @@ private:
     auto bytes = [](MemRefType type) { return type.getNumElements() * type.getElementTypeBitWidth() / 8; };
     add("key_tile_bytes", bytes(shapes.key));
     add("value_tile_bytes", bytes(shapes.value));
+    if (op.getBias())
+      add("bias_tile_bytes", bytes(shapes.bias));
     add("scratch_bytes", shapes.scratchBytes);
     kernel->getParentOfType<ModuleOp>()->setAttr("weft.image", b.getDictionaryAttr(image));
   }
@@ -442,10 +453,6 @@ struct FormOnlineSoftmax final : weft::impl::FormOnlineSoftmaxPassBase<FormOnlin
     auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
     if (failed(checkKernel(kernel, op)))
       return signalPassFailure();
-    if (op.getBias() || op.getRows()) {
-      op.emitOpError("expected an attention without bias and rows");
-      return signalPassFailure();
-    }
     if (depthGranule < 8 || depthGranule > 1024 || depthGranule % 8) {
       op.emitOpError("expected a depth granule that is a multiple of 8 from 8 to 1024, but got ")
           << depthGranule.getValue();

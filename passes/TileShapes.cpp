@@ -37,6 +37,7 @@ TileShapes::TileShapes(BlockAttentionOp op, bool pairs, int64_t depthGranule, in
   };
   key = panels(depth, columns);
   value = panels(columns, valueDim);
+  bias = MemRefType::get({columns}, f32);
   scores = tile(group, columns, f32);
   weights = tile(group, columns, elementType);
   accumulator = tile(rows, valueDim, f32);

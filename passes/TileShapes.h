@@ -38,7 +38,7 @@ struct TileShapes {
   int64_t queryBlocks, keyBlocks;
 
   mlir::Type elementType;
-  mlir::MemRefType query, key, value, scores, weights, accumulator, rowVector;
+  mlir::MemRefType query, key, value, bias, scores, weights, accumulator, rowVector;
 
   /// Byte offsets of the scratch buffers, and their sum.
   int64_t queryOffset, scoresOffset, weightsOffset, accumulatorOffset, maximumOffset, sumOffset, correctionOffset,

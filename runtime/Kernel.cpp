@@ -325,32 +325,76 @@ Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &ar
   return predicted ? listsFor(*parameters, &*predicted) : predicted.status();
 }
 
+int64_t Kernel::bytesPerHead() const {
+  return parts.key.count() * (parts.keyTileBytes + parts.valueTileBytes + parts.biasTileBytes);
+}
+
+int64_t Kernel::bytesPerWorker() const {
+  constexpr int64_t line = 64;
+  int64_t table = parts.hasRows ? parts.query.table.size() * sizeof(int32_t) : 0;
+  return parts.scratchBytes + (table + line - 1) / line * line;
+}
+
 int64_t Kernel::headsInFlight(int64_t pairs) const {
   constexpr int64_t budget = int64_t(256) << 20;
-  int64_t perHead = parts.key.count() * (parts.keyTileBytes + parts.valueTileBytes);
-  return std::clamp<int64_t>(budget / std::max<int64_t>(perHead, 1), 1, pairs);
+  return std::clamp<int64_t>(budget / std::max<int64_t>(bytesPerHead(), 1), 1, pairs);
 }
 
 int64_t Kernel::workspaceBytes(int64_t batch, int threads) const {
-  int64_t perHead = parts.key.count() * (parts.keyTileBytes + parts.valueTileBytes);
   int64_t inFlight = headsInFlight(batch * parts.heads);
   int64_t workers = std::min<int64_t>(threads, inFlight * parts.query.count());
-  return inFlight * perHead + workers * parts.scratchBytes;
+  return inFlight * bytesPerHead() + workers * bytesPerWorker();
 }
+
+namespace {
+
+/// The plans of a call's rows: one for each set of rows with each set of lists that meet in a head.
+class RowPlans {
+public:
+  RowPlans() = default;
+  RowPlans(const RowLists &rows, const BlockLists &lists, const QueryPlaces &places, int64_t heads, int threads)
+      : perBatch(rows.counts.shape[0] > 1 || lists.lists > heads),
+        perHead(rows.counts.shape[1] > 1 || lists.lists > 1), heads(heads) {
+    int64_t batches = std::max(rows.counts.shape[0], lists.lists / heads);
+    plans.resize((perBatch ? batches : 1) * (perHead ? heads : 1));
+    forEachItem(static_cast<int64_t>(plans.size()), threads, [&](int64_t i, int) {
+      int64_t batch = perHead ? i / heads : i, head = perHead ? i % heads : 0;
+      plans[i].emplace(lists, lists.setOf(batch * heads + head), places, rows.tokensOf(rows.setOf(batch, head)));
+    });
+  }
+
+  const RowPlan &of(int64_t batch, int64_t head) const {
+    int64_t first = perBatch ? batch : 0;
+    return *plans[perHead ? first * heads + head : first];
+  }
+
+private:
+  bool perBatch = false, perHead = false;
+  int64_t heads = 0;
+  std::vector<std::optional<RowPlan>> plans;
+};
+
+} // namespace
 
 /// One call in progress.
 struct Kernel::Call {
   const KernelImage &parts;
   const RunArgs &args;
   const BlockLists &lists;
+  const RowPlans &plans;
   AttendArgs common;
   int threads;
   std::byte *packed, *scratch;
+  int64_t headBytes, workerBytes;
 
-  int64_t keyBytes() const { return parts.key.count() * parts.keyTileBytes; }
-  int64_t valueBytes() const { return parts.key.count() * parts.valueTileBytes; }
-  std::byte *packedKey(int64_t slot) const { return packed + slot * (keyBytes() + valueBytes()); }
-  std::byte *packedValue(int64_t slot) const { return packedKey(slot) + keyBytes(); }
+  std::byte *packedKey(int64_t slot) const { return packed + slot * headBytes; }
+  std::byte *packedValue(int64_t slot) const { return packedKey(slot) + parts.key.count() * parts.keyTileBytes; }
+  std::byte *packedBias(int64_t slot) const { return packedValue(slot) + parts.key.count() * parts.valueTileBytes; }
+
+  bool isVisited(int64_t batch, int64_t head, int64_t block) const {
+    return args.rows ? plans.of(batch, head).visited[block]
+                     : lists.visited[lists.setOf(batch * parts.heads + head) * parts.key.count() + block];
+  }
 
   /// Packs the visited key blocks of `count` heads from `pair` = batch * heads + head.
   void pack(int64_t pair, int64_t count) const {
@@ -358,7 +402,7 @@ struct Kernel::Call {
     forEachItem(count * blocks, threads, [&](int64_t item, int) {
       int64_t slot = item / blocks, block = item % blocks;
       int64_t batch = (pair + slot) / parts.heads, head = (pair + slot) % parts.heads;
-      if (!lists.visited[lists.setOf(pair + slot) * blocks + block])
+      if (!isVisited(batch, head, block))
         return;
       int64_t first = parts.key.offsets[block];
       PackArgs pack{at(args.key, batch, head),
@@ -371,36 +415,91 @@ struct Kernel::Call {
                     packedKey(slot) + block * parts.keyTileBytes,
                     packedValue(slot) + block * parts.valueTileBytes};
       parts.pack(&pack);
+      if (args.bias)
+        packBias(batch, head, slot, block);
     });
   }
 
+  /// A key block's bias in the order of its keys, and zeros up to the end of the tile.
+  void packBias(int64_t batch, int64_t head, int64_t slot, int64_t block) const {
+    const Tensor &bias = *args.bias;
+    auto *source = reinterpret_cast<const float *>(
+        at(bias, bias.shape[0] == 1 ? 0 : batch, bias.shape[1] == 1 ? 0 : head));
+    auto *tile = reinterpret_cast<float *>(packedBias(slot) + block * parts.biasTileBytes);
+    int64_t first = parts.key.offsets[block], count = parts.key.offsets[block + 1] - first;
+    for (int64_t i = 0; i < count; ++i)
+      tile[i] = source[parts.key.table[first + i] * bias.strides[2]];
+    std::fill(tile + count, tile + parts.biasTileBytes / sizeof(float), 0.0f);
+  }
+
+  /// The listed rows alone, chunk by chunk.
+  void attendRows(int64_t pair, int64_t count) const {
+    std::vector<std::pair<int64_t, const RowChunk *>> items;
+    for (int64_t slot = 0; slot < count; ++slot)
+      for (const RowChunk &chunk : planOf(pair + slot).chunks)
+        items.emplace_back(slot, &chunk);
+    forEachItem(static_cast<int64_t>(items.size()), threads, [&](int64_t item, int worker) {
+      auto [slot, chunk] = items[item];
+      int64_t batch = (pair + slot) / parts.heads, head = (pair + slot) % parts.heads;
+      Rows rows{gather(planOf(pair + slot).rows, *chunk, worker), 0, chunk->count};
+      attendBlock(batch, head, slot, lists.setOf(pair + slot), chunk->block, rows, worker);
+    });
+  }
+
+  const RowPlan &planOf(int64_t pair) const { return plans.of(pair / parts.heads, pair % parts.heads); }
+
+  /// The chunk's columns of the table of tokens, in the worker's own table.
+  const int32_t *gather(const PooledRows &rows, const RowChunk &chunk, int worker) const {
+    auto *table = reinterpret_cast<int32_t *>(scratch + worker * workerBytes + parts.scratchBytes);
+    for (int64_t row = 0; row < 4; ++row)
+      for (int64_t i = 0; i < chunk.count; ++i)
+        table[row * parts.query.tokens + i] =
+            parts.query.table[row * parts.query.tokens + rows.positions[chunk.begin + i]];
+    return table;
+  }
+
+  /// Positions first .. first + count - 1 of a table of query tokens.
+  struct Rows {
+    const int32_t *table;
+    int64_t first, count;
+  };
+
   void attend(int64_t pair, int64_t count) const {
+    if (args.rows)
+      return attendRows(pair, count);
     int64_t blocks = parts.query.count();
     forEachItem(count * blocks, threads, [&](int64_t item, int worker) {
       int64_t slot = item / blocks;
       int64_t batch = (pair + slot) / parts.heads, head = (pair + slot) % parts.heads;
       int64_t set = lists.setOf(pair + slot);
       int64_t block = lists.schedule[set * blocks + item % blocks];
-      attendBlock(batch, head, slot, set, block, worker);
+      int64_t first = parts.query.offsets[block];
+      Rows rows{parts.query.table.data(), first, parts.query.offsets[block + 1] - first};
+      attendBlock(batch, head, slot, set, block, rows, worker);
     });
   }
 
-  void attendBlock(int64_t batch, int64_t head, int64_t slot, int64_t set, int64_t block, int worker) const {
+  /// Rows that visit what query block `block` does.
+  void attendBlock(int64_t batch, int64_t head, int64_t slot, int64_t set, int64_t block, const Rows &rows,
+                   int worker) const {
     AttendArgs attend = common;
     attend.query = at(args.query, batch, head);
     attend.out = const_cast<std::byte *>(at(args.out, batch, head));
     if (args.lse)
       attend.lse = reinterpret_cast<float *>(const_cast<std::byte *>(at(*args.lse, batch, head)));
-    attend.queryFirst = parts.query.offsets[block];
-    attend.queryCount = parts.query.offsets[block + 1] - attend.queryFirst;
+    attend.queryTable = rows.table;
+    attend.queryFirst = rows.first;
+    attend.queryCount = rows.count;
     attend.packedKey = packedKey(slot);
     attend.packedValue = packedValue(slot);
+    if (args.bias)
+      attend.packedBias = reinterpret_cast<const float *>(packedBias(slot));
     attend.entries = lists.entries.data() + lists.starts[set];
     const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1) + block;
     attend.begin = offsets[0];
     attend.end = offsets[1];
     attend.head = head;
-    attend.scratch = scratch + worker * parts.scratchBytes;
+    attend.scratch = scratch + worker * workerBytes;
     parts.attend(&attend);
   }
 };
@@ -429,13 +528,16 @@ Status Kernel::run(const RunArgs &args) const {
   common.outStride = args.out.strides[2];
   common.lseStride = args.lse ? args.lse->strides[2] : 0;
   common.wantLse = args.lse.has_value();
-  common.queryTable = parts.query.table.data();
   common.keyTable = parts.key.table.data();
   common.keyOffsets = parts.key.offsets.data();
   std::copy(parameters->begin(), parameters->end(), common.parameters);
 
-  std::byte *scratch = workspace.data() + inFlight * parts.key.count() * (parts.keyTileBytes + parts.valueTileBytes);
-  Call call{parts, args, **lists, common, threads, workspace.data(), scratch};
+  RowPlans plans;
+  if (args.rows)
+    plans = RowPlans(*args.rows, **lists, places, parts.heads, threads);
+  std::byte *scratch = workspace.data() + inFlight * bytesPerHead();
+  Call call{parts,   args,           **lists, plans, common, threads, workspace.data(), scratch, bytesPerHead(),
+            bytesPerWorker()};
   for (int64_t pair = 0; pair < pairs; pair += inFlight) {
     int64_t count = std::min(inFlight, pairs - pair);
     call.pack(pair, count);

@@ -48,6 +48,7 @@ struct AttendArgs {
   int64_t queryFirst, queryCount;
   const int32_t *keyTable, *keyOffsets;
   const void *packedKey, *packedValue;
+  const float *packedBias;
   const int32_t *entries;
   int64_t begin, end, head;
   void *scratch;
@@ -85,7 +86,7 @@ struct KernelImage {
   int64_t heads = 0, headDim = 0;
   DType dtype = DType::F32;
   TokenBlocks query, key;
-  int64_t keyTileBytes = 0, valueTileBytes = 0, scratchBytes = 0;
+  int64_t keyTileBytes = 0, valueTileBytes = 0, biasTileBytes = 0, scratchBytes = 0;
   bool hasGiven = false, hasBias = false, hasRows = false;
   /// Where the given lists come from if the caller passes none; hasGiven is then set.
   std::optional<Prediction> prediction;
@@ -150,8 +151,8 @@ public:
   /// The lists that a call with these arguments visits. Needs queries and keys if it has to predict them.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
-  /// Working memory of a call: packed keys and values of the heads in flight, and one scratch buffer per thread that
-  /// finds work.
+  /// Working memory of a call: packed keys, values and bias of the heads in flight, and for each thread that finds work
+  /// a scratch buffer and, with rows, a table of tokens.
   int64_t workspaceBytes(int64_t batch, int threads) const;
 
 private:
@@ -169,6 +170,8 @@ private:
   std::shared_future<Result<SharedLists>> findPlanned(const std::vector<int64_t> &parameters,
                                                        std::promise<Result<SharedLists>> &mine) const;
   void dropPlanned(const std::vector<int64_t> &parameters) const;
+  int64_t bytesPerHead() const;
+  int64_t bytesPerWorker() const;
   int64_t headsInFlight(int64_t pairs) const;
 
   KernelImage parts;

@@ -133,3 +133,18 @@ std::vector<RowChunk> PooledRows::cut(int64_t most) const {
                         std::min(static_cast<int32_t>(most), offsets[pool + 1] - begin)});
   return chunks;
 }
+
+RowPlan::RowPlan(const BlockLists &lists, int64_t set, const QueryPlaces &places, std::span<const int32_t> tokens)
+    : rows(lists, set, places, tokens), chunks(rows.cut(places.largestBlock())), visited(lists.keyBlocks, 0) {
+  const int32_t *listOffsets = lists.offsets.data() + set * (lists.queryBlocks + 1);
+  auto workOf = [&](const RowChunk &chunk) {
+    return int64_t{listOffsets[chunk.block + 1] - listOffsets[chunk.block]} * chunk.count;
+  };
+  std::sort(chunks.begin(), chunks.end(), [&](const RowChunk &a, const RowChunk &b) {
+    int64_t workOfA = workOf(a), workOfB = workOf(b);
+    return workOfA != workOfB ? workOfA > workOfB : a.begin < b.begin;
+  });
+  for (const RowChunk &chunk : chunks)
+    for (int32_t i = listOffsets[chunk.block]; i < listOffsets[chunk.block + 1]; ++i)
+      visited[lists.entries[lists.starts[set] + i] >> 2] = 1;
+}

@@ -73,6 +73,17 @@ struct PooledRows {
   std::vector<RowChunk> cut(int64_t most) const;
 };
 
+/// The work that rows of one set are, with one set of lists.
+struct RowPlan {
+  PooledRows rows;
+  /// Most work first.
+  std::vector<RowChunk> chunks;
+  /// By key block: whether a row visits it.
+  std::vector<uint8_t> visited;
+
+  RowPlan(const BlockLists &lists, int64_t set, const QueryPlaces &places, std::span<const int32_t> tokens);
+};
+
 } // namespace weft::rt
 
 #endif // WEFT_RUNTIME_ROWS_H

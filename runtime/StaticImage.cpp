@@ -28,8 +28,8 @@ Result<std::shared_ptr<const Kernel>> weft::rt::loadStatic(const StaticImage &im
   parts.dtype = static_cast<DType>(image.dtype);
   parts.query = loadBlocks(image.query), parts.key = loadBlocks(image.key);
   parts.keyTileBytes = image.keyTileBytes, parts.valueTileBytes = image.valueTileBytes;
-  parts.scratchBytes = image.scratchBytes;
-  parts.hasGiven = image.hasGiven;
+  parts.biasTileBytes = image.biasTileBytes, parts.scratchBytes = image.scratchBytes;
+  parts.hasGiven = image.hasGiven, parts.hasBias = image.hasBias, parts.hasRows = image.hasRows;
   parts.usesTiles = image.usesTiles;
   for (int64_t i = 0; i < image.numParameters; ++i) {
     const StaticParameter &parameter = image.parameters[i];

@@ -31,13 +31,13 @@ struct StaticParameter {
 
 /// What `weftc --emit=obj` writes as `weft_NAME_image`. Every field takes 8 bytes.
 struct StaticImage {
-  static constexpr int64_t kVersion = 2;
+  static constexpr int64_t kVersion = 3;
 
   int64_t version;
   const char *name;
   int64_t heads, headDim, dtype;
   StaticBlocks query, key;
-  int64_t keyTileBytes, valueTileBytes, scratchBytes, hasGiven, usesTiles;
+  int64_t keyTileBytes, valueTileBytes, biasTileBytes, scratchBytes, hasGiven, hasBias, hasRows, usesTiles;
   int64_t numParameters;
   const StaticParameter *parameters;
   int64_t numLists;

@@ -8,6 +8,10 @@
 // 2^(c s - c m), one fma and a polynomial. A row that has seen no key has m = -inf;
 // it is referred to 0 instead, so that -inf - (-inf) never occurs and its weights
 // are 0. Masked scores are -inf. NaN goes through every step into the row's sum.
+//
+// With a bias the first walk over a block's scores replaces them by t = scale * s + bias,
+// and weights are 2^(log2(e) (t - m)): a bias may be as large as f32 can hold, where c t
+// would overflow.
 
 #include "codegen/CPU/TileEmitter.h"
 #include "passes/TileShapes.h"
@@ -124,28 +128,33 @@ private:
     Value next = e.maximum(old, found);
     e.store(next, op.getMaximum(), {i});
     Value fall = arith::SubFOp::create(e.b, scaled(old), reference(next));
-    e.store(e.exp2(fall, 5), op.getCorrection(), {i});
+    e.store(e.exp2(op.getBias() ? inPowersOfTwo(fall) : fall, 5), op.getCorrection(), {i});
   }
 
-  /// Masks the scores in place and finds each row's maximum.
+  /// Biases and masks the scores in place and finds each row's maximum.
   Value rowMaxima(Value i) {
     SmallVector<Value> lowest(kRows, e.splat(-kInfinity));
     // A predicate is much code.
     int64_t step = isMasked ? lanes : columnsPerStep();
     SmallVector<Value> maxima = e.loop(e.index(0), end, step, lowest, [&](Value j, SmallVector<Value> carried) {
-      for (int64_t column = 0; column < step; column += lanes)
+      for (int64_t column = 0; column < step; column += lanes) {
+        Value first = e.add(j, column), bias = op.getBias() ? e.load(e.floats(), op.getBias(), {first}) : Value();
         for (int64_t r = 0; r < kRows; ++r)
-          carried[r] = e.maximum(maskedScores(i, r, e.add(j, column)), carried[r]);
+          carried[r] = e.maximum(finalScores(i, r, first, bias), carried[r]);
+      }
       return carried;
     });
     return e.reduceRows(maxima, [&](Value a, Value b) { return e.maximum(a, b); });
   }
 
-  Value maskedScores(Value i, int64_t r, Value j) {
+  Value finalScores(Value i, int64_t r, Value j, Value bias) {
     Value score = loadScores(i, r, j);
-    if (!isMasked)
+    if (!isMasked && !bias)
       return score;
-    score = select(VectorPredicate(e, op).emit(e.add(i, r), j), score);
+    if (bias)
+      score = e.fma(score, e.splat(op.getScale().convertToDouble()), bias);
+    if (isMasked)
+      score = select(VectorPredicate(e, op).emit(e.add(i, r), j), score);
     e.store(score, op.getScores(), {e.add(i, r), j});
     return score;
   }
@@ -163,17 +172,29 @@ private:
     });
   }
 
-  /// c m.
-  Value scaled(Value maximum) { return arith::MulFOp::create(e.b, maximum, e.splat(scale, rowVector())); }
+  /// c m, or m with a bias.
+  Value scaled(Value maximum) {
+    return op.getBias() ? maximum : Value(arith::MulFOp::create(e.b, maximum, e.splat(scale, rowVector())));
+  }
 
-  /// c m, and 0 for a row that has seen no key.
+  Value inPowersOfTwo(Value exponent) {
+    return arith::MulFOp::create(e.b, exponent, e.splat(kLog2E, cast<VectorType>(exponent.getType())));
+  }
+
+  /// The exponents of weights, where `shift` is -reference(m).
+  Value exponents(Value scores, Value shift) {
+    return op.getBias() ? inPowersOfTwo(arith::AddFOp::create(e.b, scores, shift))
+                        : e.fma(scores, e.splat(scale), shift);
+  }
+
+  /// scaled(m), and 0 for a row that has seen no key.
   Value reference(Value maximum) {
     Value lowest = e.splat(-kInfinity, rowVector());
     Value isEmpty = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, maximum, lowest);
     return arith::SelectOp::create(e.b, isEmpty, e.splat(0.0, rowVector()), scaled(maximum));
   }
 
-  /// The weights 2^(c s - c m') and their sums.
+  /// The weights and their sums.
   void weigh(Value i) {
     Value shift = arith::NegFOp::create(e.b, reference(e.load(rowVector(), op.getMaximum(), {i})));
     SmallVector<Value> shifts;
@@ -193,10 +214,9 @@ private:
 
   /// Weighs `columnsPerStep()` columns of a row; returns `sum` with their weights.
   Value weighColumns(Value i, int64_t r, Value j, Value shift, Value sum) {
-    Value factor = e.splat(scale);
     SmallVector<Value> weights;
     for (int64_t column = 0; column < columnsPerStep(); column += lanes) {
-      Value exponent = e.fma(loadScores(i, r, e.add(j, column)), factor, shift);
+      Value exponent = exponents(loadScores(i, r, e.add(j, column)), shift);
       weights.push_back(e.exp2(exponent, weightType.isBF16() ? 3 : 5));
       sum = arith::AddFOp::create(e.b, sum, weights.back());
     }

@@ -65,8 +65,9 @@ void weft::embedImage(llvm::Module &code, mlir::ModuleOp module) {
   for (const rt::TokenBlocks *blocks : {&image.query, &image.key})
     fields.append({b.integer(blocks->tokens), b.integer(blocks->count()), b.integers(blocks->offsets),
                    b.integers(blocks->table)});
-  for (int64_t number : {image.keyTileBytes, image.valueTileBytes, image.scratchBytes,
-                         static_cast<int64_t>(image.hasGiven), static_cast<int64_t>(image.usesTiles),
+  for (int64_t number : {image.keyTileBytes, image.valueTileBytes, image.biasTileBytes, image.scratchBytes,
+                         static_cast<int64_t>(image.hasGiven), static_cast<int64_t>(image.hasBias),
+                         static_cast<int64_t>(image.hasRows), static_cast<int64_t>(image.usesTiles),
                          static_cast<int64_t>(image.parameters.size())})
     fields.push_back(b.integer(number));
   llvm::SmallVector<llvm::Constant *> parameters, lists;

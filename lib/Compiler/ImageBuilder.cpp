@@ -103,6 +103,7 @@ rt::KernelImage weft::buildImage(ModuleOp module) {
   result.key = buildBlocks(image.getAs<GridAttr>("key_grid"), image.getAs<OrderAttr>("key_order"), block);
   result.keyTileBytes = integer("key_tile_bytes");
   result.valueTileBytes = integer("value_tile_bytes");
+  result.biasTileBytes = integer("bias_tile_bytes");
   result.scratchBytes = integer("scratch_bytes");
   result.hasGiven = image.getAs<BoolAttr>("given").getValue();
   result.hasBias = image.contains("bias");

@@ -60,7 +60,8 @@ private:
     for (auto [name, number] : numbers)
       if (failed(getPositive(name, *number)))
         return failure();
-    return success();
+    image.hasRows = attributes.contains("rows");
+    return attributes.contains("bias") ? getPositive("bias_tile_bytes", image.biasTileBytes) : success();
   }
 
   LogicalResult readPartitions() {

@@ -53,9 +53,13 @@ struct HeadResult {
 /// What one call passes.
 struct Operands {
   Tensor query, key, value;
+  std::optional<Tensor> bias;
+  /// What the results hold before the call, if rows are written into them.
+  std::optional<AttentionResult> into;
   SmallVector<RuntimeValue> parameters;
   /// Null if the kernel takes none.
   const rt::GivenLists *given = nullptr;
+  const rt::RowLists *rows = nullptr;
 };
 
 class KernelRunner {
@@ -79,13 +83,17 @@ public:
   FailureOr<HeadResult> run(int64_t batch, int64_t head) const {
     TokenMemory query = load(operands.query, batch, head);
     PackedHead packed{allocateBytes(image.key.numBlocks() * image.keyTileBytes),
-                      allocateBytes(image.key.numBlocks() * image.valueTileBytes)};
+                      allocateBytes(image.key.numBlocks() * image.valueTileBytes),
+                      packBias(batch, head)};
     HeadResult result{TokenMemory(operands.query.getTokens(), image.headDim, image.dtype),
                       TokenMemory(operands.query.getTokens(), 1, Float32Type::get(image.dtype.getContext()))};
     if (failed(packHead(batch, head, packed)))
       return failure();
+    if (operands.rows)
+      return runRows(batch, head, query, packed, std::move(result));
     for (int64_t block = 0; block < image.query.numBlocks(); ++block)
-      if (failed(attendBlock(batch, head, block, query, packed, result)))
+      if (failed(attendBlock(batch, head, block, {queryTable, image.query.offsets[block], sizeOf(block)}, query, packed,
+                             result)))
         return failure();
     return result;
   }
@@ -94,7 +102,54 @@ private:
   /// The packed tiles of all key blocks, each kind behind one another.
   struct PackedHead {
     Buffer key, value;
+    /// A buffer, or 0 without a bias.
+    RuntimeValue bias;
   };
+
+  /// Query tokens that are computed together.
+  struct TableRows {
+    Buffer table;
+    int64_t first, count;
+  };
+
+  int64_t sizeOf(int64_t block) const { return image.query.offsets[block + 1] - image.query.offsets[block]; }
+
+  /// As the runtime does it: each chunk of a pool has its own table of tokens.
+  FailureOr<HeadResult> runRows(int64_t batch, int64_t head, const TokenMemory &query, const PackedHead &packed,
+                                HeadResult result) const {
+    for (int64_t token = 0; token < operands.query.getTokens(); ++token) {
+      result.out.setRow(token, operands.into->out.getRow(batch, head, token));
+      result.lse.setRow(token, operands.into->lse.getRow(batch, head, token));
+    }
+    std::vector<int32_t> table = image.query.coordinateTable(image.queryGrid), gathered(table.size(), -1);
+    rt::QueryPlaces places(image.query.offsets, image.query.tokens);
+    std::vector<int32_t> tokens = operands.rows->tokensOf(operands.rows->setOf(batch, head));
+    rt::PooledRows rows(lists, lists.setOf(batch * image.heads + head), places, tokens);
+    for (rt::RowChunk chunk : rows.cut(places.largestBlock())) {
+      for (int64_t row = 0; row < 4; ++row)
+        for (int64_t i = 0; i < chunk.count; ++i)
+          gathered[row * places.positionOf.size() + i] =
+              table[row * places.positionOf.size() + rows.positions[chunk.begin + i]];
+      if (failed(attendBlock(batch, head, chunk.block, {allocateIntegers(gathered), 0, chunk.count}, query, packed, result)))
+        return failure();
+    }
+    return result;
+  }
+
+  /// The bias of all key blocks in their order; zeros behind each block's keys.
+  RuntimeValue packBias(int64_t batch, int64_t head) const {
+    if (!operands.bias)
+      return int64_t{0};
+    constexpr int64_t unit = sizeof(float);
+    const std::vector<int64_t> &shape = operands.bias->getShape();
+    Buffer packed = allocateBytes(image.key.numBlocks() * image.biasTileBytes);
+    std::fill(packed.storage->begin(), packed.storage->end(), 0);
+    for (int64_t block = 0; block < image.key.numBlocks(); ++block)
+      for (int64_t i = image.key.offsets[block]; i < image.key.offsets[block + 1]; ++i)
+        packed.at({block * image.biasTileBytes + (i - image.key.offsets[block]) * unit}) =
+            operands.bias->getRow(shape[0] == 1 ? 0 : batch, shape[1] == 1 ? 0 : head, image.key.tokens[i])[0];
+    return packed;
+  }
 
   TokenMemory load(const Tensor &tensor, int64_t batch, int64_t head) const {
     TokenMemory memory(tensor.getTokens(), image.headDim, image.dtype);
@@ -124,15 +179,14 @@ private:
   }
 
   /// The arguments are those of rt::AttendArgs.
-  LogicalResult attendBlock(int64_t batch, int64_t head, int64_t block, const TokenMemory &query,
+  LogicalResult attendBlock(int64_t batch, int64_t head, int64_t block, const TableRows &rows, const TokenMemory &query,
                             const PackedHead &packed, const HeadResult &result) const {
     constexpr int64_t wantLse = 1;
     int64_t set = lists.setOf(batch * image.heads + head), row = set * (lists.queryBlocks + 1) + block;
-    int64_t first = image.query.offsets[block], count = image.query.offsets[block + 1] - first;
     int64_t begin = lists.offsets[row], end = lists.offsets[row + 1];
     SmallVector<RuntimeValue> arguments = {
         query.bytes, query.stride, result.out.bytes, result.out.stride, result.lse.bytes, result.lse.stride, wantLse,
-        queryTable, first, count, keyTable, keyOffsets, packed.key, packed.value,
+        rows.table, rows.first, rows.count, keyTable, keyOffsets, packed.key, packed.value, packed.bias,
         loadEntries(set), begin, end, head, allocateBytes(image.scratchBytes)};
     llvm::append_range(arguments, operands.parameters);
     return callTileFunction(attend, arguments);
@@ -164,6 +218,15 @@ static SmallVector<ArgumentSpec> getSignature(const KernelImage &image, MLIRCont
   };
   Type query = tensor(image.queryGrid), key = tensor(image.keyGrid);
   SmallVector<ArgumentSpec> signature = {{query, {}}, {key, {}}, {key, {}}};
+  Type f32 = Float32Type::get(context);
+  constexpr int64_t any = ShapedType::kDynamic;
+  if (image.biasTileBytes)
+    signature.push_back({RankedTensorType::get({any, any, image.keyGrid.getTokens()}, f32), {}});
+  if (image.hasRows) {
+    signature.push_back({query, {}});
+    signature.push_back({RankedTensorType::get({any, image.heads, image.queryGrid.getTokens()}, f32), {}});
+    signature.push_back({RowsType::get(context), {}});
+  }
   llvm::append_range(signature, image.parameters);
   if (image.hasGiven)
     signature.push_back({BlocksType::get(context), {}});
@@ -174,8 +237,20 @@ static FailureOr<Operands> bindOperands(ModuleOp module, const KernelImage &imag
   auto bound = bindArguments(module, getSignature(image, module.getContext()), args);
   if (failed(bound))
     return failure();
-  Operands operands{std::get<Tensor>((*bound)[0]), std::get<Tensor>((*bound)[1]), std::get<Tensor>((*bound)[2]), {}};
-  llvm::append_range(operands.parameters, ArrayRef(*bound).slice(3, image.parameters.size()));
+  auto next = bound->begin();
+  auto takeTensor = [&] { return std::get<Tensor>(*next++); };
+  Tensor query = takeTensor(), key = takeTensor(), value = takeTensor();
+  Operands operands{query, key, value, std::nullopt, std::nullopt, {}};
+  if (image.biasTileBytes)
+    operands.bias = takeTensor();
+  if (image.hasRows) {
+    Tensor out = takeTensor(), lse = takeTensor();
+    operands.into = AttentionResult{out, lse};
+    operands.rows = std::get<const rt::RowLists *>(*next++);
+    if (failed(selectRows(module, *operands.rows, query.getShape())))
+      return failure();
+  }
+  operands.parameters.append(next, next + image.parameters.size());
   if (!image.hasGiven)
     return operands;
   operands.given = std::get<const rt::GivenLists *>(bound->back());
@@ -185,9 +260,12 @@ static FailureOr<Operands> bindOperands(ModuleOp module, const KernelImage &imag
 }
 
 static rt::BlockLists resolveLists(const KernelImage &image, const Operands &operands) {
-  if (image.lists.size() == 1)
-    return image.lists.front();
-  return rt::BlockLists::merge(*operands.given, image.lists[0], image.lists[1]);
+  rt::BlockLists lists = image.lists.size() == 1
+                             ? image.lists.front()
+                             : rt::BlockLists::merge(*operands.given, image.lists[0], image.lists[1]);
+  if (image.hasRows)
+    lists.findPools();
+  return lists;
 }
 
 /// Asks for one of a head's results row by row. The results are in the order of batches, then heads.

@@ -161,6 +161,12 @@ static FailureOr<Counting> findCounting(SoftmaxOp op, const Scope &scope, int64_
   return counting;
 }
 
+static void addBias(Matrix &scores, double scale, const Row &bias) {
+  for (Row &row : scores)
+    for (size_t j = 0; j < row.size(); ++j)
+      row[j] = scale * row[j] + bias[j];
+}
+
 /// One step for one row: advances its state, and gives the weights.
 static Row weigh(const Row &scores, const std::vector<bool> &counts, double scale, RowState &state) {
   double previous = state.maximum;
@@ -188,10 +194,18 @@ LogicalResult interp::evaluate(SoftmaxOp op, Scope &scope) {
   FailureOr<Counting> counting = findCounting(op, scope, rows, columns);
   if (failed(counting))
     return failure();
+  double scale = op.getScale().convertToDouble();
+  if (op.getBias()) {
+    FailureOr<Row> bias = readVector(op, scope.get<Buffer>(op.getBias()), columns);
+    if (failed(bias))
+      return failure();
+    addBias(*matrix, scale, *bias);
+    scale = 1;
+  }
   Row correction(rows);
   for (int64_t i = 0; i < rows; ++i) {
     RowState state{(*maximum)[i], (*sum)[i], 0};
-    (*matrix)[i] = weigh((*matrix)[i], (*counting)[i], op.getScale().convertToDouble(), state);
+    (*matrix)[i] = weigh((*matrix)[i], (*counting)[i], scale, state);
     (*maximum)[i] = state.maximum, (*sum)[i] = state.sum, correction[i] = state.correction;
   }
   TileExtent padded{Layout::Rows, rows, static_cast<int64_t>(llvm::alignTo(columns, kGranule))};

@@ -44,6 +44,12 @@ public:
     transfer(hasGiven);
     if (hasGiven)
       transfer(operands.given ? *operands.given : operands.given.emplace());
+    int64_t hasBias = operands.bias.has_value(), hasRows = operands.rows.has_value();
+    transfer(hasBias), transfer(hasRows);
+    if (hasBias)
+      transfer(operands.bias ? *operands.bias : operands.bias.emplace());
+    if (hasRows)
+      transfer(operands.rows ? *operands.rows : operands.rows.emplace());
   }
 
   /// What it gave.
@@ -79,6 +85,9 @@ private:
     transfer(dtype), transfer(start), transfer(tensor.view.shape), transfer(tensor.view.strides);
     transfer(tensor.storage);
     tensor.view.dtype = static_cast<rt::DType>(dtype), tensor.view.data = tensor.storage.data() + start;
+  }
+  void transfer(TestRows &rows) {
+    transfer(rows.shape), transfer(rows.capacity), transfer(rows.indices), transfer(rows.counts);
   }
   void transfer(rt::GivenLists &given) {
     transfer(given.lists), transfer(given.queryBlocks), transfer(given.offsets), transfer(given.keyBlocks);

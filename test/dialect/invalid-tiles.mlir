@@ -145,6 +145,14 @@ func.func @softmax_c3(%s: memref<32x32xf32>, %m: memref<32xf32>, %i: index) {
 
 // -----
 
+func.func @softmax_c4(%s: memref<32x64xf32>, %m: memref<32xf32>, %b: memref<32xf32>, %i: index) {
+  // expected-error@+1 {{expected a bias for the columns of 'memref<32x64xf32>', but got 'memref<32xf32>'}}
+  weft.softmax %s, %m, %m, %m into %s rows %i columns %i scale 1.0 bias %b : memref<32xf32> : memref<32x64xf32>, memref<32xf32>, memref<32x64xf32> {}
+  return
+}
+
+// -----
+
 func.func @accumulate_c1(%p: memref<32x32xbf16>, %v: memref<1x32x32xf32>, %c: memref<32xf32>, %o: memref<32x32xf32>, %i: index) {
   // expected-error@+1 {{expected two operands of one element type and a result in f32}}
   weft.accumulate %p, %v, %c into %o rows %i columns %i : memref<32x32xbf16>, memref<1x32x32xf32>, memref<32xf32>, memref<32x32xf32>

@@ -176,6 +176,9 @@ func.func @tiles(%source: memref<f32>, %table: memref<4x512xi32>, %lse: memref<f
   // CHECK-NEXT: }
   weft.softmax %s, %m, %l, %c into %s rows %i columns %i scale 1.250000e-01 : memref<128x128xf32>, memref<128xf32>, memref<128x128xf32> {
   }
+  // CHECK: weft.softmax {{.*}} scale 1.250000e-01 bias %{{.*}} : memref<128xf32> : memref<128x128xf32>,
+  weft.softmax %s, %m, %l, %c into %s rows %i columns %i scale 1.250000e-01 bias %m : memref<128xf32> : memref<128x128xf32>, memref<128xf32>, memref<128x128xf32> {
+  }
   // CHECK: weft.softmax {{.*}} scale 1.250000e-01 tokens %[[TABLE:.*]][%{{.*}}], %[[TABLE]][%{{.*}}] head %{{.*}} given %{{.*}} :
   // CHECK-NEXT: ^bb0(
   weft.softmax %s, %m, %l, %c into %s rows %i columns %i scale 1.250000e-01 tokens %table[%i], %table[%i] head %head given %want

@@ -70,6 +70,60 @@ func.func @masked(%q: tensor<?x2x64x32xbf16>, %k: tensor<?x2x64x32xbf16>, %v: te
 #raster = #weft.order<raster>
 #lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
 
+// Each key block has its tile of the packed bias, and biased scores are scaled already. Rows are the runtime's work: the
+// functions know nothing of them.
+// CHECK: weft.image = {bias, bias_tile_bytes = 128 : i64, block = 32 : i64,
+// CHECK-SAME: rows, scratch_bytes
+// CHECK-LABEL: func.func @biased.attend
+// CHECK-SAME: memref<2x32xf32> {llvm.noalias}, %{{[^ ]*}}: memref<4xi32>
+// CHECK: %[[BIAS:.*]] = memref.subview %{{.*}} [1, 32] [1, 1] : memref<2x32xf32> to memref<32xf32,
+// CHECK: weft.softmax {{.*}} scale 2.500000e-01 bias %[[BIAS]] :
+// CHECK: weft.store_tile {{.*}} scale 1.000000e+00
+// CHECK-NOT: weft.rows
+func.func @biased(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>, %b: tensor<?x?x64xf32>,
+                  %o: tensor<?x2x64x32xf32>, %l: tensor<?x2x64xf32>, %rows: !weft.rows) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) attributes {weft.kernel} {
+  %out, %lse = weft.block_attention %q, %k, %v bias(%b : tensor<?x?x64xf32>) rows %rows into(%o, %l : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>)
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64, lists = [#lists]}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  return %out, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+func.func @computed_bias(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>, %b: tensor<?x?x64xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  %n = arith.negf %b : tensor<?x?x64xf32>
+  // expected-error @+1 {{i1, i32, !weft.blocks and what the op names, but got 'tensor<?x?x64xf32>' as argument 3}}
+  %o, %lse = weft.block_attention %q, %k, %v bias(%n : tensor<?x?x64xf32>)
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64, lists = [#lists]}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
+func.func @constant_bias(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
+  %n = arith.constant dense<1.0> : tensor<1x1x64xf32>
+  // expected-error @+1 {{expected arguments of the function as bias, rows and what these are written into}}
+  %o, %lse = weft.block_attention %q, %k, %v bias(%n : tensor<1x1x64xf32>)
+    {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64, lists = [#lists]}
+    : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}
+  return %o, %lse : tensor<?x2x64x32xf32>, tensor<?x2x64xf32>
+}
+
+// -----
+
+#g = #weft.grid<2x4x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2]]> : tensor<1x3xi32>, entries = dense<[0, 2]> : tensor<2xi32>>
+
 // Full blocks only: one softmax without a branch, in f32 whether pairs are wanted or not.
 func.func @full(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) attributes {weft.kernel} {
   %o, %lse = weft.block_attention %q, %k, %v

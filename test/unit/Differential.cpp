@@ -32,6 +32,43 @@ void Case::makeGivenLists(Random &random, const rt::KernelImage &image) {
     operands.given = makeGiven(random, options().heads, image.query.count(), image.key.count());
 }
 
+/// Normally distributed; in some biases keys are dropped, and in few a key has NaN or +inf.
+static TestTensor makeBias(Random &random, std::vector<int64_t> shape) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  TestTensor bias(rt::DType::F32, std::move(shape),
+                  random.pick({TensorLayout::BHSD, TensorLayout::BSHD, TensorLayout::Padded, TensorLayout::Reversed}));
+  int dropped = random.pick({0, 0, 10, 90});
+  bias.fill([&](auto...) { return random.chance(dropped) ? -infinity : 2 * random.normal(); });
+  if (random.chance(10))
+    bias.set(0, 0, random.range(0, bias.view.shape[2] - 1), 0, random.pick({infinity, std::nan("")}));
+  return bias;
+}
+
+TestRows test::makeRows(Random &random, std::vector<int64_t> shape, int64_t tokens) {
+  TestRows rows{std::move(shape), tokens, {}, {}};
+  for (int64_t set = 0; set < rows.shape[0] * rows.shape[1]; ++set) {
+    int percent = random.pick({0, 3, 30, 50, 70, 100});
+    std::vector<int32_t> selected;
+    for (int32_t token = 0; token < tokens; ++token)
+      if (random.chance(percent))
+        selected.push_back(token);
+    for (size_t i = selected.size(); i > 1; --i)
+      std::swap(selected[i - 1], selected[random.range(0, i - 1)]);
+    rows.counts.push_back(selected.size());
+    selected.resize(tokens, -1);
+    rows.indices.insert(rows.indices.end(), selected.begin(), selected.end());
+  }
+  return rows;
+}
+
+void Case::makeExtras(Random &random) {
+  auto shared = [&](int64_t size) { return random.chance(50) ? 1 : size; };
+  if (program.usesBias)
+    operands.bias = makeBias(random, {shared(batch), shared(options().heads), options().keyGrid.tokens()});
+  if (program.usesRows)
+    operands.rows = makeRows(random, {shared(batch), shared(options().heads)}, options().queryGrid.tokens());
+}
+
 void Case::allocateInputs(const std::function<TensorLayout()> &layout) {
   rt::DType dtype = toDType(options().elementType);
   operands.query = TestTensor(dtype, queryShape(), layout());
@@ -44,10 +81,14 @@ void Case::allocateResults(const std::function<TensorLayout()> &layout) {
   operands.out = TestTensor(toDType(options().elementType), shape, layout());
   shape.pop_back();
   operands.lse = TestTensor(rt::DType::F32, shape, layout());
+  if (program.usesRows)
+    for (TestTensor *tensor : {&operands.out, &operands.lse})
+      tensor->fill([](auto...) { return kHeld; });
 }
 
 void Case::makeOperands(Random &random, const rt::KernelImage &image) {
   makeGivenLists(random, image);
+  makeExtras(random);
   allocateInputs([&] {
     return random.pick({TensorLayout::BHSD, TensorLayout::BSHD, TensorLayout::Padded, TensorLayout::Packed,
                         TensorLayout::Reversed, TensorLayout::Broadcast});
@@ -71,6 +112,18 @@ rt::Result<InterpreterResult> Case::interpret(const std::vector<int64_t> &rows) 
   InterpreterArgs args;
   args.tensors = {operands.query.view, operands.key.view, operands.value.view};
   args.parameters = program.parameters;
+  if (operands.bias)
+    args.tensors.push_back(operands.bias->view);
+  TestTensor out, lse;
+  if (operands.rows) {
+    out = TestTensor(operands.out.view.dtype, operands.out.view.shape, TensorLayout::BHSD);
+    lse = TestTensor(rt::DType::F32, operands.lse.view.shape, TensorLayout::BHSD);
+    for (TestTensor *tensor : {&out, &lse}) {
+      tensor->fill([](auto...) { return kHeld; });
+      args.tensors.push_back(tensor->view);
+    }
+    args.rowLists.push_back(operands.rows->view());
+  }
   if (operands.given)
     args.given.push_back(*operands.given);
   args.rows = rows;

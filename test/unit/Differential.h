@@ -31,9 +31,13 @@ struct Case {
 
   /// Random lists for the kernel's blocks, if the program uses `given`.
   void makeGivenLists(Random &random, const rt::KernelImage &image);
+  /// A random bias and random rows, if the program uses them.
+  void makeExtras(Random &random);
   /// Memory for query, key and value, and for out and lse.
   void allocateInputs(const std::function<TensorLayout()> &layout);
   void allocateResults(const std::function<TensorLayout()> &layout);
+  /// What out and lse hold before a call, so that rows which are not computed can be told.
+  static constexpr double kHeld = 7.25;
   /// All of that with random layouts and random numbers.
   void makeOperands(Random &random, const rt::KernelImage &image);
 
@@ -42,6 +46,9 @@ struct Case {
   /// The program and the call as text, for messages.
   std::string describe() const;
 };
+
+/// Random rows in random order, for sets [batch or 1, heads or 1].
+TestRows makeRows(Random &random, std::vector<int64_t> shape, int64_t tokens);
 
 /// Rows spread over all tokens, so many that the interpreter needs few milliseconds.
 std::vector<int64_t> chooseRows(const Case &test);

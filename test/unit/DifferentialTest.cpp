@@ -74,7 +74,7 @@ std::string runTwice(CompiledCase &test, bool oneFirst) {
 
 /// Random operands for a random program; what differs, or nothing.
 std::string checkProgram(Random &random, CompiledCase &test) {
-  test.program = makeProgram(random);
+  test.program = makeProgram(random, {.bias = 30, .rows = 30});
   test.program.request.target = random.pick(runnableTargets());
   test.batch = random.pick<int64_t>({1, 1, 2, 3});
   if (rt::Status status = test.compile(); !status)
@@ -150,6 +150,44 @@ std::string checkOneHot(uint64_t seed) {
   }
   return "";
 }
+
+/// All rows in any order are the attention, bit by bit; and rows of a first call and the rest in a second one too.
+std::string checkRowsInParts(uint64_t seed) {
+  Random random(seed);
+  CompiledCase test;
+  test.program = makeProgram(random, {.bias = 30});
+  test.program.request.target = random.pick(runnableTargets());
+  test.batch = random.range(1, 2);
+  if (rt::Status status = test.compile(); !status)
+    return "compilation: " + status.message();
+  test.makeOperands(random, test.kernel->image());
+  if (rt::Status status = test.run(2); !status)
+    return "run: " + status.message();
+  TestTensor out = test.operands.out, lse = test.operands.lse;
+  std::string &source = test.program.request.source;
+  source.insert(source.rfind('}'), "  rows given\n");
+  test.program.usesRows = true;
+  if (rt::Status status = test.compile(); !status)
+    return "compilation with rows: " + status.message();
+  for (TestTensor *tensor : {&test.operands.out, &test.operands.lse})
+    tensor->fill([](auto...) { return Case::kHeld; });
+  auto tokens = static_cast<int32_t>(test.options().queryGrid.tokens());
+  std::vector<int32_t> order(tokens);
+  std::iota(order.begin(), order.end(), 0);
+  for (int32_t i = tokens; i > 1; --i)
+    std::swap(order[i - 1], order[random.range(0, i - 1)]);
+  auto first = static_cast<int32_t>(random.range(0, tokens));
+  for (auto [begin, end] : {std::pair(0, first), {first, tokens}}) {
+    test.operands.rows = TestRows{{1, 1}, end - begin, {order.begin() + begin, order.begin() + end}, {end - begin}};
+    if (rt::Status status = test.run(1 + begin % 2); !status)
+      return "run with rows: " + status.message();
+  }
+  return test.operands.out.storage == out.storage && test.operands.lse.storage == lse.storage
+             ? ""
+             : "rows differ from the whole\n" + test.describe();
+}
+
+TEST(DifferentialTest, RowsInPartsAreTheWhole) { checkSeeds(1000, 60, checkRowsInParts); }
 
 TEST(DifferentialTest, OneHotAttentionIsExact) { checkSeeds(0, 24, checkOneHot); }
 

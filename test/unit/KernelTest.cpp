@@ -222,6 +222,156 @@ TEST(KernelTest, GivenListsAreChecked) {
   EXPECT_EQ(error([&] { lists.offsets[1] = 4; }), "given lists: expected offset 1 between 0 and 3, but got 4");
 }
 
+const rt::Kernel &withBias() {
+  static auto kernel = compile(" { bias given }");
+  return *kernel;
+}
+const rt::Kernel &withRows() {
+  static auto kernel = compile(" { mask abs(q.t - k.t) <= 1 or q.text rows given }");
+  return *kernel;
+}
+
+TEST(KernelTest, BiasIsChecked) {
+  std::vector<float> bias(3 * kHeads * kTokens);
+  auto error = [&](std::vector<int64_t> shape, auto change) {
+    return errorOf(withBias(), [&](rt::RunArgs &args) {
+      args.bias = rt::Tensor::contiguous(bias.data(), rt::DType::F32, shape);
+      change(args);
+    });
+  };
+  auto nothing = [](rt::RunArgs &) {};
+  EXPECT_EQ(errorOf(withBias(), nothing), "bias: expected a tensor, since the attention uses it, but got none");
+  EXPECT_EQ(errorOf(dense(), [&](rt::RunArgs &args) {
+              args.bias = rt::Tensor::contiguous(bias.data(), rt::DType::F32, {1, kHeads, kTokens});
+            }),
+            "bias: expected none, since the attention does not use it");
+  EXPECT_EQ(error({1, 1, 61}, nothing), "bias: expected shape [1, 1, 62], but got [1, 1, 61]");
+  EXPECT_EQ(error({1, 3, kTokens}, nothing), "bias: expected shape [1, 2, 62], but got [1, 3, 62]");
+  EXPECT_EQ(error({3, 1, kTokens}, nothing), "bias: expected shape [1, 1, 62], but got [3, 1, 62]");
+  EXPECT_EQ(error({1, kTokens}, nothing),
+            "bias: expected rank 3 with as many strides, but got shape [1, 62] and strides [62, 1]");
+  EXPECT_EQ(error({1, 1, kTokens}, [](rt::RunArgs &args) { args.bias->dtype = rt::DType::F16; }),
+            "bias: expected dtype f32, but got f16");
+  EXPECT_EQ(error({1, 1, kTokens}, [](rt::RunArgs &args) { args.bias->data = nullptr; }),
+            "bias: expected memory, but got a null pointer");
+  EXPECT_EQ(error({1, 1, kTokens}, [](rt::RunArgs &args) { args.bias->data = args.out.data; }),
+            "out: expected memory apart from bias");
+  EXPECT_EQ(error({1, 1, kTokens}, [](rt::RunArgs &args) { args.bias->data = args.lse->data; }),
+            "lse: expected memory apart from bias");
+}
+
+/// A bias of any size is an f32: keys may be favoured or left out beyond what a score can do.
+TEST(KernelTest, LargeBiases) {
+  constexpr float largest = std::numeric_limits<float>::max();
+  std::vector<float> bias(kTokens, -largest);
+  auto runWith = [&](Operands &operands) {
+    operands.args.bias = rt::Tensor::contiguous(bias.data(), rt::DType::F32, {1, 1, kTokens});
+    run(withBias(), operands);
+  };
+  Operands equal;
+  runWith(equal);
+  double mean = 0;
+  for (int64_t token = 0; token < kTokens; ++token)
+    mean += equal.at(equal.value, 1, token, 3) / double(kTokens);
+  EXPECT_NEAR(equal.at(equal.out, 1, 5, 3), mean, 1e-6) << "scores do not count beside such a bias";
+  EXPECT_EQ(equal.lse[5], -largest);
+  bias[17] = largest;
+  Operands one;
+  runWith(one);
+  EXPECT_EQ(one.at(one.out, 0, 40, 3), one.at(one.value, 0, 17, 3));
+  std::fill(bias.begin(), bias.end(), -infinity);
+  Operands none;
+  runWith(none);
+  EXPECT_EQ(none.at(none.out, 0, 40, 3), 0);
+  EXPECT_EQ(none.lse[40], -infinity);
+  bias[61] = infinity;
+  Operands infinite;
+  runWith(infinite);
+  EXPECT_TRUE(std::isnan(infinite.at(infinite.out, 0, 40, 3)));
+  EXPECT_TRUE(std::isnan(infinite.lse[40]));
+}
+
+/// Rows of all batches and heads, or of each head of one batch.
+struct TestRows {
+  std::vector<int32_t> indices, counts;
+  rt::RowLists lists;
+
+  explicit TestRows(const std::vector<std::vector<int32_t>> &sets) {
+    for (const auto &set : sets) {
+      counts.push_back(set.size());
+      indices.insert(indices.end(), set.begin(), set.end());
+      indices.resize(counts.size() * kTokens, -1);
+    }
+    auto heads = static_cast<int64_t>(sets.size());
+    lists.indices = rt::Tensor::contiguous(indices.data(), rt::DType::I32, {1, heads, kTokens});
+    lists.counts = rt::Tensor::contiguous(counts.data(), rt::DType::I32, {1, heads});
+  }
+  TestRows(const TestRows &) = delete;
+};
+
+TEST(KernelTest, RowsAreChecked) {
+  TestRows rows({{4, 2, 61}});
+  auto error = [](TestRows &rows, auto change) {
+    return errorOf(withRows(), [&](rt::RunArgs &args) {
+      args.rows = &rows.lists;
+      change(args);
+    });
+  };
+  auto nothing = [](rt::RunArgs &) {};
+  EXPECT_EQ(errorOf(withRows(), nothing), "rows: expected row lists, since the attention takes them, but got none");
+  EXPECT_EQ(errorOf(dense(), [&](rt::RunArgs &args) { args.rows = &rows.lists; }),
+            "rows: expected none, since the attention computes all");
+  TestRows outside({{4, 62}}), twice({{4, 62 - 1, 4}}), three({{1}, {2}, {3}});
+  EXPECT_EQ(error(outside, nothing), "rows: expected indices from 0 to 61, but got 62");
+  EXPECT_EQ(error(twice, nothing), "rows: expected different indices, but got 4 twice");
+  EXPECT_EQ(error(three, nothing), "rows: expected indices of shape [1 or 1, 1 or 2, capacity], but got [1, 3, 62]");
+  EXPECT_EQ(error(rows, [&](rt::RunArgs &) { rows.counts[0] = 63; }),
+            "rows: expected a count from 0 to 62, but got 63");
+  rows.counts[0] = 3;
+  EXPECT_EQ(error(rows, [&](rt::RunArgs &args) { args.lse->data = rows.indices.data(); }),
+            "lse: expected memory apart from the rows' indices");
+  EXPECT_EQ(error(rows, [&](rt::RunArgs &args) { args.out.data = rows.counts.data(); }),
+            "out: expected memory apart from the rows' counts");
+  rt::BlockLists lists = rt::BlockLists::fromClassified(1, 3, 3, {0, 0, 0, 0}, {});
+  EXPECT_EQ(error(rows, [&](rt::RunArgs &args) { args.lists = std::make_shared<rt::BlockLists>(lists); }),
+            "lists: expected lists that found their pools, as rows need them");
+}
+
+TEST(KernelTest, OnlyListedRowsAreWritten) {
+  Operands whole, some;
+  run(*compile(" { mask abs(q.t - k.t) <= 1 or q.text }"), whole);
+  TestRows none({{}}), rows({{59, 3, 61, 20, 21}, {}});
+  some.args.rows = &none.lists;
+  run(withRows(), some);
+  EXPECT_TRUE(some.isUntouched());
+  some.args.rows = &rows.lists;
+  run(withRows(), some);
+  for (int64_t head = 0; head < kHeads; ++head)
+    for (int64_t token = 0; token < kTokens; ++token) {
+      const auto &listed = rows.indices;
+      bool isListed = head == 0 && std::find(listed.begin(), listed.begin() + 5, token) != listed.begin() + 5;
+      EXPECT_EQ(some.lse[head * kTokens + token], isListed ? whole.lse[head * kTokens + token] : kUntouched);
+      for (int64_t c = 0; c < kDim; ++c)
+        EXPECT_EQ(some.at(some.out, head, token, c), isListed ? whole.at(whole.out, head, token, c) : kUntouched);
+    }
+}
+
+/// Lists that were resolved before have their pools.
+TEST(KernelTest, RowsWithResolvedLists) {
+  auto kernel = compile("(dynamic radius: int = 1) { mask given and abs(q.t - k.t) <= radius rows given }");
+  rt::GivenLists given = makeLists();
+  TestRows rows({{0, 33, 60}});
+  Operands first, second;
+  first.args.given = &given, first.args.rows = &rows.lists;
+  run(*kernel, first);
+  auto lists = kernel->resolveLists(first.args);
+  ASSERT_TRUE(lists);
+  second.args.rows = &rows.lists, second.args.lists = *lists;
+  run(*kernel, second);
+  EXPECT_EQ(first.out, second.out);
+  EXPECT_EQ(first.lse, second.lse);
+}
+
 TEST(KernelTest, ParametersAreChecked) {
   auto error = [](std::vector<int64_t> values) {
     return errorOf(withParameters(), [&](rt::RunArgs &args) { args.parameters = values; });

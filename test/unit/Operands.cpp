@@ -49,11 +49,22 @@ bool TestTensor::isUntouchedAround() {
   return std::all_of(storage.begin(), storage.end(), [](std::byte byte) { return byte == kUntouched; });
 }
 
+rt::RowLists TestRows::view() const {
+  auto tensor = [](const std::vector<int32_t> &numbers, std::vector<int64_t> shape) {
+    return rt::Tensor::contiguous(const_cast<int32_t *>(numbers.data()), rt::DType::I32, std::move(shape));
+  };
+  return {tensor(indices, {shape[0], shape[1], capacity}), tensor(counts, shape)};
+}
+
 rt::RunArgs Operands::args(int threads) const {
   rt::RunArgs args;
   args.query = query.view, args.key = key.view, args.value = value.view;
   args.out = out.view, args.lse = lse.view;
   args.given = given ? &*given : nullptr;
+  if (bias)
+    args.bias = bias->view;
+  if (rows)
+    rowView = rows->view(), args.rows = &rowView;
   args.threads = threads;
   return args;
 }

@@ -62,12 +62,29 @@ struct TestTensor {
   bool isUntouchedAround();
 };
 
+/// Row lists that own their numbers.
+struct TestRows {
+  /// Of the sets: [batch or 1, heads or 1].
+  std::vector<int64_t> shape;
+  /// Room for as many rows in every set.
+  int64_t capacity = 0;
+  std::vector<int32_t> indices, counts;
+
+  rt::RowLists view() const;
+};
+
 /// Everything that a call reads and writes.
 struct Operands {
   TestTensor query, key, value, out, lse;
+  std::optional<TestTensor> bias;
   std::optional<rt::GivenLists> given;
+  std::optional<TestRows> rows;
 
+  /// The result refers to this.
   rt::RunArgs args(int threads) const;
+
+private:
+  mutable rt::RowLists rowView;
 };
 
 } // namespace weft::test

@@ -53,6 +53,11 @@ public:
     std::string clauses = order();
     if (random.chance(95))
       clauses += fmt::format("  mask {}\n", mask());
+    // Who asks for none gets the programs of before.
+    if (limits.bias && (program.usesBias = random.chance(limits.bias)))
+      clauses += "  bias given\n";
+    if (limits.rows && (program.usesRows = random.chance(limits.rows)))
+      clauses += "  rows given\n";
     program.request.source =
         definitions + fmt::format("attention {}({}) {{\n{}}}\n", limits.name, attentionParameters, clauses);
   }

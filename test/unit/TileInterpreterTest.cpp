@@ -4,6 +4,7 @@
 //
 // Tests of the interpreter of kernels: random programs, and what a kernel and its image must be.
 
+#include "test/unit/Differential.h"
 #include "test/unit/TileFixture.h"
 
 #include "lib/Interpreter/Interpreter.h"
@@ -29,7 +30,10 @@ struct Case {
   RandomProgram program;
   rt::GivenLists given;
   int64_t batch = 1;
-  Values query, key, value;
+  Values query, key, value, bias, out, lse;
+  /// Of the bias: batch or 1, heads or 1.
+  std::vector<int64_t> biasSets = {1, 1};
+  TestRows rows;
   bool hasLists = false, isTiled = false, isPaired = false;
 
   InterpreterArgs args() {
@@ -42,6 +46,17 @@ struct Case {
     InterpreterArgs args;
     args.tensors = {view(query, options.queryGrid), view(key, options.keyGrid), view(value, options.keyGrid)};
     args.parameters = program.parameters;
+    auto viewLine = [](Values &values, int64_t batches, int64_t heads, const GridShape &grid) {
+      values.resize(batches * heads * grid.tokens());
+      return rt::Tensor::contiguous(values.data(), rt::DType::F64, {batches, heads, grid.tokens()});
+    };
+    if (program.usesBias)
+      args.tensors.push_back(viewLine(bias, biasSets[0], biasSets[1], options.keyGrid));
+    if (program.usesRows) {
+      args.tensors.push_back(view(out, options.queryGrid));
+      args.tensors.push_back(viewLine(lse, batch, options.heads, options.queryGrid));
+      args.rowLists.push_back(rows.view());
+    }
     if (program.usesGiven)
       args.given.push_back(given);
     return args;
@@ -84,8 +99,12 @@ std::string compareKernel(ModuleOp plan, bool pairs, bool overlap, const Interpr
 }
 
 std::string checkCase(Random &random, Case &test) {
-  test.program = makeProgram(random, {.maxTokens = 100, .given = 30, .rectangular = 30, .dynamic = 40});
+  test.program = makeProgram(random, {.maxTokens = 100, .given = 30, .rectangular = 30, .dynamic = 40, .bias = 30, .rows = 30});
   test.batch = random.pick<int64_t>({1, 1, 2});
+  int64_t heads = test.program.request.options.heads;
+  auto shared = [&](int64_t size) { return random.chance(50) ? 1 : size; };
+  test.biasSets = {shared(test.batch), shared(heads)};
+  test.rows = makeRows(random, {shared(test.batch), shared(heads)}, test.program.request.options.queryGrid.tokens());
   auto context = createContext();
   auto program = buildProgram(*context, test.program.request);
   if (!program)
@@ -104,12 +123,18 @@ std::string checkCase(Random &random, Case &test) {
                          countBlocks(op.getQueryGrid(), op.getQueryOrder(), op.getBlock()),
                          countBlocks(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()));
   InterpreterArgs args = test.args();
-  for (Values *values : {&test.query, &test.key, &test.value})
+  for (Values *values : {&test.query, &test.key, &test.value, &test.bias, &test.out, &test.lse})
     for (double &element : *values)
       element = random.normal();
   FailureOr<InterpreterResult> expected = interpret(kernelOf(**program), args);
   if (failed(expected))
     return "the interpreter of programs failed";
+  FailureOr<InterpreterResult> planned = interpret(kernelOf(*plan), args);
+  if (failed(planned))
+    return "the interpreter of plans failed";
+  for (auto [name, part] : {std::pair("out", &InterpreterResult::out), {"lse", &InterpreterResult::lse}})
+    if (std::string error = compare(name, (*planned).*part, (*expected).*part); !error.empty())
+      return "plan: " + error;
   for (bool pairs : {false, true})
     for (bool overlap : {false, true})
       if (std::string error = compareKernel(*plan, pairs, overlap, args, *expected); !error.empty())
@@ -121,7 +146,7 @@ TEST(TileInterpreterRandomTest, KernelsMeanTheirPrograms) {
   constexpr int count = 120;
   uint64_t base = testSeed();
   std::cout << "WEFT_TEST_SEED=" << base << ", " << count << " programs\n";
-  int given = 0, dynamic = 0, text = 0, tiled = 0, rectangular = 0, paired = 0;
+  int given = 0, dynamic = 0, text = 0, tiled = 0, rectangular = 0, paired = 0, bias = 0, rows = 0;
   for (int i = 0; i < count; ++i) {
     Random random(seedOf(base, i));
     Case test;
@@ -131,10 +156,11 @@ TEST(TileInterpreterRandomTest, KernelsMeanTheirPrograms) {
                          << describe(test.program.request);
     const GenerateOptions &options = test.program.request.options;
     given += test.program.usesGiven, dynamic += !test.hasLists, tiled += test.isTiled, paired += test.isPaired;
+    bias += test.program.usesBias, rows += test.program.usesRows;
     text += options.keyGrid.text > 0, rectangular += options.queryGrid.tokens() != options.keyGrid.tokens();
   }
   if (base == 20250101)
-    for (int cases : {given, dynamic, text, tiled, rectangular, paired})
+    for (int cases : {given, dynamic, text, tiled, rectangular, paired, bias, rows})
       EXPECT_GE(cases, 10) << "every kind of program should be among them";
 }
 
@@ -264,7 +290,7 @@ TEST_F(KernelTest, Functions) {
   EXPECT_EQ(errorOf(), "expected a function a.attend");
   OwningOpRef<ModuleOp> other = parse("func.func @a.attend(%q: index) { return }");
   kernel->push_back(other->lookupSymbol("a.attend")->clone());
-  EXPECT_EQ(errorOf(), "expected 21 arguments, but got 1");
+  EXPECT_EQ(errorOf(), "expected 22 arguments, but got 1");
 }
 
 } // namespace

@@ -62,6 +62,20 @@ func.func @pairs(%q: memref<32x32xbf16>, %k: memref<1x16x64xbf16>, %s: memref<32
 
 // -----
 
+// Biased scores are found in the walk for the maxima and stay where the scores were.
+// CHECK-LABEL: func.func @bias
+// CHECK-NOT: weft.softmax
+// CHECK: %[[BIAS:.*]] = vector.load %arg5[{{.*}} vector<16xf32>
+// CHECK: %[[SCORES:.*]] = vector.load %arg0
+// CHECK: %[[BIASED:.*]] = vector.fma %[[SCORES]], %{{.*}}, %[[BIAS]]
+// CHECK: vector.store %[[BIASED]], %arg0
+func.func @bias(%s: memref<32x32xf32>, %m: memref<32xf32>, %l: memref<32xf32>, %c: memref<32xf32>, %rows: index, %b: memref<32xf32>) {
+  weft.softmax %s, %m, %l, %c into %s rows %rows columns %rows scale 0.25 bias %b : memref<32xf32> : memref<32x32xf32>, memref<32xf32>, memref<32x32xf32> {}
+  return
+}
+
+// -----
+
 // All maxima are found before the first weight is computed. The exponential is a polynomial; with AVX-512 its argument
 // and its exponent come from reduce and scalef, otherwise from integer arithmetic.
 // CHECK-LABEL: func.func @softmax
