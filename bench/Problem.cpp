@@ -26,14 +26,22 @@ CompileRequest bench::textRequest(const std::string &source, GridShape grid) {
   return request;
 }
 
-CompileRequest bench::exampleRequest(const std::string &name, GridShape grid) {
-  std::string path = std::string(WEFT_SOURCE_DIR) + "/examples/" + name + ".weft", error;
+static CompileRequest fileRequest(const std::string &name, GridShape grid) {
+  std::string path = std::string(WEFT_SOURCE_DIR) + "/" + name + ".weft", error;
   std::optional<SourceFile> file = SourceFile::read(path, error);
   if (!file) {
     std::fprintf(stderr, "%s\n", error.c_str());
     std::exit(1);
   }
   return textRequest(std::string(file->text()), grid);
+}
+
+CompileRequest bench::exampleRequest(const std::string &name, GridShape grid) {
+  return fileRequest("examples/" + name, grid);
+}
+
+CompileRequest bench::methodRequest(const std::string &name, GridShape grid) {
+  return fileRequest("lib/Methods/" + name, grid);
 }
 
 static OwnedTensor makeTensor(rt::DType dtype, std::vector<int64_t> shape) {

@@ -17,6 +17,8 @@ namespace weft::bench {
 
 /// The request for examples/NAME.weft on one grid; exits if there is no such file.
 CompileRequest exampleRequest(const std::string &name, GridShape grid);
+/// A method of lib/Methods by its file's name.
+CompileRequest methodRequest(const std::string &name, GridShape grid);
 
 /// The request for a program's text.
 CompileRequest textRequest(const std::string &source, GridShape grid);

@@ -1,0 +1,113 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Predicted masks: what the prediction costs beside the dense kernel, and what the whole call gains.
+
+#include "bench/Problem.h"
+#include "runtime/Threads.h"
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <functional>
+#include <limits>
+
+using namespace weft;
+using namespace weft::bench;
+
+namespace {
+
+double secondsOf(const std::function<bool()> &call) {
+  auto start = std::chrono::steady_clock::now();
+  if (!call())
+    return 0;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// The shortest of five calls after one that warms up.
+double shortestOf(const std::function<bool()> &call) {
+  double shortest = secondsOf(call);
+  for (int i = 0; i < 5; ++i)
+    shortest = std::min(shortest, secondsOf(call));
+  return shortest;
+}
+
+struct Case {
+  std::string name;
+  GridShape grid;
+  int64_t headDim;
+  ElementType type;
+  double keep;
+  /// Rows and columns of the window: what wastes least of the grid when blocks are rounded up to 32 tokens.
+  int32_t windowH, windowW;
+};
+
+CompileRequest withTypes(CompileRequest request, const Case &what) {
+  request.options.headDim = what.headDim, request.options.elementType = what.type;
+  return request;
+}
+
+void run(benchmark::State &state, const Case &what) {
+  int threads = state.range(0);
+  CompileRequest request = withTypes(methodRequest("rainfusion2", what.grid), what);
+  request.options.values["window_h"] = {Kind::Int, what.windowH, 0};
+  request.options.values["window_w"] = {Kind::Int, what.windowW, 0};
+  KernelResult predicted = compileKernel(request);
+  KernelResult dense = compileKernel(withTypes(textRequest("attention dense {}", what.grid), what));
+  if (!predicted || !dense)
+    return state.SkipWithError((predicted ? dense : predicted).message().c_str());
+  Operands operands(**predicted), denseOperands(**dense);
+  rt::RunArgs args = operands.args(threads), denseArgs = denseOperands.args(threads);
+  args.parameters = {std::bit_cast<int64_t>(what.keep)};
+  auto lists = (*predicted)->resolveLists(args);
+  if (!lists)
+    return state.SkipWithError(lists.message().c_str());
+  double denseSeconds = shortestOf([&] { return bool((*dense)->run(denseArgs)); });
+  double predictSeconds = shortestOf([&] { return bool((*predicted)->predict(args)); });
+  double resolveSeconds = shortestOf([&] { return bool((*predicted)->resolveLists(args)); });
+  double seconds = std::numeric_limits<double>::infinity();
+  for (auto _ : state) {
+    double once = secondsOf([&] { return bool((*predicted)->run(args)); });
+    state.SetIterationTime(once);
+    seconds = std::min(seconds, once);
+  }
+  const rt::KernelImage &image = (*predicted)->image();
+  double density = countVisitedPairs(**predicted, **lists) / (double(image.query.tokens) * image.key.tokens);
+  state.counters["dense_ms"] = denseSeconds * 1e3;
+  state.counters["predict_ms"] = predictSeconds * 1e3;
+  state.counters["lists_ms"] = (resolveSeconds - predictSeconds) * 1e3;
+  state.counters["of_dense"] = resolveSeconds / denseSeconds;
+  state.counters["density"] = density;
+  state.counters["speedup"] = denseSeconds / seconds;
+  state.counters["efficiency"] = denseSeconds * density / seconds;
+}
+
+bool addAll() {
+  struct Shape {
+    const char *name;
+    GridShape grid;
+    int64_t headDim;
+    int32_t windowH, windowW;
+  };
+  for (const Shape &shape : {Shape{"13x30x45/d64", {13, 30, 45, 226, false}, 64, 6, 15},
+                             {"4x32x32/d128", {4, 32, 32, 0, false}, 128, 8, 16}})
+    for (auto [type, name] : {std::pair(ElementType::F32, "f32"), {ElementType::BF16, "bf16"}})
+      for (double keep : {0.2, 0.1}) {
+        Case what{"rainfusion2/" + std::string(shape.name) + "/" + name + (keep == 0.2 ? "/keep_20" : "/keep_10"),
+                  shape.grid, shape.headDim, type, keep, shape.windowH, shape.windowW};
+        benchmark::RegisterBenchmark(what.name.c_str(), [what](benchmark::State &state) { run(state, what); })
+            ->ArgName("threads")
+            ->Arg(2)
+            ->UseManualTime()
+            ->Iterations(6)
+            ->Unit(benchmark::kMillisecond);
+      }
+  return true;
+}
+
+[[maybe_unused]] const bool added = addAll();
+
+} // namespace
