@@ -59,7 +59,7 @@ void run(benchmark::State &state, const Case &what) {
   KernelResult dense = compileKernel(withTypes(textRequest("attention dense {}", what.grid), what));
   if (!predicted || !dense)
     return state.SkipWithError((predicted ? dense : predicted).message().c_str());
-  Operands operands(**predicted), denseOperands(**dense);
+  Operands operands((*predicted)->image()), denseOperands((*dense)->image());
   rt::RunArgs args = operands.args(threads), denseArgs = denseOperands.args(threads);
   args.parameters = {std::bit_cast<int64_t>(what.keep)};
   auto lists = (*predicted)->resolveLists(args);

@@ -157,3 +157,41 @@ func.func @reorder_restore_other_tile(%x: !tokens) -> !tokens {
   %b = weft.reorder %a {grid = #g, order = #weft.order<tiles = 2x2x1>, block = 32 : i64} : !tokens
   return %b : !tokens
 }
+
+// CHECK-LABEL: func.func @select_all
+func.func @select_all(%s: tensor<1x2x8x8xf32>) -> (!mask, !mask) {
+  // CHECK-DAG: %[[ALL:.*]] = weft.constant_mask true
+  // CHECK-DAG: %[[NONE:.*]] = weft.constant_mask false
+  // CHECK: return %[[ALL]], %[[NONE]]
+  %one = arith.constant 1.0 : f64
+  %zero = arith.constant 0.0 : f64
+  %a = weft.select_topk %s keep %one : tensor<1x2x8x8xf32>
+  %b = weft.select_topp %s mass %zero : tensor<1x2x8x8xf32>
+  %all = weft.given %a : !mask
+  %none = weft.given %b : !mask
+  return %all, %none : !mask, !mask
+}
+
+// CHECK-LABEL: func.func @select_some
+func.func @select_some(%s: tensor<1x2x8x8xf32>) -> (!mask, !mask) {
+  // CHECK: weft.select_topk {{.*}} {min = 1 : i64}
+  // CHECK: weft.select_threshold
+  // CHECK: weft.given
+  // CHECK: weft.given
+  %one = arith.constant 1.0 : f64
+  %zero = arith.constant 0.0 : f64
+  %a = weft.select_topk %s keep %zero {min = 1 : i64} : tensor<1x2x8x8xf32>
+  %b = weft.select_threshold %s score %one : tensor<1x2x8x8xf32>
+  %m = weft.given %a : !mask
+  %n = weft.given %b : !mask
+  return %m, %n : !mask, !mask
+}
+
+// CHECK-LABEL: func.func @max_of_one_pool
+// CHECK-SAME: (%[[S:.*]]: tensor
+func.func @max_of_one_pool(%s: tensor<1x2x2x2xf32>) -> tensor<1x2x2x2xf32> {
+  // CHECK-NEXT: return %[[S]]
+  %b = weft.max_scores %s {query_grid = #g, key_grid = #g, query_order = #weft.order<raster>, key_order = #weft.order<raster>,
+    query_block = 32 : i64, key_block = 32 : i64, pool = 32 : i64} : tensor<1x2x2x2xf32> -> tensor<1x2x2x2xf32>
+  return %b : tensor<1x2x2x2xf32>
+}

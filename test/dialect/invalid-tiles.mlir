@@ -193,3 +193,43 @@ func.func @store_tile_c3(%o: memref<32x32xf32>, %m: memref<32xf32>, %table: memr
     : memref<32x32xf32>, memref<32xf32>, memref<4x64xi32>, memref<f32>
   return
 }
+
+// -----
+
+func.func @mean_row_c1(%source: memref<f32>, %table: memref<3x512xi32>, %i: index, %mean: memref<64xf32>) {
+  // expected-error@+1 {{expected a table of 4 rows, but got 'memref<3x512xi32>'}}
+  weft.mean_row %source stride %i tokens %table first %i count %i into %mean : memref<f32>, memref<3x512xi32>, memref<64xf32>
+  return
+}
+
+// -----
+
+func.func @mean_row_c2(%source: memref<f32>, %table: memref<4x512xi32>, %i: index, %mean: memref<60xf32>) {
+  // expected-error@+1 {{expected a multiple of 8 channels, but got 'memref<60xf32>'}}
+  weft.mean_row %source stride %i tokens %table first %i count %i into %mean : memref<f32>, memref<4x512xi32>, memref<60xf32>
+  return
+}
+
+// -----
+
+func.func @score_row_c1(%q: memref<64xf32>, %k: memref<9x32xf32>, %s: memref<12xf32>) {
+  // expected-error@+1 {{expected query and keys of the same multiple of 8 channels, but got}}
+  weft.score_row %q, %k into %s {scale = 1.0 : f64} : memref<64xf32>, memref<9x32xf32>, memref<12xf32>
+  return
+}
+
+// -----
+
+func.func @score_row_c2(%q: memref<64xf32>, %k: memref<9x64xf32>, %s: memref<9xf32>) {
+  // expected-error@+1 {{expected 12 scores for 'memref<9x64xf32>', but got 'memref<9xf32>'}}
+  weft.score_row %q, %k into %s {scale = 1.0 : f64} : memref<64xf32>, memref<9x64xf32>, memref<9xf32>
+  return
+}
+
+// -----
+
+func.func @score_row_c3(%q: memref<64xf32>, %k: memref<9x64xf32>, %s: memref<12xf32>) {
+  // expected-error@+1 {{expected a scale that is positive and finite in f32, but got -1}}
+  weft.score_row %q, %k into %s {scale = -1.0 : f64} : memref<64xf32>, memref<9x64xf32>, memref<12xf32>
+  return
+}

@@ -761,3 +761,136 @@ func.func @block_attention_c4_region(%q: tensor<?x2x64x32xf32>) {
   }
   return
 }
+
+// -----
+
+func.func @block_means_c1(%q: tensor<?x2x64x32xf32>) {
+  // expected-error@+1 {{expected [batch, heads, 60 tokens, channels], but got 'tensor<?x2x64x32xf32>'}}
+  %m = weft.block_means %q {grid = #weft.grid<3x4x5>, order = #weft.order<raster>, block = 32 : i64} : tensor<?x2x64x32xf32> -> tensor<?x2x2x32xf32>
+  return
+}
+
+// -----
+
+func.func @block_means_c2(%q: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected a block that is a multiple of 32 from 32 to 256, but got 48}}
+  %m = weft.block_means %q {grid = #weft.grid<3x4x5>, order = #weft.order<raster>, block = 48 : i64} : tensor<?x2x60x32xf32> -> tensor<?x2x2x32xf32>
+  return
+}
+
+// -----
+
+func.func @block_means_c3(%q: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected a pool of at least 1 token, but got 0}}
+  %m = weft.block_means %q {grid = #weft.grid<3x4x5>, order = #weft.order<raster>, block = 32 : i64, pool = 0 : i64} : tensor<?x2x60x32xf32> -> tensor<?x2x2x32xf32>
+  return
+}
+
+// -----
+
+func.func @block_means_c4(%q: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected means with the batch, heads and channels of 'tensor<?x2x60x32xf32>', but got 'tensor<?x3x2x32xf32>'}}
+  %m = weft.block_means %q {grid = #weft.grid<3x4x5>, order = #weft.order<raster>, block = 32 : i64} : tensor<?x2x60x32xf32> -> tensor<?x3x2x32xf32>
+  return
+}
+
+// -----
+
+func.func @block_means_c4_pools(%q: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected 8 pools or ?, but got 2}}
+  %m = weft.block_means %q {grid = #weft.grid<3x4x5>, order = #weft.order<raster>, block = 32 : i64, pool = 8 : i64} : tensor<?x2x60x32xf32> -> tensor<?x2x2x32xf32>
+  return
+}
+
+// -----
+
+func.func @block_means_c4_open(%q: tensor<?x2x60x32xf32>) {
+  // expected-error@+1 {{expected ? pools, since the order is open, but got 2}}
+  %m = weft.block_means %q {grid = #weft.grid<3x4x5>, order = #weft.order<tiles>, block = 32 : i64} : tensor<?x2x60x32xf32> -> tensor<?x2x2x32xf32>
+  return
+}
+
+// -----
+
+func.func @block_scores_c1(%q: tensor<?x2x4x32xf32>, %k: tensor<?x2x4x40xf32>) {
+  // expected-error@+1 {{expected means with equal batch, heads and channels, but got}}
+  %s = weft.block_scores %q, %k {scale = 1.0 : f64} : tensor<?x2x4x32xf32>, tensor<?x2x4x40xf32> -> tensor<?x2x4x4xf32>
+  return
+}
+
+// -----
+
+func.func @block_scores_c2(%q: tensor<?x2x4x32xf32>, %k: tensor<?x2x5x32xf32>) {
+  // expected-error@+1 {{expected scores of shape [}}
+  %s = weft.block_scores %q, %k {scale = 1.0 : f64} : tensor<?x2x4x32xf32>, tensor<?x2x5x32xf32> -> tensor<?x2x4x4xf32>
+  return
+}
+
+// -----
+
+func.func @block_scores_c3(%q: tensor<?x2x4x32xf32>) {
+  // expected-error@+1 {{expected a scale that is positive and finite in f32, but got 0}}
+  %s = weft.block_scores %q, %q {scale = 0.0 : f64} : tensor<?x2x4x32xf32>, tensor<?x2x4x32xf32> -> tensor<?x2x4x4xf32>
+  return
+}
+
+// -----
+
+func.func @max_scores_c1(%s: tensor<?x2x8x8xf32>) {
+  // expected-error@+1 {{expected scores with equal batch and heads, but got}}
+  %b = weft.max_scores %s {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, query_order = #weft.order<raster>, key_order = #weft.order<raster>,
+    query_block = 32 : i64, key_block = 32 : i64, pool = 8 : i64} : tensor<?x2x8x8xf32> -> tensor<?x3x2x2xf32>
+  return
+}
+
+// -----
+
+func.func @max_scores_c2(%s: tensor<?x2x8x8xf32>) {
+  // expected-error@+1 {{expected 2 blocks or ?, but got 3}}
+  %b = weft.max_scores %s {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, query_order = #weft.order<raster>, key_order = #weft.order<raster>,
+    query_block = 32 : i64, key_block = 32 : i64, pool = 8 : i64} : tensor<?x2x8x8xf32> -> tensor<?x2x2x3xf32>
+  return
+}
+
+// -----
+
+func.func @max_scores_c3(%s: tensor<?x2x8x8xf32>) {
+  // expected-error@+1 {{expected a block that is a multiple of 32 from 32 to 256, but got 33}}
+  %b = weft.max_scores %s {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, query_order = #weft.order<raster>, key_order = #weft.order<raster>,
+    query_block = 32 : i64, key_block = 33 : i64, pool = 8 : i64} : tensor<?x2x8x8xf32> -> tensor<?x2x2x2xf32>
+  return
+}
+
+// -----
+
+func.func @select_c1(%s: tensor<2x8x8xf32>, %keep: f64) {
+  // expected-error@+1 {{expected scores of rank 4, but got 'tensor<2x8x8xf32>'}}
+  %l = weft.select_topk %s keep %keep : tensor<2x8x8xf32>
+  return
+}
+
+// -----
+
+func.func @select_c1_min(%s: tensor<1x2x8x8xf32>, %mass: f64) {
+  // expected-error@+1 {{expected a min of at least 0, but got -1}}
+  %l = weft.select_topp %s mass %mass {min = -1 : i64} : tensor<1x2x8x8xf32>
+  return
+}
+
+// -----
+
+func.func @select_c2_share(%s: tensor<1x2x8x8xf32>) {
+  %keep = arith.constant 1.5 : f64
+  // expected-error@+1 {{expected a number from 0 to 1, but got 1.5}}
+  %l = weft.select_topk %s keep %keep : tensor<1x2x8x8xf32>
+  return
+}
+
+// -----
+
+func.func @select_c2_score(%s: tensor<1x2x8x8xf32>) {
+  %bound = arith.constant 0x7FF0000000000000 : f64
+  // expected-error@+1 {{expected a finite score, but got INF}}
+  %l = weft.select_threshold %s score %bound : tensor<1x2x8x8xf32>
+  return
+}

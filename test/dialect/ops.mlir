@@ -195,3 +195,30 @@ func.func @tiles(%source: memref<f32>, %table: memref<4x512xi32>, %lse: memref<f
       : memref<128x64xf32>, memref<128xf32>, memref<4x512xi32>, memref<f32>
   return
 }
+
+// CHECK-LABEL: func.func @prediction
+func.func @prediction(%q: tensor<?x2x60x32xbf16>, %amount: f64) -> (!weft.blocks, !weft.blocks, !weft.blocks) {
+  // CHECK: weft.block_means %{{.*}} {block = 32 : i64, grid = #grid, order = #order, pool = 8 : i64} : tensor<?x2x60x32xbf16> -> tensor<?x2x8x32xf32>
+  %m = weft.block_means %q {grid = #weft.grid<3x4x5>, order = #weft.order<raster>, block = 32 : i64, pool = 8 : i64} : tensor<?x2x60x32xbf16> -> tensor<?x2x8x32xf32>
+  // CHECK: weft.block_scores %{{.*}}, %{{.*}} {scale = 1.250000e-01 : f64} : tensor<?x2x8x32xf32>, tensor<?x2x8x32xf32> -> tensor<?x2x8x8xf32>
+  %s = weft.block_scores %m, %m {scale = 1.25e-01 : f64} : tensor<?x2x8x32xf32>, tensor<?x2x8x32xf32> -> tensor<?x2x8x8xf32>
+  // CHECK: weft.max_scores %{{.*}} {{{.*}}pool = 8 : i64{{.*}}} : tensor<?x2x8x8xf32> -> tensor<?x2x2x2xf32>
+  %b = weft.max_scores %s {query_grid = #weft.grid<3x4x5>, key_grid = #weft.grid<3x4x5>, query_order = #weft.order<raster>, key_order = #weft.order<raster>,
+    query_block = 32 : i64, key_block = 32 : i64, pool = 8 : i64} : tensor<?x2x8x8xf32> -> tensor<?x2x2x2xf32>
+  // CHECK: weft.select_topk %{{.*}} keep %{{.*}} : tensor<?x2x2x2xf32>
+  %k = weft.select_topk %b keep %amount : tensor<?x2x2x2xf32>
+  // CHECK: weft.select_topp %{{.*}} mass %{{.*}} {min = 2 : i64} : tensor<?x2x2x2xf32>
+  %p = weft.select_topp %b mass %amount {min = 2 : i64} : tensor<?x2x2x2xf32>
+  // CHECK: weft.select_threshold %{{.*}} score %{{.*}} : tensor<?x2x2x2xf32>
+  %t = weft.select_threshold %b score %amount : tensor<?x2x2x2xf32>
+  return %k, %p, %t : !weft.blocks, !weft.blocks, !weft.blocks
+}
+
+// CHECK-LABEL: func.func @prediction_tiles
+func.func @prediction_tiles(%source: memref<bf16>, %table: memref<4x512xi32>, %i: index, %mean: memref<64xf32>, %keys: memref<9x64xf32>, %s: memref<12xf32>) {
+  // CHECK: weft.mean_row %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} : memref<bf16>, memref<4x512xi32>, memref<64xf32>
+  weft.mean_row %source stride %i tokens %table first %i count %i into %mean : memref<bf16>, memref<4x512xi32>, memref<64xf32>
+  // CHECK: weft.score_row %{{.*}}, %{{.*}} into %{{.*}} {scale = 1.250000e-01 : f64} : memref<64xf32>, memref<9x64xf32>, memref<12xf32>
+  weft.score_row %mean, %keys into %s {scale = 1.25e-01 : f64} : memref<64xf32>, memref<9x64xf32>, memref<12xf32>
+  return
+}

@@ -403,7 +403,7 @@ struct Blocks {
       : query(op.getQueryGrid(), op.getQueryOrder(), op.getBlock()),
         key(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()) {}
   interp::Pair pair(int64_t head, int32_t q, int32_t k) const {
-    return {head, q, k, query.blockOf[q], key.blockOf[k]};
+    return {0, 1, head, q, k, query.blockOf[q], key.blockOf[k]};
   }
 };
 

@@ -264,7 +264,7 @@ TEST_F(KernelTest, Image) {
   setImage("lists", {});
   EXPECT_EQ(errorOf(), "");
   setImage("parameters", parseImagePart("[3]"));
-  EXPECT_EQ(errorOf(), "expected weft.image with integers as parameters, but got 3 : i64");
+  EXPECT_EQ(errorOf(), "expected weft.image with integers and f64 as parameters, but got 3 : i64");
   setImage("query_order", parseImagePart("#weft.order<tiles>"));
   EXPECT_EQ(errorOf(), "expected weft.image with orders that have their tile sizes chosen");
   setImage("block", parseImagePart("0"));
