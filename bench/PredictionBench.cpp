@@ -75,7 +75,7 @@ void run(benchmark::State &state, const Case &what) {
     seconds = std::min(seconds, once);
   }
   const rt::KernelImage &image = (*predicted)->image();
-  double density = countVisitedPairs(**predicted, **lists) / (double(image.query.tokens) * image.key.tokens);
+  double density = countVisitedPairs(image, **lists) / (double(image.query.tokens) * image.key.tokens);
   state.counters["dense_ms"] = denseSeconds * 1e3;
   state.counters["predict_ms"] = predictSeconds * 1e3;
   state.counters["lists_ms"] = (resolveSeconds - predictSeconds) * 1e3;

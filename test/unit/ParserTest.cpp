@@ -169,15 +169,15 @@ TEST(Parser, ParameterErrors) {
 TEST(Parser, ClauseErrors) {
   EXPECT_EQ(
       errors("attention a { reuse neighbours(axes: [t]) mask true }"),
-      "t:1:15: error: unknown clause 'reuse': expected 'order' or 'mask'\n");
+      "t:1:15: error: unknown clause 'reuse': expected 'order', 'mask', 'bias' or 'rows'\n");
   EXPECT_EQ(errors("attention a { maks true }"),
-            "t:1:15: error: unknown clause 'maks': expected 'order' or 'mask'; "
+            "t:1:15: error: unknown clause 'maks': expected 'order', 'mask', 'bias' or 'rows'; "
             "did you mean 'mask'?\n");
   EXPECT_EQ(errors("attention a { mask true orr false }"),
-            "t:1:25: error: unknown clause 'orr': expected 'order' or 'mask'; "
+            "t:1:25: error: unknown clause 'orr': expected 'order', 'mask', 'bias' or 'rows'; "
             "did you mean 'or'?\n");
   EXPECT_EQ(errors("attention a { 1 }"),
-            "t:1:15: error: expected 'order', 'mask' or '}', but got '1'\n");
+            "t:1:15: error: expected 'order', 'mask', 'bias', 'rows' or '}', but got '1'\n");
   EXPECT_EQ(errors("attention a { mask true mask false }"),
             "t:1:25: error: duplicate clause 'mask'\n"
             "t:1:15: note: the first is here\n");
@@ -275,7 +275,7 @@ TEST(Parser, RecoversAtItemsAndClauses) {
                    "oops\n"),
             "t:2:1: error: expected an expression, but got the keyword 'let'\n"
             "t:2:9: error: expected an expression, but got ')'\n"
-            "t:4:3: error: unknown clause 'rows': expected 'order' or 'mask'\n"
+            "t:4:8: error: expected 'given' after 'rows', but got the keyword 'topk'\n"
             "t:5:9: error: expected 'raster' or 'tiles', but got 'sideways'\n"
             "t:7:1: error: expected an expression, but got '}'\n"
             "t:8:9: error: expected a name, but got '='\n"
