@@ -5,6 +5,7 @@
 // Turns block attention into a Hopper kernel: the function, its entry, and the image.
 
 #include "codegen/CUDA/HopperKernel.h"
+#include "codegen/CUDA/KeyBias.h"
 #include "codegen/CUDA/Passes.h"
 #include "dialect/BlockPartition.h"
 #include "dialect/Prediction.h"
@@ -54,7 +55,7 @@ private:
     for (unsigned map : {kQueryMap, kKeyMap, kValueMap, kQueryTextMap, kKeyTextMap, kValueTextMap})
       types[map] = generic;
     for (unsigned stride : {kOutBatchStride, kOutHeadStride, kOutTokenStride, kLseBatchStride, kLseHeadStride,
-                            kLseTokenStride})
+                            kLseTokenStride, kBiasBatchStride, kBiasHeadStride, kBiasTokenStride})
       types[stride] = b.getI64Type();
     types[kNumItems] = b.getI32Type();
     for (BlockArgument parameter : parametersOf(kernel))
@@ -82,6 +83,8 @@ private:
   void emitEntry(HopperKernel &hopper) {
     Emitter &e = hopper.e;
     clearTiles(hopper);
+    if (hopper.hasBias())
+      fillOnes(hopper);
     e.when(e.equal(hopper.thread, 0), [&] { hopper.initializeBarriers(); });
     NVVM::Barrier0Op::create(e.b);
     Block *producer = e.createBlock(), *consumer = e.createBlock();
@@ -98,22 +101,40 @@ private:
 
   /// A copy of a box that is smaller than the tile leaves the rest as it is: it must not be NaN by chance.
   void clearTiles(HopperKernel &hopper) {
-    if (!hasSmallBoxes(op.getQueryGrid(), op.getQueryOrder(), s.rows) &&
-        !hasSmallBoxes(op.getKeyGrid(), op.getKeyOrder(), s.columns))
-      return;
+    if (hasSmallBoxes(op.getQueryGrid(), op.getQueryOrder(), s.rows) ||
+        hasSmallBoxes(op.getKeyGrid(), op.getKeyOrder(), s.columns))
+      clear(hopper, 0, s.valueOffset + HopperSchedule::kStages * s.keyBytes());
+    // Of the bias' channels three are written.
+    if (hopper.hasBias())
+      clear(hopper, s.biasOffset, s.onesOffset + s.onesBytes());
+  }
+
+  /// Fills shared memory with zeros.
+  void clear(HopperKernel &hopper, int64_t begin, int64_t end) {
     Emitter &e = hopper.e;
-    int64_t end = s.valueOffset + HopperSchedule::kStages * s.keyBytes();
-    Block *step = e.createBlock({b.getI32Type()}), *done = e.createBlock();
-    e.branch(step, e.mul(hopper.thread, 16));
+    Block *test = e.createBlock({b.getI32Type()}), *step = e.createBlock(), *done = e.createBlock();
+    e.branch(test, e.add(e.mul(hopper.thread, 16), begin));
+    e.enter(test);
+    Value offset = test->getArgument(0);
+    e.branchIf(e.below(offset, e.i32(end)), step, done);
     e.enter(step);
-    Value offset = step->getArgument(0);
     Value zero = e.i32(0);
     e.assembly("st.shared.v4.b32 [$0], {$1, $1, $1, $1};", "r,r", {e.sharedAddress(offset), zero}, {});
-    Value next = e.add(offset, 16 * s.threads());
-    e.branchIf(e.below(next, e.i32(end)), step, next, done, {});
+    e.branch(test, e.add(offset, 16 * s.threads()));
     e.enter(done);
-    NVVM::FenceProxyOp::create(e.b, NVVM::ProxyKindAttr::get(b.getContext(), NVVM::ProxyKind::async_shared),
-                               NVVM::SharedSpaceAttr::get(b.getContext(), NVVM::SharedSpace::shared_cta));
+    fenceShared(hopper.e);
+  }
+
+  void fillOnes(HopperKernel &hopper) {
+    NVVM::Barrier0Op::create(hopper.e.b);
+    emitOnes(hopper);
+    fenceShared(hopper.e);
+  }
+
+  /// Copies and products see what was stored before.
+  static void fenceShared(Emitter &e) {
+    NVVM::FenceProxyOp::create(e.b, NVVM::ProxyKindAttr::get(e.b.getContext(), NVVM::ProxyKind::async_shared),
+                               NVVM::SharedSpaceAttr::get(e.b.getContext(), NVVM::SharedSpace::shared_cta));
   }
 
   void describe() {
@@ -147,6 +168,7 @@ HopperProblem describeProblem(BlockAttentionOp op) {
   problem.headDim = op.getQuery().getType().getDimSize(3);
   problem.queryTokens = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()).maxTokens();
   problem.keyTokens = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()).maxTokens();
+  problem.hasBias = op.getBias() != nullptr;
   if (!op.getBody().empty()) {
     problem.queryAxes = usedAxes(op.getBody(), kQueryT).size();
     problem.keyAxes = usedAxes(op.getBody(), kKeyT).size();
@@ -174,8 +196,8 @@ struct FormHopperKernel final : weft::impl::FormHopperKernelPassBase<FormHopperK
     }
     if (failed(checkKernel(kernel, op)))
       return signalPassFailure();
-    if (op.getBias() || op.getRows()) {
-      op.emitOpError("expected an attention without bias and rows for sm_90a");
+    if (op.getRows()) {
+      op.emitOpError("expected an attention without rows for sm_90a");
       return signalPassFailure();
     }
     Type element = op.getQuery().getType().getElementType();

@@ -8,6 +8,7 @@
 // its values, and the item they belong to; the block of a turn may already be the next item's first.
 
 #include "codegen/CUDA/HopperKernel.h"
+#include "codegen/CUDA/KeyBias.h"
 #include "codegen/CUDA/RegisterMask.h"
 #include "codegen/CUDA/RegisterSoftmax.h"
 #include "codegen/CUDA/RowStore.h"
@@ -59,7 +60,7 @@ class Consumer {
 public:
   explicit Consumer(HopperKernel &k)
       : k(k), e(k.e), s(k.s), type(ptxType(k.element)), index(e.add(k.warpgroup, -1)),
-        factor(k.op.getScale().convertToDouble() * M_LOG2E) {}
+        factor(k.op.getScale().convertToDouble() * M_LOG2E), bias(k) {}
 
   void emit() {
     NVVM::SetMaxRegisterOp::create(e.b, e.b.getI32IntegerAttr(s.consumerRegisters),
@@ -100,8 +101,8 @@ private:
     Value current = next->getArgument(0);
     HopperKernel::Slot slot = k.querySlotOf(current);
     k.waitFor(Barrier::FullQuery, slot.index, slot.parity);
-    Values words = e.load4(e.shared(k.bufferAt(s.itemOffset, 16, slot.index)));
-    Value count = words[0];
+    SharedItem shared = loadItem(k, slot);
+    Value count = shared.count;
     Block *item = e.createBlock(), *some = e.createBlock(), *empty = e.createBlock();
     e.branchIf(e.less(count, e.i32(0)), none, item);
     e.enter(item);
@@ -109,10 +110,10 @@ private:
     e.enter(empty);
     k.meetWarp();
     k.arriveAsWarp(Barrier::EmptyQuery, slot.index);
-    store({current, words[1], words[2], use}).storeEmpty();
+    store({current, shared.block, shared.pair, use}).storeEmpty();
     e.branch(next, e.add(current, 1));
     e.enter(some);
-    e.branch(found, Item{current, words[1], words[2], e.add(use, count)}.flat());
+    e.branch(found, Item{current, shared.block, shared.pair, e.add(use, count)}.flat());
   }
 
   SmallVector<Type> itemTypes() { return SmallVector<Type>(Item::kSize, i32()); }
@@ -133,6 +134,8 @@ private:
       Value right = advanceDescriptor(e, key, group * s.columns * HopperSchedule::kRowBytes + within);
       multiply(e, type, s.columns, scores, {left, {}}, right, /*transposed=*/false);
     }
+    if (k.hasBias())
+      bias.multiply(scores, stage);
     commitProducts(e);
     return scores;
   }
@@ -296,6 +299,7 @@ private:
   /// Which of the consumers this is.
   Value index;
   double factor;
+  BiasProduct bias;
   Value queryDescriptor, keyDescriptor, valueDescriptor, rowInTile;
   Block *exit = nullptr, *loop = nullptr;
 };

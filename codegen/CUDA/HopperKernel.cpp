@@ -45,9 +45,9 @@ Value HopperKernel::barrier(Barrier kind, Value index) {
 }
 
 void HopperKernel::initializeBarriers() {
-  int64_t warps = 4 * s.consumers;
-  std::pair<Barrier, int64_t> arrivals[] = {{Barrier::FullQuery, 1},      {Barrier::EmptyQuery, warps},
-                                            {Barrier::FullKey, 1},        {Barrier::FullValue, 1},
+  int64_t warps = 4 * s.consumers, bias = hasBias() ? 1 : 0;
+  std::pair<Barrier, int64_t> arrivals[] = {{Barrier::FullQuery, 1},      {Barrier::EmptyQuery, warps + bias},
+                                            {Barrier::FullKey, 1 + bias}, {Barrier::FullValue, 1},
                                             {Barrier::EmptyKey, warps},   {Barrier::EmptyValue, warps}};
   for (auto [kind, count] : arrivals)
     for (int64_t i = 0; i < 2; ++i)
@@ -83,6 +83,11 @@ HopperKernel::Slot HopperKernel::slotOf(Value use) {
 
 HopperKernel::Slot HopperKernel::querySlotOf(Value use) {
   return s.queryBuffers == 2 ? slotOf(use) : Slot{e.i32(0), e.bitAnd(use, 1)};
+}
+
+SharedItem weft::cuda::loadItem(HopperKernel &k, HopperKernel::Slot query) {
+  Values words = k.e.load4(k.e.shared(k.bufferAt(k.s.itemOffset, 16, query.index)));
+  return {words[0], words[1], words[2], words[3]};
 }
 
 Value HopperKernel::bufferAt(int64_t base, int64_t bytes, Value index) { return e.add(e.mul(index, bytes), base); }

@@ -31,6 +31,7 @@ enum KernelArg : unsigned {
   kLse, kLseBatchStride, kLseHeadStride, kLseTokenStride,
   kItems, kEntries, kTicket, kNumItems,
   kQueryBlocks, kKeyBlocks, kColumnMasks, kRowTokens, kQueryCoordinates, kKeyCoordinates,
+  kBias, kBiasBatchStride, kBiasHeadStride, kBiasTokenStride, kKeyTokens,
   kNumKernelArgs,
 };
 
@@ -61,6 +62,7 @@ public:
 
   mlir::Value argument(unsigned number) const { return arguments[number]; }
   bool isMasked() { return !op.getBody().empty(); }
+  bool hasBias() { return op.getBias() != nullptr; }
 
   /// Offset of buffer `index` of a kind of barrier.
   mlir::Value barrier(Barrier kind, mlir::Value index);
@@ -88,6 +90,13 @@ public:
 private:
   llvm::SmallVector<int64_t> axesIfMasked(unsigned first);
 };
+
+/// What consumers and the bias' warp read of an item.
+struct SharedItem {
+  /// Entries of its list, or -1 at the end; query block; batch * heads + head; where its list begins.
+  mlir::Value count, block, pair, offset;
+};
+SharedItem loadItem(HopperKernel &kernel, HopperKernel::Slot query);
 
 /// Emits the producer's code, from the current block to the function's end.
 void emitProducer(HopperKernel &kernel);

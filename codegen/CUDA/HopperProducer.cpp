@@ -5,6 +5,7 @@
 // The producer: one thread that draws items, walks their lists and asks for the copies.
 
 #include "codegen/CUDA/HopperKernel.h"
+#include "codegen/CUDA/KeyBias.h"
 #include "dialect/BlockPartition.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -24,6 +25,13 @@ public:
                                    NVVM::SetMaxRegisterActionAttr::get(e.b.getContext(),
                                                                        NVVM::SetMaxRegisterAction::decrease));
     exit = e.createBlock();
+    if (k.hasBias()) {
+      Block *bias = e.createBlock(), *others = e.createBlock();
+      e.branchIf(e.equal(e.broadcastFirstLane(e.shiftRight(k.thread, 5)), 1), bias, others);
+      e.enter(bias);
+      emitBias(k, exit);
+      e.enter(others);
+    }
     Block *start = e.createBlock();
     e.branchIf(e.equal(k.thread, 0), start, exit);
     e.enter(start);
@@ -60,7 +68,7 @@ private:
   /// Tells the consumers that there is nothing left. The last of the grid's CTAs makes the ticket ready for the next
   /// launch: each draws one ticket beyond the items.
   void emitEnd(HopperKernel::Slot query, Value ticket) {
-    storeItem(query, {e.i32(-1), e.i32(0), e.i32(0)});
+    storeItem(query, {e.i32(-1), e.i32(0), e.i32(0), e.i32(0)});
     k.arrive(Barrier::FullQuery, query.index);
     Value ctas = NVVM::GridDimXOp::create(e.b, i32());
     Value last = e.add(e.add(k.argument(kNumItems), ctas), -1);
@@ -68,17 +76,17 @@ private:
     e.branch(exit);
   }
 
-  /// What consumers read of an item: entries of its list, query block, batch * heads + head.
+  /// Stores a SharedItem.
   void storeItem(HopperKernel::Slot query, ArrayRef<Value> item) {
     Value at = e.sharedAddress(k.bufferAt(s.itemOffset, 16, query.index));
-    e.assembly("st.shared.v4.b32 [$0], {$1, $2, $3, $3};", "r,r,r,r", {at, item[0], item[1], item[2]}, {});
+    e.assembly("st.shared.v4.b32 [$0], {$1, $2, $3, $4};", "r,r,r,r,r", {at, item[0], item[1], item[2], item[3]}, {});
   }
 
   /// Returns the uses of the stages afterwards.
   Value emitItem(HopperKernel::Slot query, Value ticket, Value stageUses) {
     Values item = e.load4(e.advance(k.argument(kItems), e.mul(e.extend(ticket), 16)));
     Value block = item[0], pair = item[1], offset = item[2], count = item[3];
-    storeItem(query, {count, block, pair});
+    storeItem(query, {count, block, pair, offset});
     Block *empty = e.createBlock(), *some = e.createBlock(), *done = e.createBlock({i32()});
     e.branchIf(e.equal(count, 0), empty, some);
     e.enter(empty);

@@ -23,6 +23,8 @@ static void layOut(HopperSchedule &s) {
   s.valueOffset = place(stages * s.keyBytes(), 1024);
   s.queryCoordinatesOffset = place(s.queryBuffers * s.queryCoordinateBytes(), 16);
   s.keyCoordinatesOffset = place(stages * s.keyCoordinateBytes(), 16);
+  s.biasOffset = place(stages * s.biasBytes(), 128);
+  s.onesOffset = place(s.onesBytes(), 128);
   s.maskOffset = place(stages * 16, 16);
   s.itemOffset = place(2 * 16, 16);
   s.flagOffset = place(stages * 4, 8);

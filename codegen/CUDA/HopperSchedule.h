@@ -22,6 +22,8 @@ struct HopperProblem {
   int64_t queryTokens = 128, keyTokens = 128;
   /// Coordinates of a token that the predicate reads: 0 without a predicate, at most 4.
   int64_t queryAxes = 0, keyAxes = 0;
+  /// A number per key is added to its scores.
+  bool hasBias = false;
 };
 
 /// Barriers of the pipeline: the first of each kind, in units of 8 bytes. Two of each.
@@ -60,7 +62,7 @@ struct HopperSchedule {
 
   /// Byte offsets in shared memory.
   int64_t queryOffset = 0, keyOffset = 0, valueOffset = 0, queryCoordinatesOffset = 0, keyCoordinatesOffset = 0,
-          maskOffset = 0, flagOffset = 0, itemOffset = 0, barrierOffset = 0, sharedBytes = 0;
+          biasOffset = 0, onesOffset = 0, maskOffset = 0, flagOffset = 0, itemOffset = 0, barrierOffset = 0, sharedBytes = 0;
 
   int64_t threads() const { return 128 * (consumers + 1); }
   int64_t queryBytes() const { return rows * kRowBytes * channelGroups; }
@@ -68,6 +70,10 @@ struct HopperSchedule {
   /// Coordinates of one tile, axis by axis.
   int64_t queryCoordinateBytes() const { return problem.queryAxes * rows * 4; }
   int64_t keyCoordinateBytes() const { return problem.keyAxes * columns * 4; }
+  /// A tile of 16 channels of bf16 beside the keys' own: see KeyBias.h.
+  int64_t biasBytes() const { return problem.hasBias ? columns * 32 : 0; }
+  /// The same beside the queries'.
+  int64_t onesBytes() const { return problem.hasBias ? 64 * 32 : 0; }
 
   /// Most tokens of a query block for a head dim, and most of a key block beside query blocks of that size.
   static int64_t mostQueries(int64_t headDim) { return headDim <= 128 ? 192 : 128; }

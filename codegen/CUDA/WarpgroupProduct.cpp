@@ -18,6 +18,12 @@ Value weft::cuda::makeDescriptor(Emitter &e, Value address, int64_t groupBytes) 
   return e.bitOr(start, e.i64(static_cast<int64_t>(fields)));
 }
 
+Value weft::cuda::makePlainDescriptor(Emitter &e, Value address, int64_t chunkBytes) {
+  uint64_t fields = uint64_t{128 / 16} << 32 | static_cast<uint64_t>(chunkBytes / 16) << 16;
+  Value start = e.extend(e.shiftRight(e.bitAnd(address, 0x3FFFF), 4));
+  return e.bitOr(start, e.i64(static_cast<int64_t>(fields)));
+}
+
 Value weft::cuda::advanceDescriptor(Emitter &e, Value descriptor, int64_t bytes) {
   return e.add(descriptor, bytes / 16);
 }

@@ -15,6 +15,10 @@ namespace weft::cuda {
 /// 1024 bytes; `groupBytes` lie between groups of 64 channels where one product spans several of them, else 16.
 mlir::Value makeDescriptor(Emitter &e, mlir::Value address, int64_t groupBytes = 16);
 
+/// A descriptor of a tile without swizzle: groups of eight rows of 16 bytes lie behind one another, and `chunkBytes`
+/// between those of eight channels and of the next eight.
+mlir::Value makePlainDescriptor(Emitter &e, mlir::Value address, int64_t chunkBytes);
+
 /// The descriptor `bytes` further; a multiple of 16.
 mlir::Value advanceDescriptor(Emitter &e, mlir::Value descriptor, int64_t bytes);
 

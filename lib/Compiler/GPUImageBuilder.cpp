@@ -139,5 +139,7 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
   result.queryCoordinates = query.coordinates(axes("query_axes"));
   result.keyCoordinates = key.coordinates(axes("key_axes"));
   result.rowTokens = std::move(query.rowTokens);
+  if (result.host.hasBias)
+    result.keyTokens = std::move(key.rowTokens);
   return result;
 }

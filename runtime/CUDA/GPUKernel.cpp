@@ -52,11 +52,13 @@ Status GPUKernel::initialize() {
 
 Status GPUKernel::loadCode() {
   const Driver &driver = gpu->driver;
-  if (!parts.cubin.empty() && driver.moduleLoad(&module, parts.cubin.data(), 0, nullptr, nullptr) == 0)
-    return Status::ok();
   std::string log(8192, '\0');
   int options[] = {kErrorLogBuffer, kErrorLogBufferBytes};
   void *values[] = {log.data(), reinterpret_cast<void *>(log.size())};
+  if (!parts.cubin.empty() && driver.moduleLoad(&module, parts.cubin.data(), 2, options, values) == 0)
+    return Status::ok();
+  // The call above may have changed how much it wrote.
+  values[1] = reinterpret_cast<void *>(log.size());
   if (int code = driver.moduleLoad(&module, parts.ptx.c_str(), 2, options, values)) {
     module = nullptr;
     log.resize(log.find('\0') == std::string::npos ? log.size() : log.find('\0'));
@@ -85,7 +87,8 @@ Status GPUKernel::uploadTables() {
   for (auto [memory, table] : {Upload{queryBlocks, parts.queryBlocks}, Upload{keyBlocks, parts.keyBlocks},
                                Upload{columnMasks, parts.columnMasks}, Upload{rowTokens, parts.rowTokens},
                                Upload{queryCoordinates, parts.queryCoordinates},
-                               Upload{keyCoordinates, parts.keyCoordinates}, Upload{tickets, zeros}}) {
+                               Upload{keyCoordinates, parts.keyCoordinates}, Upload{keyTokens, parts.keyTokens},
+                               Upload{tickets, zeros}}) {
     auto made = DeviceMemory::upload(gpu, table.data(), table.size() * sizeof(int32_t), nullptr);
     if (!made)
       return made.status();
@@ -208,13 +211,23 @@ DevicePointer GPUKernel::ticketFor(Stream stream) const {
   return tickets.get() + 4 * number;
 }
 
-/// A view of some batches.
+/// A view of some batches; of the one that there is, if it serves all.
 static Tensor sliceBatches(const Tensor &tensor, int64_t first, int64_t count) {
+  if (tensor.shape[0] == 1)
+    return tensor;
   Tensor slice = tensor;
   slice.data = static_cast<std::byte *>(tensor.data) +
                first * tensor.strides[0] * static_cast<int64_t>(sizeOf(tensor.dtype));
   slice.shape[0] = count;
   return slice;
+}
+
+/// A bias that serves all batches or heads has a stride of 0 there.
+static Tensor broadcast(Tensor bias) {
+  for (int axis : {0, 1})
+    if (bias.shape[axis] == 1)
+      bias.strides[axis] = 0;
+  return bias;
 }
 
 Status GPUKernel::launchBatches(const RunArgs &args, const std::vector<int64_t> &parameters, const DeviceLists &lists,
@@ -243,11 +256,14 @@ Status GPUKernel::launchBatches(const RunArgs &args, const std::vector<int64_t> 
   }
   Tensor out = sliceBatches(args.out, firstBatch, numBatches);
   Tensor lse = args.lse ? sliceBatches(*args.lse, firstBatch, numBatches) : Tensor{nullptr, DType::F32, {}, {0, 0, 0}};
-  void *memory[] = {out.data, lse.data};
-  int64_t strides[] = {out.strides[0], out.strides[1], out.strides[2], lse.strides[0], lse.strides[1], lse.strides[2]};
+  Tensor bias = args.bias ? broadcast(sliceBatches(*args.bias, firstBatch, numBatches))
+                          : Tensor{nullptr, DType::F32, {}, {0, 0, 0}};
+  void *memory[] = {out.data, lse.data, bias.data};
+  int64_t strides[] = {out.strides[0], out.strides[1], out.strides[2], lse.strides[0], lse.strides[1], lse.strides[2],
+                       bias.strides[0], bias.strides[1], bias.strides[2]};
   DevicePointer tables[] = {lists.items.get(),    lists.entries.get(), ticketFor(stream),      queryBlocks.get(),
                             keyBlocks.get(),      columnMasks.get(),   rowTokens.get(),        queryCoordinates.get(),
-                            keyCoordinates.get()};
+                            keyCoordinates.get(), keyTokens.get()};
   uint32_t numItems = lists.numItems;
   std::array<int32_t, AttendArgs::kMaxParameters> values;
 
@@ -255,7 +271,8 @@ Status GPUKernel::launchBatches(const RunArgs &args, const std::vector<int64_t> 
   std::vector<void *> arguments = {&maps[0],    &maps[1],    &maps[2],    &maps[3],    &maps[4],   &maps[5],
                                    &memory[0],  &strides[0], &strides[1], &strides[2], &memory[1], &strides[3],
                                    &strides[4], &strides[5], &tables[0],  &tables[1],  &tables[2], &numItems,
-                                   &tables[3],  &tables[4],  &tables[5],  &tables[6],  &tables[7], &tables[8]};
+                                   &tables[3],  &tables[4],  &tables[5],  &tables[6],  &tables[7], &tables[8],
+                                   &memory[2],  &strides[6], &strides[7], &strides[8], &tables[9]};
   for (size_t i = 0; i < parameters.size(); ++i) {
     values[i] = static_cast<int32_t>(parameters[i]);
     arguments.push_back(&values[i]);

@@ -46,6 +46,8 @@ struct GPUKernelImage {
   std::vector<int32_t> columnMasks;
   /// The token of each row of each query tile, or -1.
   std::vector<int32_t> rowTokens;
+  /// The token of each column of each key tile, or -1; with a bias.
+  std::vector<int32_t> keyTokens;
   /// Coordinates that the predicate reads: per block, axis and row of the tile.
   std::vector<int32_t> queryCoordinates, keyCoordinates;
 };
@@ -103,7 +105,7 @@ private:
   Kernel host;
   Module module = nullptr;
   Function function = nullptr;
-  DeviceMemory queryBlocks, keyBlocks, columnMasks, rowTokens, queryCoordinates, keyCoordinates, tickets;
+  DeviceMemory queryBlocks, keyBlocks, columnMasks, rowTokens, queryCoordinates, keyCoordinates, keyTokens, tickets;
 
   static constexpr size_t kMaxLists = 64;
   static constexpr size_t kNumTickets = 1024;

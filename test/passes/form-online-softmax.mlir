@@ -96,7 +96,7 @@ func.func @biased(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tens
 
 func.func @computed_bias(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>, %b: tensor<?x?x64xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
   %n = arith.negf %b : tensor<?x?x64xf32>
-  // expected-error @+1 {{i1, i32, !weft.blocks and what the op names, but got 'tensor<?x?x64xf32>' as argument 3}}
+  // expected-error @+1 {{i1, i32, f64, !weft.blocks and what the op names, but got 'tensor<?x?x64xf32>' as argument 3}}
   %o, %lse = weft.block_attention %q, %k, %v bias(%n : tensor<?x?x64xf32>)
     {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64, lists = [#lists]}
     : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}

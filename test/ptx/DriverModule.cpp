@@ -102,7 +102,7 @@ CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned count,
   CUresult result = load(driver, module, static_cast<const char *>(image), log);
   writeLog(log, logs.error, logs.errorBytes, logs.errorBytesOut);
   writeLog("", logs.info, logs.infoBytes, logs.infoBytesOut);
-  if (result == CUDA_ERROR_INVALID_PTX && !logs.error)
+  if (result != CUDA_SUCCESS && !logs.error)
     std::fprintf(stderr, "weft-cuda-emulator: the module cannot be loaded\n%s", log.c_str());
   return result;
 }

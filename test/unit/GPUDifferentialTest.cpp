@@ -66,6 +66,7 @@ struct GPUCase : Case {
 
   void makeAlignedOperands(Random &random) {
     makeGivenLists(random, kernel->image());
+    makeExtras(random);
     auto layout = [&] {
       return random.pick({TensorLayout::BHSD, TensorLayout::BSHD, TensorLayout::Padded, TensorLayout::Packed});
     };
@@ -84,7 +85,10 @@ struct GPUCase : Case {
   /// Runs `times` times and copies the results back.
   rt::Status run(int times = 1) {
     std::vector<OnDevice> tensors;
-    for (TestTensor *tensor : {&operands.query, &operands.key, &operands.value, &operands.out, &operands.lse}) {
+    std::vector<TestTensor *> hosts = {&operands.query, &operands.key, &operands.value, &operands.out, &operands.lse};
+    if (operands.bias)
+      hosts.push_back(&*operands.bias);
+    for (TestTensor *tensor : hosts) {
       auto copy = OnDevice::upload(*tensor);
       if (!copy)
         return copy.status();
@@ -93,6 +97,8 @@ struct GPUCase : Case {
     rt::RunArgs args = operands.args(0);
     args.query = tensors[0].view, args.key = tensors[1].view, args.value = tensors[2].view;
     args.out = tensors[3].view, args.lse = tensors[4].view;
+    if (operands.bias)
+      args.bias = tensors[5].view;
     args.parameters = program.parameters;
     for (int i = 0; i < times; ++i)
       if (rt::Status status = kernel->launch(args, nullptr); !status)
@@ -119,7 +125,7 @@ std::string runTwice(GPUCase &test) {
 }
 
 std::string checkProgram(Random &random, GPUCase &test) {
-  test.program = makeProgram(random);
+  test.program = makeProgram(random, {.bias = 30});
   GenerateOptions &options = test.program.request.options;
   options.elementType = random.pick({ElementType::BF16, ElementType::F16});
   options.headDim = random.pick<int64_t>({32, 64, 64, 72, 80, 128, 128, 192, 256});

@@ -84,6 +84,19 @@ TEST(Parser, Clauses) {
             "  order tiles @1:26\n"
             "  mask @1:15\n"
             "    given @1:20\n");
+  EXPECT_EQ(tree("attention a { rows given mask true bias given }"),
+            "attention a @1:1\n"
+            "  mask @1:26\n"
+            "    true @1:31\n"
+            "  bias given @1:36\n"
+            "  rows given @1:15\n");
+  // Elsewhere they are names.
+  EXPECT_EQ(tree("attention a(rows: bool) { mask rows rows given }"),
+            "attention a @1:1\n"
+            "  parameter rows: bool @1:13\n"
+            "  mask @1:27\n"
+            "    use of name rows @1:32\n"
+            "  rows given @1:37\n");
   EXPECT_EQ(tree("attention a { order tiles(t: 1, h: 2, w: 3) }"),
             "attention a @1:1\n"
             "  order tiles @1:15\n"
@@ -157,9 +170,8 @@ TEST(Parser, ItemErrors) {
 TEST(Parser, ParameterErrors) {
   EXPECT_EQ(errors("let f(n) = 1"),
             "t:1:8: error: expected ':', but got ')'\n");
-  EXPECT_EQ(errors("let f(n: real) = 1"),
-            "t:1:10: error: expected 'int', 'bool' or 'float', but got "
-            "'real'\n");
+  EXPECT_EQ(errors("let f(n: float) = 1"),
+            "t:1:10: error: expected 'int' or 'bool', but got 'float'\n");
   EXPECT_EQ(errors("let f(n: int m: int) = 1"),
             "t:1:14: error: expected ')' or ',', but got 'm'\n");
   EXPECT_EQ(errors("let f(n: int,) = 1"),
@@ -169,15 +181,26 @@ TEST(Parser, ParameterErrors) {
 TEST(Parser, ClauseErrors) {
   EXPECT_EQ(
       errors("attention a { reuse neighbours(axes: [t]) mask true }"),
-      "t:1:15: error: unknown clause 'reuse': expected 'order', 'mask', 'bias' or 'rows'\n");
+      "t:1:15: error: unknown clause 'reuse': expected 'order', 'mask', 'bias' "
+      "or 'rows'\n");
   EXPECT_EQ(errors("attention a { maks true }"),
-            "t:1:15: error: unknown clause 'maks': expected 'order', 'mask', 'bias' or 'rows'; "
-            "did you mean 'mask'?\n");
+            "t:1:15: error: unknown clause 'maks': expected 'order', 'mask', "
+            "'bias' or 'rows'; did you mean 'mask'?\n");
   EXPECT_EQ(errors("attention a { mask true orr false }"),
-            "t:1:25: error: unknown clause 'orr': expected 'order', 'mask', 'bias' or 'rows'; "
-            "did you mean 'or'?\n");
+            "t:1:25: error: unknown clause 'orr': expected 'order', 'mask', "
+            "'bias' or 'rows'; did you mean 'or'?\n");
   EXPECT_EQ(errors("attention a { 1 }"),
-            "t:1:15: error: expected 'order', 'mask', 'bias', 'rows' or '}', but got '1'\n");
+            "t:1:15: error: expected 'order', 'mask', 'bias', 'rows' or '}', "
+            "but got '1'\n");
+  EXPECT_EQ(errors("attention a { bais given }"),
+            "t:1:15: error: unknown clause 'bais': expected 'order', 'mask', "
+            "'bias' or 'rows'; did you mean 'bias'?\n");
+  EXPECT_EQ(errors("attention a { rows order raster }"),
+            "t:1:20: error: expected 'given' after 'rows', but got the keyword "
+            "'order'\n");
+  EXPECT_EQ(errors("attention a { bias given rows given bias given }"),
+            "t:1:37: error: duplicate clause 'bias'\n"
+            "t:1:15: note: the first is here\n");
   EXPECT_EQ(errors("attention a { mask true mask false }"),
             "t:1:25: error: duplicate clause 'mask'\n"
             "t:1:15: note: the first is here\n");
@@ -228,8 +251,8 @@ TEST(Parser, ExpressionErrors) {
             "t:1:14: error: expected ',', but got ')'\n");
   EXPECT_EQ(errors("let n = f(1 2)"),
             "t:1:13: error: expected ')' or ',', but got '2'\n");
-  EXPECT_EQ(errors("let n = 0.5.1"),
-            "t:1:9: error: expected a decimal number, but got '0.5.1'\n");
+  EXPECT_EQ(errors("let n = 0.5"),
+            "t:1:9: error: expected a decimal integer, but got '0.5'\n");
   EXPECT_EQ(errors("pattern p = a && b"),
             "t:1:15: error: unexpected '&&'; did you mean 'and'?\n");
 }
@@ -275,7 +298,7 @@ TEST(Parser, RecoversAtItemsAndClauses) {
                    "oops\n"),
             "t:2:1: error: expected an expression, but got the keyword 'let'\n"
             "t:2:9: error: expected an expression, but got ')'\n"
-            "t:4:8: error: expected 'given' after 'rows', but got the keyword 'topk'\n"
+            "t:4:8: error: expected 'given' after 'rows', but got 'topk'\n"
             "t:5:9: error: expected 'raster' or 'tiles', but got 'sideways'\n"
             "t:7:1: error: expected an expression, but got '}'\n"
             "t:8:9: error: expected a name, but got '='\n"

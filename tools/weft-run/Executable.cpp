@@ -60,6 +60,11 @@ public:
     rt::RunArgs args;
     args.query = inputs.query.view, args.key = inputs.key.view, args.value = inputs.value.view;
     args.out = run->out.view, args.lse = run->lse.view, args.given = given;
+    if (inputs.bias)
+      args.bias = inputs.bias->view;
+    rt::RowLists rows;
+    if (inputs.rows)
+      rows = inputs.rows->view(), args.rows = &rows;
     for (int i = 0; i <= repeat; ++i) {
       auto start = Clock::now();
       if (rt::Status status = kernel->run(args); !status)

@@ -8,7 +8,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <iterator>
+#include <numeric>
 #include <random>
 #include <sstream>
 
@@ -133,16 +136,96 @@ rt::Result<Inputs> weft::randomInputs(uint64_t seed, int64_t batch, const Expect
   return Inputs{*query, *key, *value};
 }
 
-rt::Result<GivenMap> weft::readGiven(const std::string &path) {
+/// The only tensor of a file.
+static rt::Result<OwnedTensor> readTensor(const std::string &path) {
   auto file = readTensorFile(path);
   if (!file)
     return file.status();
   if (file->tensors.size() != 1)
     return rt::Status::error(fmt::format("{}: expected one tensor, but got {}", path, file->tensors.size()));
-  const rt::Tensor &map = file->tensors.begin()->second.view;
-  if (map.rank() != 3 || (map.dtype != rt::DType::U8 && map.dtype != rt::DType::Bool))
+  return file->tensors.begin()->second;
+}
+
+static rt::Status checkMap(const std::string &path, const rt::Tensor &map, const char *axes) {
+  if (map.rank() == 3 && (map.dtype == rt::DType::U8 || map.dtype == rt::DType::Bool))
+    return rt::Status::ok();
+  return rt::Status::error(fmt::format("{}: expected u8 or bool {}, but got {}", path, axes, map.describe()));
+}
+
+rt::Result<OwnedTensor> weft::readBias(const std::string &path) {
+  auto bias = readTensor(path);
+  if (!bias || bias->view.dtype == rt::DType::F32)
+    return bias;
+  return rt::Status::error(fmt::format("{}: expected f32 [batch or 1, heads or 1, key tokens], but got {}", path,
+                                       bias->view.describe()));
+}
+
+rt::Result<OwnedTensor> weft::randomBias(uint64_t seed, const ExpectedShape &shape) {
+  std::mt19937_64 generator(seed);
+  std::normal_distribution<double> normal;
+  auto bias = OwnedTensor::allocate(rt::DType::F32, {1, shape.heads, shape.keyTokens});
+  if (bias)
+    for (int64_t i = 0, count = bias->view.numElements(); i < count; ++i)
+      rt::storeFromDouble(bias->view.data, rt::DType::F32, i, normal(generator));
+  return bias;
+}
+
+/// Lists of these sets, each with room for `capacity` rows.
+static rt::Result<OwnedRows> makeRows(int64_t batches, int64_t heads, int64_t capacity,
+                                      const std::vector<std::vector<int32_t>> &sets) {
+  auto indices = OwnedTensor::allocate(rt::DType::I32, {batches, heads, capacity});
+  auto counts = OwnedTensor::allocate(rt::DType::I32, {batches, heads});
+  if (!indices || !counts)
+    return indices ? counts.status() : indices.status();
+  for (size_t set = 0; set < sets.size(); ++set) {
+    std::copy(sets[set].begin(), sets[set].end(), static_cast<int32_t *>(indices->view.data) + set * capacity);
+    static_cast<int32_t *>(counts->view.data)[set] = static_cast<int32_t>(sets[set].size());
+  }
+  return OwnedRows{*indices, *counts};
+}
+
+rt::Result<OwnedRows> weft::readRows(const std::string &path, const ExpectedShape &shape) {
+  auto file = readTensor(path);
+  if (!file)
+    return file.status();
+  const rt::Tensor &map = file->view;
+  if (rt::Status status = checkMap(path, map, "[batch or 1, heads or 1, query tokens]"); !status)
+    return status;
+  if (map.shape[2] != shape.queryTokens)
     return rt::Status::error(
-        fmt::format("{}: expected u8 or bool [sets, query blocks, key blocks], but got {}", path, map.describe()));
+        fmt::format("{}: expected {} query tokens, but got {}", path, shape.queryTokens, map.shape[2]));
+  const auto *bytes = static_cast<const uint8_t *>(map.data);
+  std::vector<std::vector<int32_t>> sets;
+  for (int64_t batch = 0; batch < map.shape[0]; ++batch)
+    for (int64_t head = 0; head < map.shape[1]; ++head) {
+      sets.emplace_back();
+      for (int32_t token = 0; token < map.shape[2]; ++token) {
+        int byte = bytes[batch * map.strides[0] + head * map.strides[1] + token * map.strides[2]];
+        if (byte > 1)
+          return rt::Status::error(fmt::format("{}: expected 0 or 1 in batch {}, head {}, token {}, but got {}", path,
+                                               batch, head, token, byte));
+        if (byte)
+          sets.back().push_back(token);
+      }
+    }
+  return makeRows(map.shape[0], map.shape[1], map.shape[2], sets);
+}
+
+rt::Result<OwnedRows> weft::randomRows(uint64_t seed, double share, const ExpectedShape &shape) {
+  std::vector<int32_t> tokens(shape.queryTokens);
+  std::iota(tokens.begin(), tokens.end(), 0);
+  std::shuffle(tokens.begin(), tokens.end(), std::mt19937_64(seed));
+  tokens.resize(std::llround(share * static_cast<double>(shape.queryTokens)));
+  return makeRows(1, 1, shape.queryTokens, {tokens});
+}
+
+rt::Result<GivenMap> weft::readGiven(const std::string &path) {
+  auto file = readTensor(path);
+  if (!file)
+    return file.status();
+  const rt::Tensor &map = file->view;
+  if (rt::Status status = checkMap(path, map, "[sets, query blocks, key blocks]"); !status)
+    return status;
   rt::GivenLists lists;
   lists.lists = map.shape[0];
   lists.queryBlocks = map.shape[1];

@@ -2,13 +2,14 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Queries, keys, values and given block lists for a run: from files, or random.
+// Queries, keys, values and what is given beside them for a run: from files, or random.
 
 #ifndef WEFT_TOOLS_WEFT_RUN_INPUTS_H
 #define WEFT_TOOLS_WEFT_RUN_INPUTS_H
 
 #include "lib/TensorFile/TensorFile.h"
 #include "runtime/BlockLists.h"
+#include "runtime/Rows.h"
 
 namespace weft {
 
@@ -20,9 +21,17 @@ struct ExpectedShape {
   std::string grid;
 };
 
-/// q, k and v as [batch, heads, tokens, head dim].
+/// Rows with their memory.
+struct OwnedRows {
+  OwnedTensor indices, counts;
+  rt::RowLists view() const { return {indices.view, counts.view}; }
+};
+
+/// q, k and v as [batch, heads, tokens, head dim], and bias and rows if these are given.
 struct Inputs {
   OwnedTensor query, key, value;
+  std::optional<OwnedTensor> bias = {};
+  std::optional<OwnedRows> rows = {};
 };
 
 /// Reads tensors `q`, `k` and `v` (or `query`, `key`, `value`) from a file, or from three .npy files with commas
@@ -32,6 +41,18 @@ rt::Result<Inputs> readInputs(const std::string &path, bool bshd, const Expected
 
 /// Normally distributed inputs.
 rt::Result<Inputs> randomInputs(uint64_t seed, int64_t batch, const ExpectedShape &shape);
+
+/// Reads one tensor of f32.
+rt::Result<OwnedTensor> readBias(const std::string &path);
+
+/// A normally distributed bias for each head, for all batches.
+rt::Result<OwnedTensor> randomBias(uint64_t seed, const ExpectedShape &shape);
+
+/// Reads an array of u8 or bool [batch or 1, heads or 1, query tokens] in which 1 means to be computed and 0 not.
+rt::Result<OwnedRows> readRows(const std::string &path, const ExpectedShape &shape);
+
+/// A share of the query tokens in random order, for all batches and heads.
+rt::Result<OwnedRows> randomRows(uint64_t seed, double share, const ExpectedShape &shape);
 
 /// Block lists, and the number of key blocks that the file is about.
 struct GivenMap {

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 using namespace weft;
 
@@ -23,6 +24,25 @@ static std::string describe(mlir::Diagnostic &diagnostic) {
   return fmt::format("{}:{}:{}: error: {}", place.getFilename().getValue().str(), place.getStartLine(),
                      place.getStartColumn(), diagnostic.str());
 }
+
+namespace {
+
+/// What the results of a run hold before it.
+struct ZeroResults {
+  OwnedTensor out, lse;
+};
+
+rt::Result<ZeroResults> zeroResults(const Inputs &inputs) {
+  std::vector<int64_t> shape = inputs.query.view.shape;
+  auto out = OwnedTensor::allocate(inputs.query.view.dtype, shape);
+  shape.pop_back();
+  auto lse = OwnedTensor::allocate(rt::DType::F32, shape);
+  if (!out || !lse)
+    return out ? lse.status() : out.status();
+  return ZeroResults{*out, *lse};
+}
+
+} // namespace
 
 rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request, const Inputs &inputs,
                                                    const rt::GivenLists *given, const std::vector<int64_t> &rows) {
@@ -36,6 +56,15 @@ rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request
       return status;
   InterpreterArgs args;
   args.tensors = {inputs.query.view, inputs.key.view, inputs.value.view};
+  if (inputs.bias)
+    args.tensors.push_back(inputs.bias->view);
+  auto kept = inputs.rows ? zeroResults(inputs) : rt::Result<ZeroResults>(ZeroResults());
+  if (!kept)
+    return kept.status();
+  if (inputs.rows) {
+    args.tensors.push_back(kept->out.view), args.tensors.push_back(kept->lse.view);
+    args.rowLists.push_back(inputs.rows->view());
+  }
   if (given)
     args.given.push_back(*given);
   args.rows = rows;
@@ -94,11 +123,25 @@ double weft::relativeError(const rt::Tensor &a, const DoubleTensor &reference, c
   return sum.relative();
 }
 
-double weft::relativeError(const rt::Tensor &a, const rt::Tensor &reference) {
+double weft::relativeError(const rt::Tensor &a, const rt::Tensor &reference, const rt::RowLists *rows) {
+  std::vector<int32_t> tokens(a.shape[2]);
+  std::iota(tokens.begin(), tokens.end(), 0);
   ErrorSum sum;
-  for (int64_t i = 0, count = a.numElements(); i < count; ++i)
-    sum.add(rt::loadAsDouble(a.data, a.dtype, i), rt::loadAsDouble(reference.data, reference.dtype, i));
+  for (int64_t b = 0; b < a.shape[0]; ++b)
+    for (int64_t h = 0; h < a.shape[1]; ++h)
+      for (int32_t token : rows ? rows->tokensOf(rows->setOf(b, h)) : tokens)
+        for (int64_t c = 0; c < a.shape[3]; ++c) {
+          int64_t i = ((b * a.shape[1] + h) * a.shape[2] + token) * a.shape[3] + c;
+          sum.add(rt::loadAsDouble(a.data, a.dtype, i), rt::loadAsDouble(reference.data, reference.dtype, i));
+        }
   return sum.relative();
+}
+
+double weft::listedShare(const rt::RowLists &rows, int64_t tokens) {
+  double listed = 0;
+  for (int64_t set = 0; set < rows.sets(); ++set)
+    listed += rows.tokensOf(set).size();
+  return listed / (static_cast<double>(rows.sets()) * tokens);
 }
 
 double weft::visitedDensity(const rt::KernelImage &image, const rt::BlockLists &lists) {

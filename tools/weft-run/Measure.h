@@ -25,8 +25,11 @@ std::vector<int64_t> sampleRows(int64_t tokens, int64_t count);
 
 /// |a - reference| / |reference| in the Euclidean norm, over sampled rows of `a`.
 double relativeError(const rt::Tensor &a, const DoubleTensor &reference, const std::vector<int64_t> &rows);
-/// The same for two tensors of one shape.
-double relativeError(const rt::Tensor &a, const rt::Tensor &reference);
+/// The same for two contiguous tensors of one shape, in the listed rows or all.
+double relativeError(const rt::Tensor &a, const rt::Tensor &reference, const rt::RowLists *rows);
+
+/// Listed rows over all.
+double listedShare(const rt::RowLists &rows, int64_t tokens);
 
 /// Visited pairs of tokens over all pairs, whole blocks counted as visited.
 double visitedDensity(const rt::KernelImage &image, const rt::BlockLists &lists);

@@ -29,6 +29,7 @@ std::string weft::toText(const Report &report) {
   if (report.queryBlocks)
     text += fmt::format("  {:<24}{} x {}\n", "blocks", report.queryBlocks, report.keyBlocks);
   line("density", report.density, percent);
+  line("rows", report.rowShare, percent);
   line("error to interpreter", report.interpreterError, error);
   line("lse error", report.lseError, error);
   line("error to dense", report.denseError, error);
@@ -67,6 +68,7 @@ std::string weft::toJSON(const Report &report) {
   json["query_blocks"] = report.queryBlocks;
   json["key_blocks"] = report.keyBlocks;
   json["density"] = number(report.density);
+  json["row_share"] = number(report.rowShare);
   json["error_interpreter"] = number(report.interpreterError);
   json["error_lse"] = number(report.lseError);
   json["error_dense"] = number(report.denseError);

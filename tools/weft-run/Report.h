@@ -23,7 +23,7 @@ struct Report {
   std::vector<std::string> values;
   std::optional<int> threads;
   int64_t queryBlocks = 0, keyBlocks = 0;
-  std::optional<double> density, compileMilliseconds, firstMilliseconds, milliseconds;
+  std::optional<double> density, rowShare, compileMilliseconds, firstMilliseconds, milliseconds;
   std::vector<double> times;
   std::optional<double> interpreterError, lseError, denseError, denseMilliseconds, speedup;
 };

@@ -29,16 +29,30 @@ RunOptions::RunOptions()
       input("input", cl::desc(".safetensors with q, k and v, or Q.npy,K.npy,V.npy; random tensors if not given"),
             cl::value_desc("FILE"), cl::cat(category)),
       output("output", cl::desc(".safetensors for out and lse"), cl::value_desc("FILE"), cl::cat(category)),
+      bias("bias", cl::desc(".npy with the f32 bias [batch or 1, heads or 1, key tokens] of `bias given`, or random"),
+           cl::value_desc("FILE"), cl::cat(category)),
       given("given", cl::desc(".npy with the block lists of a mask that uses `given`"), cl::value_desc("FILE"),
             cl::cat(category)),
+      rows("rows",
+           cl::desc(".npy with the map [batch or 1, heads or 1, query tokens] of `rows given`, 1 for rows to compute; or "
+                    "their share, from 0 to 1, for random ones"),
+           cl::value_desc("FILE"), cl::cat(category)),
       map("map", cl::desc(".npy for the block map: 0 empty, 1 partial, 2 full"), cl::value_desc("FILE"),
           cl::cat(category)),
       json("json", cl::desc("write the figures as JSON; - is standard output"), cl::ValueOptional,
            cl::value_desc("FILE"), cl::cat(category)),
       bshd("bshd", cl::desc("the file's tensors are [batch, tokens, heads, head dim]"), cl::cat(category)),
       repeat("repeat", "timed calls, of which the median counts", 3, category),
-      rows("rows", "rows per head that --check samples", 64, category),
-      batch("batch", "batch of random tensors", 1, category), seed("seed", "seed of random tensors", 1, category) {}
+      checkRows("check-rows", "rows per head that --check samples", 64, category),
+      batch("batch", "batch of random tensors", 1, category),
+      seed("seed", "seed of random tensors and rows", 1, category) {}
+
+std::optional<double> RunOptions::rowShare() const {
+  double share = 0;
+  if (rows.empty() || StringRef(rows).getAsDouble(share))
+    return std::nullopt;
+  return share;
+}
 
 rt::Result<RunPlan> RunOptions::parse() const {
   auto parsedBackend = StringSwitch<std::optional<Backend>>(backend)
@@ -74,13 +88,18 @@ rt::Status RunOptions::checkUse(const RunPlan &plan) const {
     if (rt::Status status = checkUnused(ofKernels, "with --backend=interpreter"); !status)
       return status;
   if (plan.check == Check::None)
-    if (rt::Status status = checkUnused({rows}, "without --check"); !status)
+    if (rt::Status status = checkUnused({checkRows}, "without --check"); !status)
       return status;
+  OptionRefs ofRandomTensors = {batch};
+  if (!rowShare() && !hasRandomBias())
+    ofRandomTensors.push_back(seed);
   if (rt::Status status = input.empty() ? checkUnused({bshd}, "without --input")
-                                        : checkUnused({seed, batch}, "with --input");
+                                        : checkUnused(ofRandomTensors, "with --input");
       !status)
     return status;
-  for (const NumberOption<int64_t> *count : {&repeat, &rows, &batch})
+  if (std::optional<double> share = rowShare(); share && !(*share >= 0 && *share <= 1))
+    return rt::Status::error(fmt::format("--rows: expected a share from 0 to 1, but got {}", rows.getValue()));
+  for (const NumberOption<int64_t> *count : {&repeat, &checkRows, &batch})
     if (rt::Status status = checkAtLeast(*count, *count, 1); !status)
       return status;
   return rt::Status::ok();
@@ -102,6 +121,10 @@ std::vector<RunOptions::NamedPath> RunOptions::inputPaths() const {
     paths.push_back({"--input", part.str()});
   if (!given.empty())
     paths.push_back({"--given", given});
+  if (!bias.empty() && !hasRandomBias())
+    paths.push_back({"--bias", bias});
+  if (!rows.empty() && !rowShare())
+    paths.push_back({"--rows", rows});
   return paths;
 }
 

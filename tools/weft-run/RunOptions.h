@@ -26,13 +26,17 @@ struct RunOptions {
 
   llvm::cl::OptionCategory category;
   ToolOptions tool;
-  llvm::cl::opt<std::string> backend, check, input, output, given, map, json;
+  llvm::cl::opt<std::string> backend, check, input, output, bias, given, rows, map, json;
   llvm::cl::opt<bool> bshd;
-  NumberOption<int64_t> repeat, rows, batch;
+  NumberOption<int64_t> repeat, checkRows, batch;
   NumberOption<uint64_t> seed;
 
   /// Checks the options that can be checked alone; an option that would change nothing is an error.
   rt::Result<RunPlan> plan() const;
+
+  /// The share of random rows, if `rows` is a number and not a file.
+  std::optional<double> rowShare() const;
+  bool hasRandomBias() const { return bias == "random"; }
 
   /// What stands in the way of writing is found before anything is computed.
   rt::Status checkOutputs() const;

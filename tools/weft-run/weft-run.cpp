@@ -68,8 +68,24 @@ rt::Result<Inputs> makeInputs(const CompileRequest &request) {
   ExpectedShape shape{wanted.heads, wanted.queryGrid.tokens(), wanted.keyGrid.tokens(), wanted.headDim,
                       options.tool.elementType(),
                       fmt::format("{}x{}x{}", wanted.queryGrid.t, wanted.queryGrid.h, wanted.queryGrid.w)};
-  return options.input.empty() ? randomInputs(options.seed, options.batch, shape)
-                               : readInputs(options.input, options.bshd, shape);
+  auto inputs = options.input.empty() ? randomInputs(options.seed, options.batch, shape)
+                                      : readInputs(options.input, options.bshd, shape);
+  if (!inputs)
+    return inputs;
+  if (!options.bias.empty()) {
+    auto bias = options.hasRandomBias() ? randomBias(options.seed + 1, shape) : readBias(options.bias);
+    if (!bias)
+      return bias.status();
+    inputs->bias = *bias;
+  }
+  if (!options.rows.empty()) {
+    std::optional<double> share = options.rowShare();
+    auto rows = share ? randomRows(options.seed + 2, *share, shape) : readRows(options.rows, shape);
+    if (!rows)
+      return rows.status();
+    inputs->rows = *rows;
+  }
+  return inputs;
 }
 
 rt::Status writeOutput(const OwnedTensor &out, const OwnedTensor &lse) {
@@ -94,10 +110,13 @@ rt::Status compareWithDense(const CompileRequest &request, KernelBackend backend
   auto compiled = compileTimed(denseRequest(request), backend);
   if (!compiled)
     return compiled.status();
-  auto dense = compiled->executable->run(inputs, nullptr, options.repeat);
+  auto dense = compiled->executable->run({inputs.query, inputs.key, inputs.value}, nullptr, options.repeat);
   if (!dense)
     return dense.status();
-  report.denseError = relativeError(run.out.view, dense->out.view);
+  rt::RowLists rows;
+  if (inputs.rows)
+    rows = inputs.rows->view();
+  report.denseError = relativeError(run.out.view, dense->out.view, inputs.rows ? &rows : nullptr);
   report.denseMilliseconds = dense->milliseconds;
   report.speedup = dense->milliseconds / run.milliseconds;
   return rt::Status::ok();
@@ -105,7 +124,7 @@ rt::Status compareWithDense(const CompileRequest &request, KernelBackend backend
 
 rt::Status compareWithInterpreter(const CompileRequest &request, const Inputs &inputs, const rt::GivenLists *lists,
                                   const Run &run, Report &report) {
-  std::vector<int64_t> sample = sampleRows(request.options.queryGrid.tokens(), options.rows);
+  std::vector<int64_t> sample = sampleRows(request.options.queryGrid.tokens(), options.checkRows);
   auto reference = runInterpreter(request, inputs, lists, sample);
   if (!reference)
     return reference.status();
@@ -167,6 +186,8 @@ rt::Result<Results> runOnKernel(const CompileRequest &request, const Inputs &inp
     return resolved.status();
   report.queryBlocks = (*resolved)->queryBlocks, report.keyBlocks = (*resolved)->keyBlocks;
   report.density = visitedDensity(kernel.image(), **resolved);
+  if (inputs.rows)
+    report.rowShare = listedShare(inputs.rows->view(), kernel.image().query.tokens);
   if (plan.check != Check::None)
     if (rt::Status status = compareWithInterpreter(request, inputs, lists, *run, report); !status)
       return status;

@@ -6,6 +6,7 @@
 """Usage:
 tensors.py qkv FILE BATCH HEADS TOKENS CHANNELS [--names q,k,v]   random q, k and v as f32 safetensors
 tensors.py map FILE SETS ROWS COLUMNS [--type i4]                   .npy: the diagonal and the first column
+tensors.py bias FILE BATCHES HEADS TOKENS                          .npy: random f32
 tensors.py show FILE                                                       names, types and shapes
 tensors.py compare FILE FILE NAME LIMIT                                    largest difference of one tensor's elements
 tensors.py transpose FILE FILE                                             [b, h, s, d] to [b, s, h, d], all tensors
@@ -64,12 +65,21 @@ def make_map(args):
             cells += bytes(1 if column in (0, row) else 0 for column in range(args.columns))
     if args.type == "i4":
         cells = b"".join(struct.pack("<i", cell) for cell in cells)
-    shape = f"({args.sets}, {args.rows}, {args.columns})"
-    descr = {"u1": "|u1", "i4": "<i4"}[args.type]
+    write_npy(args.file, {"u1": "|u1", "i4": "<i4"}[args.type], (args.sets, args.rows, args.columns), cells)
+
+
+def write_npy(path, descr, shape, data):
     header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".encode()
     header += b" " * (-(len(header) + 11) % 64) + b"\n"
-    with open(args.file, "wb") as file:
-        file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + cells)
+    with open(path, "wb") as file:
+        file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data)
+
+
+def make_bias(args):
+    generator = random.Random(2)
+    count = args.batches * args.heads * args.tokens
+    values = array.array("f", (generator.gauss(0, 1) for _ in range(count)))
+    write_npy(args.file, "<f4", (args.batches, args.heads, args.tokens), values.tobytes())
 
 
 def show(args):
@@ -119,6 +129,11 @@ def main():
         command.add_argument(name, type=int)
     command.add_argument("--type", default="u1", choices=["u1", "i4"])
     command.set_defaults(run=make_map)
+    command = commands.add_parser("bias")
+    command.add_argument("file")
+    for name in ("batches", "heads", "tokens"):
+        command.add_argument(name, type=int)
+    command.set_defaults(run=make_bias)
     command = commands.add_parser("show")
     command.add_argument("file")
     command.set_defaults(run=show)
