@@ -64,6 +64,15 @@ public:
     }
     if (!side.wantsLogSumExp)
       args.lse.reset();
+    if (kernel->image().hasBias) {
+      std::vector<float> zeros(kernel->image().key.tokens);
+      auto bias = rt::cuda::DeviceMemory::upload(*device(), zeros.data(), zeros.size() * sizeof(float), nullptr);
+      if (!bias)
+        return bias.status();
+      int64_t tokens = zeros.size();
+      args.bias = rt::Tensor{reinterpret_cast<void *>(bias->get()), rt::DType::F32, {1, 1, tokens}, {tokens, tokens, 1}};
+      memory.push_back(std::move(*bias));
+    }
     return resolve(side.lists);
   }
 
@@ -172,6 +181,7 @@ void compareAll(const char *name, GridShape grid, Side with, Side without) {
   benchmark::RegisterBenchmark("launch", launch)->UseManualTime()->Unit(benchmark::kMicrosecond);
   constexpr const char *kDense = "attention a {}", *kGiven = "attention a { mask given }";
   compareAll("log_sum_exp", kGrid, {kDense, Lists::None, true}, {kDense});
+  compareAll("bias", kGrid, {"attention a { bias given }"}, {kDense});
   compareAll("boxes", kEvenGrid, {"attention a { order tiles(t: 2, h: 8, w: 8) mask given }", Lists::Even},
              {kGiven, Lists::Even});
   // Every block of 128 tokens has pairs on both sides of this band of columns.

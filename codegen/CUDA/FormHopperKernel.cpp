@@ -5,7 +5,6 @@
 // Turns block attention into a Hopper kernel: the function, its entry, and the image.
 
 #include "codegen/CUDA/HopperKernel.h"
-#include "codegen/CUDA/KeyBias.h"
 #include "codegen/CUDA/Passes.h"
 #include "dialect/BlockPartition.h"
 #include "dialect/Prediction.h"
@@ -83,8 +82,6 @@ private:
   void emitEntry(HopperKernel &hopper) {
     Emitter &e = hopper.e;
     clearTiles(hopper);
-    if (hopper.hasBias())
-      fillOnes(hopper);
     e.when(e.equal(hopper.thread, 0), [&] { hopper.initializeBarriers(); });
     NVVM::Barrier0Op::create(e.b);
     Block *producer = e.createBlock(), *consumer = e.createBlock();
@@ -101,40 +98,11 @@ private:
 
   /// A copy of a box that is smaller than the tile leaves the rest as it is: it must not be NaN by chance.
   void clearTiles(HopperKernel &hopper) {
-    if (hasSmallBoxes(op.getQueryGrid(), op.getQueryOrder(), s.rows) ||
-        hasSmallBoxes(op.getKeyGrid(), op.getKeyOrder(), s.columns))
-      clear(hopper, 0, s.valueOffset + HopperSchedule::kStages * s.keyBytes());
-    // Of the bias' channels three are written.
-    if (hopper.hasBias())
-      clear(hopper, s.biasOffset, s.onesOffset + s.onesBytes());
-  }
-
-  /// Fills shared memory with zeros.
-  void clear(HopperKernel &hopper, int64_t begin, int64_t end) {
-    Emitter &e = hopper.e;
-    Block *test = e.createBlock({b.getI32Type()}), *step = e.createBlock(), *done = e.createBlock();
-    e.branch(test, e.add(e.mul(hopper.thread, 16), begin));
-    e.enter(test);
-    Value offset = test->getArgument(0);
-    e.branchIf(e.below(offset, e.i32(end)), step, done);
-    e.enter(step);
-    Value zero = e.i32(0);
-    e.assembly("st.shared.v4.b32 [$0], {$1, $1, $1, $1};", "r,r", {e.sharedAddress(offset), zero}, {});
-    e.branch(test, e.add(offset, 16 * s.threads()));
-    e.enter(done);
-    fenceShared(hopper.e);
-  }
-
-  void fillOnes(HopperKernel &hopper) {
-    NVVM::Barrier0Op::create(hopper.e.b);
-    emitOnes(hopper);
-    fenceShared(hopper.e);
-  }
-
-  /// Copies and products see what was stored before.
-  static void fenceShared(Emitter &e) {
-    NVVM::FenceProxyOp::create(e.b, NVVM::ProxyKindAttr::get(e.b.getContext(), NVVM::ProxyKind::async_shared),
-                               NVVM::SharedSpaceAttr::get(e.b.getContext(), NVVM::SharedSpace::shared_cta));
+    if (!hasSmallBoxes(op.getQueryGrid(), op.getQueryOrder(), s.rows) &&
+        !hasSmallBoxes(op.getKeyGrid(), op.getKeyOrder(), s.columns))
+      return;
+    hopper.clear(hopper.thread, s.threads(), 0, s.valueOffset + HopperSchedule::kStages * s.keyBytes());
+    hopper.fenceStores();
   }
 
   void describe() {

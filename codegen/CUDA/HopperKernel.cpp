@@ -77,6 +77,23 @@ void HopperKernel::arriveAsWarp(Barrier kind, Value index) {
 
 void HopperKernel::meetWarp() { NVVM::SyncWarpOp::create(e.b, e.i32(-1)); }
 
+void HopperKernel::clear(Value thread, int64_t threads, int64_t begin, int64_t end) {
+  Block *test = e.createBlock({e.b.getI32Type()}), *step = e.createBlock(), *done = e.createBlock();
+  e.branch(test, e.add(e.mul(thread, 16), begin));
+  e.enter(test);
+  Value offset = test->getArgument(0);
+  e.branchIf(e.below(offset, e.i32(end)), step, done);
+  e.enter(step);
+  e.assembly("st.shared.v4.b32 [$0], {$1, $1, $1, $1};", "r,r", {e.sharedAddress(offset), e.i32(0)}, {});
+  e.branch(test, e.add(offset, 16 * threads));
+  e.enter(done);
+}
+
+void HopperKernel::fenceStores() {
+  NVVM::FenceProxyOp::create(e.b, NVVM::ProxyKindAttr::get(e.b.getContext(), NVVM::ProxyKind::async_shared),
+                             NVVM::SharedSpaceAttr::get(e.b.getContext(), NVVM::SharedSpace::shared_cta));
+}
+
 HopperKernel::Slot HopperKernel::slotOf(Value use) {
   return {e.bitAnd(use, 1), e.bitAnd(e.shiftRight(use, 1), 1)};
 }

@@ -76,6 +76,11 @@ public:
   void arriveAsWarp(Barrier kind, mlir::Value index);
   void meetWarp();
 
+  /// Fills shared memory with zeros; `thread` is the caller's number among `threads`. The bounds are multiples of 16.
+  void clear(mlir::Value thread, int64_t threads, int64_t begin, int64_t end);
+  /// Copies and products see what this thread stored into shared memory before.
+  void fenceStores();
+
   /// Buffer and parity of the n-th use of a pair of buffers.
   struct Slot {
     mlir::Value index, parity;

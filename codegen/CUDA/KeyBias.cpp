@@ -8,8 +8,6 @@
 
 #include "codegen/CUDA/WarpgroupProduct.h"
 
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-
 using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
@@ -25,6 +23,7 @@ public:
 
   /// Loops over items; carries the uses of the query buffers and of the stages so far.
   void emit(Block *exit) {
+    fillOnes();
     Block *next = e.createBlock({i32(), i32()}), *list = e.createBlock();
     e.branch(next, {e.i32(0), e.i32(0)});
     e.enter(next);
@@ -50,6 +49,20 @@ public:
   }
 
 private:
+  /// Of the bias' channels three are written later, and the others are 0.
+  void fillOnes() {
+    k.clear(k.lane, 32, s.biasOffset, s.onesOffset + s.onesBytes());
+    k.meetWarp();
+    for (int64_t first : {0, 32}) {
+      Value at = e.add(e.mul(k.lane, kRowBytes), s.onesOffset + first * kRowBytes);
+      storePair(at, e.i32(0x3F803F80), e.i32(0x3F80));
+    }
+  }
+
+  void storePair(Value offset, Value first, Value second) {
+    e.assembly("st.shared.v2.b32 [$0], {$1, $2};", "r,r,r", {e.sharedAddress(offset), first, second}, {});
+  }
+
   Type i32() { return e.b.getI32Type(); }
   Type f32() { return e.b.getF32Type(); }
 
@@ -67,16 +80,17 @@ private:
     Value tokens = e.advance(k.argument(kKeyTokens), e.extend(e.mul(block, s.columns)), i32());
     k.waitFor(Barrier::EmptyKey, stage.index, e.bitXor(stage.parity, 1));
     Value tile = k.bufferAt(s.biasOffset, s.biasBytes(), stage.index);
-    for (int64_t first = 0; first < s.columns; first += 32) {
-      Value column = e.add(k.lane, first);
-      if (first + 32 <= s.columns)
-        storeColumn(bias, tokens, tile, column);
-      else
-        e.when(e.below(column, e.i32(s.columns)), [&] { storeColumn(bias, tokens, tile, column); });
-    }
-    // Products read shared memory as the copy engine does.
-    NVVM::FenceProxyOp::create(e.b, NVVM::ProxyKindAttr::get(e.b.getContext(), NVVM::ProxyKind::async_shared),
-                               NVVM::SharedSpaceAttr::get(e.b.getContext(), NVVM::SharedSpace::shared_cta));
+    // A loop, since the producer's warps have few registers.
+    Block *test = e.createBlock({i32()}), *step = e.createBlock(), *done = e.createBlock();
+    e.branch(test, k.lane);
+    e.enter(test);
+    Value column = test->getArgument(0);
+    e.branchIf(e.below(column, e.i32(s.columns)), step, done);
+    e.enter(step);
+    storeColumn(bias, tokens, tile, column);
+    e.branch(test, e.add(column, 32));
+    e.enter(done);
+    k.fenceStores();
     k.meetWarp();
     k.arriveAsWarp(Barrier::FullKey, stage.index);
   }
@@ -89,7 +103,7 @@ private:
                            e.f32(1 / k.op.getScale().convertToDouble()));
       Value at = e.add(tile, e.mul(column, kRowBytes));
       Values words = split(value);
-      e.assembly("st.shared.v2.b32 [$0], {$1, $2};", "r,r,r", {e.sharedAddress(at), words[0], words[1]}, {});
+      storePair(at, words[0], words[1]);
     });
   }
 
@@ -117,14 +131,6 @@ private:
 } // namespace
 
 void weft::cuda::emitBias(HopperKernel &kernel, Block *exit) { BiasWarp(kernel).emit(exit); }
-
-void weft::cuda::emitOnes(HopperKernel &k) {
-  Emitter &e = k.e;
-  e.when(e.below(k.thread, e.i32(64)), [&] {
-    Value at = e.add(e.mul(k.thread, kRowBytes), k.s.onesOffset);
-    e.assembly("st.shared.v2.b32 [$0], {$1, $2};", "r,r,r", {e.sharedAddress(at), e.i32(0x3F803F80), e.i32(0x3F80)}, {});
-  });
-}
 
 BiasProduct::BiasProduct(HopperKernel &kernel) : k(kernel) {
   if (!k.hasBias())

@@ -19,9 +19,6 @@
 
 namespace weft::cuda {
 
-/// Writes the ones into cleared shared memory.
-void emitOnes(HopperKernel &kernel);
-
 /// Emits the code of the bias' warp, from the current block to the branch to `exit`.
 void emitBias(HopperKernel &kernel, mlir::Block *exit);
 
