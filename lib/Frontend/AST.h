@@ -32,12 +32,17 @@ struct Identifier {
   SourceRange range;
 };
 
-/// The members of `q`, `k` and, except Index, of `grid`.
-enum class Axis { T, H, W, Index, Text };
+/// The members of `q` and `k`; T, H, W and Text are those of `grid` too.
+enum class Axis { T, H, W, Index, Text, TextIndex };
 
 /// Every axis, in the order in which messages and editors list them.
-inline constexpr Axis allAxes[] = {Axis::T, Axis::H, Axis::W, Axis::Index,
-                                   Axis::Text};
+inline constexpr Axis allAxes[] = {Axis::T,     Axis::H,    Axis::W,
+                                   Axis::Index, Axis::Text, Axis::TextIndex};
+
+/// Whether `grid` has the member.
+constexpr bool isExtent(Axis axis) {
+  return axis != Axis::Index && axis != Axis::TextIndex;
+}
 
 /// `12` or `true`.
 struct LiteralExpr {
@@ -172,7 +177,8 @@ struct Program {
 
 /// How a member is written.
 constexpr std::string_view spelling(Axis axis) {
-  constexpr std::string_view names[] = {"t", "h", "w", "index", "text"};
+  constexpr std::string_view names[] = {"t",     "h",    "w",
+                                        "index", "text", "text_index"};
   return names[static_cast<size_t>(axis)];
 }
 

@@ -319,7 +319,8 @@ Value Generator::emitPredicate(const Expr &expr) {
   Block &block = addCoordinateBlock(predicate.getBody(), /*given=*/false, loc);
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToEnd(&block);
-  PredicateGen generator(builder, locate, block, values.keyGrid);
+  PredicateGen generator(builder, locate, block, values.queryGrid,
+                         values.keyGrid);
   YieldOp::create(builder, loc, generator.emitValue(expr, parameters));
   return predicate;
 }

@@ -89,7 +89,7 @@ private:
   ExprPtr parseBuiltin(const OperatorInfo &builtin);
   ExprPtr parseReference();
   bool parseArguments(std::vector<Argument> &arguments);
-  std::optional<Axis> parseAxis(std::string_view owner, bool hasIndex);
+  std::optional<Axis> parseAxis(std::string_view owner, bool ofGrid);
   template <typename Node>
   ExprPtr make(uint32_t begin, Node node, Kind kind = Kind::Int);
   ExprPtr makeOperation(uint32_t begin, Operator op, ExprPtr first,
@@ -583,10 +583,10 @@ bool Parser::parsePredictionArgument(PredictionExpr &prediction) {
   return expect(TokenKind::Colon) && (*part = parseExpression());
 }
 
-std::optional<Axis> Parser::parseAxis(std::string_view owner, bool hasIndex) {
+std::optional<Axis> Parser::parseAxis(std::string_view owner, bool ofGrid) {
   std::vector<std::string_view> names;
   for (Axis axis : allAxes) {
-    if (axis == Axis::Index && !hasIndex)
+    if (ofGrid && !isExtent(axis))
       continue;
     if (atWord(spelling(axis))) {
       take();
@@ -604,7 +604,7 @@ ExprPtr Parser::parseMember() {
   if (!expect(TokenKind::Dot, fmt::format(" after '{}'", owner.text)))
     return nullptr;
   bool ofGrid = owner.is(TokenKind::GridKeyword);
-  std::optional<Axis> axis = parseAxis(owner.text, /*hasIndex=*/!ofGrid);
+  std::optional<Axis> axis = parseAxis(owner.text, ofGrid);
   if (!axis)
     return nullptr;
   if (ofGrid)

@@ -44,8 +44,12 @@ Emitted PredicateGen::emit(const Expr &expr,
     return {literal->value, {}};
   if (auto *grid = std::get_if<GridExtentExpr>(&expr.node))
     return {extent(keyGrid, grid->axis), {}};
-  if (auto *coordinate = std::get_if<CoordinateExpr>(&expr.node))
+  if (auto *coordinate = std::get_if<CoordinateExpr>(&expr.node)) {
+    if (coordinate->axis == Axis::TextIndex)
+      return {std::nullopt,
+              emitTextIndex(coordinate->ofKey, locate(expr.range))};
     return {std::nullopt, block.getArgument(argumentOf(*coordinate))};
+  }
   if (auto *operation = std::get_if<OperatorExpr>(&expr.node))
     return emitOperator(*operation, expr.range, parameters);
   if (auto *reference = std::get_if<ReferenceExpr>(&expr.node))
@@ -53,6 +57,19 @@ Emitted PredicateGen::emit(const Expr &expr,
   assert(std::holds_alternative<HeadExpr>(expr.node) &&
          "`given` never reaches a predicate");
   return {std::nullopt, block.getArgument(kHead)};
+}
+
+/// A text token's distance from the first; a video token is far from all.
+Value PredicateGen::emitTextIndex(bool ofKey, Location loc) {
+  const GridShape &grid = ofKey ? keyGrid : queryGrid;
+  auto begin = static_cast<int32_t>(
+      grid.textFirst ? 0 : grid.tokens() - grid.text);
+  Value index = block.getArgument(ofKey ? kKeyIndex : kQueryIndex);
+  Value position =
+      arith::SubIOp::create(builder, loc, index, constant(begin, loc));
+  return arith::SelectOp::create(
+      builder, loc, block.getArgument(ofKey ? kKeyText : kQueryText), position,
+      constant(WeftDialect::kTextCoordinate, loc));
 }
 
 Emitted PredicateGen::emitReference(const ReferenceExpr &reference,

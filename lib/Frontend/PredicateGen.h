@@ -42,14 +42,17 @@ using EmittedParameters = std::vector<Emitted>;
 class PredicateGen {
 public:
   PredicateGen(mlir::OpBuilder &builder, const Locator &locate,
-               mlir::Block &block, const GridShape &keyGrid)
-      : builder(builder), locate(locate), block(block), keyGrid(keyGrid) {}
+               mlir::Block &block, const GridShape &queryGrid,
+               const GridShape &keyGrid)
+      : builder(builder), locate(locate), block(block), queryGrid(queryGrid),
+        keyGrid(keyGrid) {}
 
   /// The value of `expr`, an i32 or i1.
   mlir::Value emitValue(const Expr &expr, const EmittedParameters &parameters);
 
 private:
   Emitted emit(const Expr &expr, const EmittedParameters &parameters);
+  mlir::Value emitTextIndex(bool ofKey, mlir::Location loc);
   Emitted emitOperator(const OperatorExpr &expr, SourceRange range,
                        const EmittedParameters &parameters);
   Emitted emitReference(const ReferenceExpr &reference,
@@ -64,7 +67,7 @@ private:
   mlir::OpBuilder &builder;
   const Locator &locate;
   mlir::Block &block;
-  GridShape keyGrid;
+  GridShape queryGrid, keyGrid;
 };
 
 } // namespace weft

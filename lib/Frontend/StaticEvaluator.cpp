@@ -21,6 +21,7 @@ int32_t extent(const GridShape &grid, Axis axis) {
   case Axis::W:
     return grid.w;
   case Axis::Index:
+  case Axis::TextIndex:
     return grid.tokens();
   case Axis::Text:
     return grid.text;

@@ -229,15 +229,18 @@ TEST(Parser, ExpressionErrors) {
             "t:1:15: error: expected ')', but got end of file\n");
   EXPECT_EQ(errors("pattern p = q"),
             "t:1:14: error: expected '.' after 'q', but got end of file\n");
+  EXPECT_EQ(errors("let n = grid.text_index"),
+            "t:1:14: error: expected 't', 'h', 'w' or 'text' after 'grid.', "
+            "but got 'text_index'; did you mean 'text'?\n");
   EXPECT_EQ(errors("pattern p = q.x"),
-            "t:1:15: error: expected 't', 'h', 'w', 'index' or 'text' after "
+            "t:1:15: error: expected 't', 'h', 'w', 'index', 'text' or 'text_index' after "
             "'q.', but got 'x'\n");
   EXPECT_EQ(errors("pattern p = k.idx"),
-            "t:1:15: error: expected 't', 'h', 'w', 'index' or 'text' after "
+            "t:1:15: error: expected 't', 'h', 'w', 'index', 'text' or 'text_index' after "
             "'k.', but got "
             "'idx'\n");
   EXPECT_EQ(errors("pattern p = q.txt"),
-            "t:1:15: error: expected 't', 'h', 'w', 'index' or 'text' after "
+            "t:1:15: error: expected 't', 'h', 'w', 'index', 'text' or 'text_index' after "
             "'q.', but got "
             "'txt'; did you mean 'text'?\n");
   EXPECT_EQ(errors("let n = grid.index"),

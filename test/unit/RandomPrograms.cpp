@@ -227,7 +227,8 @@ private:
     case 6:
       return fmt::format("{}.{} < {}", side(), axis(), small());
     case 7:
-      return random.pick({"q.text", "k.text", "(q.text or k.text)", "q.text == k.text", "q.text != k.text"});
+      return random.pick({"q.text", "k.text", "(q.text or k.text)", "q.text == k.text", "q.text != k.text",
+                          "k.text_index < 7", "q.text_index <= k.text_index"});
     case 8:
       return random.pick({"head == 0", "head < 2", "head mod 2 == 0"});
     case 9:

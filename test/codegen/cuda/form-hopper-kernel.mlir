@@ -96,13 +96,38 @@ func.func @single(%q: tensor<?x1x64x64xf32>, %k: tensor<?x1x64x64xf32>, %v: tens
 #raster = #weft.order<raster>
 #lists = #weft.block_lists<offsets = dense<[[0, 1]]> : tensor<1x2xi32>, entries = dense<[0]> : tensor<1xi32>>
 
-func.func @bias(%q: tensor<?x1x64x64xbf16>, %k: tensor<?x1x64x64xbf16>, %v: tensor<?x1x64x64xbf16>, %b: tensor<?x?x64xf32>)
+func.func @listed(%q: tensor<?x1x64x64xbf16>, %k: tensor<?x1x64x64xbf16>, %v: tensor<?x1x64x64xbf16>,
+                  %out: tensor<?x1x64x64xbf16>, %outLse: tensor<?x1x64xf32>, %rows: !weft.rows)
     -> (tensor<?x1x64x64xbf16>, tensor<?x1x64xf32>) attributes {weft.kernel} {
-  // expected-error @below {{expected an attention without bias and rows for sm_90a}}
-  %o, %lse = weft.block_attention %q, %k, %v bias(%b : tensor<?x?x64xf32>)
+  // expected-error @below {{expected an attention without rows for sm_90a}}
+  %o, %lse = weft.block_attention %q, %k, %v rows %rows into(%out, %outLse : tensor<?x1x64x64xbf16>, tensor<?x1x64xf32>)
     {folded, block = 64 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, lists = [#lists], scale = 0.25 : f64}
     : tensor<?x1x64x64xbf16>, tensor<?x1x64x64xbf16> -> tensor<?x1x64xf32> {}
   return %o, %lse : tensor<?x1x64x64xbf16>, tensor<?x1x64xf32>
+}
+
+// -----
+
+#g = #weft.grid<1x8x8>
+#raster = #weft.order<raster>
+#lists = #weft.block_lists<offsets = dense<[[0, 1]]> : tensor<1x2xi32>, entries = dense<[0]> : tensor<1xi32>>
+
+// A bias is a warp that stores three bf16 per key, and one step of 16 channels of bf16 in the scores' product.
+// CHECK-LABEL: llvm.func @weft_biased(
+// CHECK: nvvm.mbarrier.init %{{.*}}, %{{.*}}
+// CHECK: st.shared.v2.b32
+// CHECK: cvt.rn.bf16x2.f32
+// CHECK: nvvm.fence.proxy
+// CHECK: nvvm.setmaxregister increase
+// CHECK-COUNT-4: wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16
+// CHECK: wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16
+// CHECK: nvvm.wgmma.commit.group.sync.aligned
+func.func @biased(%q: tensor<?x1x64x64xf16>, %k: tensor<?x1x64x64xf16>, %v: tensor<?x1x64x64xf16>, %b: tensor<?x?x64xf32>)
+    -> (tensor<?x1x64x64xf16>, tensor<?x1x64xf32>) attributes {weft.kernel} {
+  %o, %lse = weft.block_attention %q, %k, %v bias(%b : tensor<?x?x64xf32>)
+    {folded, block = 64 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, lists = [#lists], scale = 0.25 : f64}
+    : tensor<?x1x64x64xf16>, tensor<?x1x64x64xf16> -> tensor<?x1x64xf32> {}
+  return %o, %lse : tensor<?x1x64x64xf16>, tensor<?x1x64xf32>
 }
 
 // -----
