@@ -94,6 +94,7 @@ FailureOr<InterpreterResult> weft::interpret(func::FuncOp func, const Interprete
   if (failed(bound))
     return failure();
   Scope scope;
+  scope.selected = args.selected;
   for (auto [argument, value] : llvm::zip(func.getArguments(), *bound))
     scope.bind(argument, std::move(value));
   Block &body = func.front();

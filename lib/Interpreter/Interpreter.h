@@ -25,6 +25,8 @@ struct InterpreterArgs {
   /// Dynamic parameters, the bits of an f64 for a float. Parameters beyond the end take their defaults.
   std::vector<int64_t> parameters;
   std::vector<rt::GivenLists> given;
+  /// Taken instead of what each op selects, as a kernel takes given lists; null for the op's own selection.
+  const rt::GivenLists *selected = nullptr;
   /// Positions on axis 2 of the results to evaluate; all if empty.
   std::vector<int64_t> rows;
 };
