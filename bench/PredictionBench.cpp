@@ -27,6 +27,10 @@ double secondsOf(const std::function<bool()> &call) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+/// The same mask without windows: blocks are whole, but no regions of the video.
+constexpr char kRaster[] = "attention raster(dynamic keep: float = 0.2) "
+                           "{ mask topk(block_mean, keep: keep) or q.t == 0 or k.t == 0 or q.text or k.text }";
+
 /// The shortest of five calls after one that warms up.
 double shortestOf(const std::function<bool()> &call) {
   double shortest = secondsOf(call);
@@ -41,8 +45,10 @@ struct Case {
   int64_t headDim;
   ElementType type;
   double keep;
-  /// Rows and columns of the window: what wastes least of the grid when blocks are rounded up to 32 tokens.
+  /// Rows and columns of the window: what wastes least of the grid when blocks are rounded up to 32 tokens; 0 for raster.
   int32_t windowH, windowW;
+
+  CompileRequest request() const;
 };
 
 CompileRequest withTypes(CompileRequest request, const Case &what) {
@@ -50,12 +56,18 @@ CompileRequest withTypes(CompileRequest request, const Case &what) {
   return request;
 }
 
+CompileRequest Case::request() const {
+  if (!windowH)
+    return withTypes(textRequest(kRaster, grid), *this);
+  CompileRequest request = withTypes(methodRequest("rainfusion2", grid), *this);
+  request.options.values["window_h"] = {Kind::Int, windowH, 0};
+  request.options.values["window_w"] = {Kind::Int, windowW, 0};
+  return request;
+}
+
 void run(benchmark::State &state, const Case &what) {
   int threads = state.range(0);
-  CompileRequest request = withTypes(methodRequest("rainfusion2", what.grid), what);
-  request.options.values["window_h"] = {Kind::Int, what.windowH, 0};
-  request.options.values["window_w"] = {Kind::Int, what.windowW, 0};
-  KernelResult predicted = compileKernel(request);
+  KernelResult predicted = compileKernel(what.request());
   KernelResult dense = compileKernel(withTypes(textRequest("attention dense {}", what.grid), what));
   if (!predicted || !dense)
     return state.SkipWithError((predicted ? dense : predicted).message().c_str());
@@ -93,6 +105,7 @@ bool addAll() {
     int32_t windowH, windowW;
   };
   for (const Shape &shape : {Shape{"13x30x45/d64", {13, 30, 45, 226, false}, 64, 6, 15},
+                             {"13x30x45/d64/raster", {13, 30, 45, 226, false}, 64, 0, 0},
                              {"4x32x32/d128", {4, 32, 32, 0, false}, 128, 8, 16}})
     for (auto [type, name] : {std::pair(ElementType::F32, "f32"), {ElementType::BF16, "bf16"}})
       for (double keep : {0.2, 0.1}) {
