@@ -57,7 +57,7 @@ struct Case {
   int64_t headDim;
   ElementType type;
   double keep;
-  /// Rows and columns of the window: what wastes least of the grid when blocks are rounded up to 32 tokens; 0 for raster.
+  /// Rows and columns of the window: what wastes least of the grid when blocks are rounded up to 32 tokens. 0: raster.
   int32_t windowH, windowW;
 
   CompileRequest request() const;

@@ -150,7 +150,8 @@ private:
   }
 
   std::string prediction() {
-    std::string parts = random.pick({"topk(block_mean, keep: ", "topp(block_mean, mass: ", "threshold(block_mean, score: "});
+    std::string parts =
+        random.pick({"topk(block_mean, keep: ", "topp(block_mean, mass: ", "threshold(block_mean, score: "});
     parts += floats.empty() || random.chance(30) ? share() : floats;
     if (random.chance(30))
       parts += fmt::format(", min: {}", random.range(0, 3));

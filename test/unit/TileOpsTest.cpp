@@ -130,8 +130,8 @@ TEST_F(TileOpsTest, MeanRow) {
   Buffer mean = unwritten(8, 4);
   Values table = {1, 4, 0, 3, 2};
   table.resize(20);
-  EXPECT_TRUE(run("%source: memref<bf16>, %table: memref<4x5xi32>, %mean: memref<8xf32>, %stride: index, %first: index, "
-                  "%count: index",
+  EXPECT_TRUE(run("%source: memref<bf16>, %table: memref<4x5xi32>, %mean: memref<8xf32>, %stride: index, "
+                  "%first: index, %count: index",
                   "weft.mean_row %source stride %stride tokens %table first %first count %count into %mean : "
                   "memref<bf16>, memref<4x5xi32>, memref<8xf32>",
                   {memoryOf(counting(45), 2), memoryOf(table, 4), mean, int64_t{9}, int64_t{1}, int64_t{3}}))
