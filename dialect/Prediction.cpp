@@ -78,7 +78,8 @@ static std::optional<BlockPartition> partition(GridAttr grid, OrderAttr order, i
 LogicalResult BlockMeansOp::verify() {
   RankedTensorType operand = getOperand().getType(), means = getMeans().getType();
   if (operand.getRank() != 4 || operand.getDimSize(2) != getGrid().getTokens()) // block_means_c1
-    return emitOpError("expected [batch, heads, ") << getGrid().getTokens() << " tokens, channels], but got " << operand;
+    return emitOpError("expected [batch, heads, ")
+           << getGrid().getTokens() << " tokens, channels], but got " << operand;
   if (failed(verifyBlock(*this, getBlock())) || failed(verifyPool(*this, getPool()))) // block_means_c2, c3
     return failure();
   if (means.getRank() != 4 || means.getDimSize(0) != operand.getDimSize(0) ||

@@ -109,14 +109,14 @@ struct RunArgs {
   Tensor query, key, value, out;
   /// f32 [batch, heads, tokens], if wanted.
   std::optional<Tensor> lse;
-  /// Values of the dynamic parameters in the kernel's order; those beyond the end take their defaults. A float is passed
-  /// as the bits of a double: std::bit_cast<int64_t>(0.2).
+  /// Values of the dynamic parameters in the kernel's order; those beyond the end take their defaults. A float is
+  /// passed as the bits of a double: std::bit_cast<int64_t>(0.2).
   std::vector<int64_t> parameters;
   /// f32 [batch or 1, heads or 1, key tokens] with any strides, added to the scaled scores. Needed if and only if the
   /// attention has a bias.
   std::optional<Tensor> bias;
-  /// Needed if the mask uses `given`. A predicted mask takes them instead of predicting, so that what predict() gave can
-  /// serve several calls.
+  /// Needed if the mask uses `given`. A predicted mask takes them instead of predicting, so that what predict() gave
+  /// can serve several calls.
   const GivenLists *given = nullptr;
   /// The rows of out and lse to compute; the others keep what they hold. Needed if and only if the attention takes rows.
   const RowLists *rows = nullptr;
@@ -144,8 +144,8 @@ public:
   /// All values of the dynamic parameters, checked; defaults for those that are not given.
   Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
 
-  /// The lists that a predicted mask selects for these queries and keys, one set per batch element and head. Needs query,
-  /// key and parameters alone.
+  /// The lists that a predicted mask selects for these queries and keys, one set per batch element and head. Needs
+  /// query, key and parameters alone.
   Result<GivenLists> predict(const RunArgs &args) const;
 
   /// The lists that a call with these arguments visits. Needs queries and keys if it has to predict them.

@@ -82,7 +82,8 @@ static rt::Prediction buildPrediction(DictionaryAttr image, DictionaryAttr descr
   std::optional<int64_t> pool;
   if (IntegerAttr size = integer("pool"))
     pool = size.getInt();
-  result.query = buildPools(image.getAs<GridAttr>("query_grid"), image.getAs<OrderAttr>("query_order"), queryBlock, pool);
+  result.query =
+      buildPools(image.getAs<GridAttr>("query_grid"), image.getAs<OrderAttr>("query_order"), queryBlock, pool);
   result.key = buildPools(image.getAs<GridAttr>("key_grid"), image.getAs<OrderAttr>("key_order"), keyBlock, pool);
   return result;
 }

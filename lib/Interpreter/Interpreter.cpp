@@ -51,7 +51,8 @@ LogicalResult interp::evaluateScalar(Operation *op, Scope &scope) {
 static LogicalResult evaluateOp(Operation *op, Scope &scope) {
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case<AttentionOp, BlockAttentionOp, BlockMeansOp, BlockScoresOp, ConstantMaskOp, GivenOp, MaskAndOp, MaskNotOp,
-            MaskOrOp, MaxScoresOp, PredicateOp, ReorderOp, RestoreOp>([&](auto known) { return evaluate(known, scope); })
+            MaskOrOp, MaxScoresOp, PredicateOp, ReorderOp, RestoreOp>(
+          [&](auto known) { return evaluate(known, scope); })
       .Case<SelectTopKOp, SelectTopPOp, SelectThresholdOp>([&](auto) { return evaluateSelection(op, scope); })
       .Default([&](Operation *other) { return evaluateScalar(other, scope); });
 }
@@ -94,6 +95,7 @@ FailureOr<InterpreterResult> weft::interpret(func::FuncOp func, const Interprete
   if (failed(bound))
     return failure();
   Scope scope;
+  scope.selected = args.selected;
   for (auto [argument, value] : llvm::zip(func.getArguments(), *bound))
     scope.bind(argument, std::move(value));
   Block &body = func.front();

@@ -28,6 +28,8 @@ struct InterpreterArgs {
   std::vector<int64_t> parameters;
   std::vector<rt::GivenLists> given;
   std::vector<rt::RowLists> rowLists;
+  /// Taken instead of what each op selects, as a kernel takes given lists; null for the op's own selection.
+  const rt::GivenLists *selected = nullptr;
   /// Positions on axis 2 of the results to evaluate; all if empty.
   std::vector<int64_t> rows;
 };

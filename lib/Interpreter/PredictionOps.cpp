@@ -154,6 +154,10 @@ LogicalResult interp::evaluateSelection(Operation *op, Scope &scope) {
   double amount = scope.get<double>(selection.amount);
   if (std::string expected = checkAmount(selection.rule, amount); !expected.empty())
     return op->emitOpError("expected ") << expected << ", but got " << amount;
+  if (scope.selected) {
+    scope.bind(op->getResult(0), scope.selected);
+    return success();
+  }
   const Tensor &scores = scope.getTensor(selection.scores);
   const std::vector<int64_t> &shape = scores.getShape();
   rt::GivenLists lists;

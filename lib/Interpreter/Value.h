@@ -83,6 +83,9 @@ public:
   /// The lists that ops made, in their order.
   const std::vector<std::unique_ptr<rt::GivenLists>> &getKept() const { return kept; }
 
+  /// Lists that ops bind instead of those that they select; may be null.
+  const rt::GivenLists *selected = nullptr;
+
 private:
   std::vector<std::unique_ptr<rt::GivenLists>> kept;
   llvm::DenseMap<mlir::Value, RuntimeValue> values;

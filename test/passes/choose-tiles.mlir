@@ -58,3 +58,20 @@ func.func @chosen(%q: tensor<?x2x512x64xf32>) -> tensor<?x2x512x64xf32> {
     : tensor<?x2x512x64xf32>, tensor<?x2x512x64xf32> -> tensor<?x2x512xf32>
   return %o : tensor<?x2x512x64xf32>
 }
+
+// The blocks that predict have the attention's box.
+// CHECK-LABEL: func.func @prediction
+func.func @prediction(%q: tensor<?x1x1024x32xf32>, %keep: f64) -> !weft.blocks {
+  // CHECK: weft.block_means {{.*}}order = [[ORDER:#order[0-9]*]]
+  %m = weft.block_means %q {grid = #weft.grid<4x16x16>, order = #weft.order<tiles>, block = 128 : i64, pool = 32 : i64} : tensor<?x1x1024x32xf32> -> tensor<?x1x?x32xf32>
+  // CHECK: weft.block_scores
+  %p = weft.block_scores %m, %m {scale = 1.0 : f64} : tensor<?x1x?x32xf32>, tensor<?x1x?x32xf32> -> tensor<?x1x?x?xf32>
+  // CHECK: weft.max_scores {{.*}}key_order = [[ORDER]]{{.*}}query_order = [[ORDER]]
+  %s = weft.max_scores %p {query_grid = #weft.grid<4x16x16>, key_grid = #weft.grid<4x16x16>, query_order = #weft.order<tiles>, key_order = #weft.order<tiles>,
+    query_block = 128 : i64, key_block = 128 : i64, pool = 32 : i64} : tensor<?x1x?x?xf32> -> tensor<?x1x?x?xf32>
+  %l = weft.select_topk %s keep %keep : tensor<?x1x?x?xf32>
+  // CHECK: weft.attention {{.*}}key_order = [[ORDER]]{{.*}}query_order = [[ORDER]]
+  %o, %lse = weft.attention %q, %q, %q {query_grid = #weft.grid<4x16x16>, key_grid = #weft.grid<4x16x16>,
+    query_order = #weft.order<tiles>, key_order = #weft.order<tiles>, scale = 1.0 : f64} : tensor<?x1x1024x32xf32>, tensor<?x1x1024x32xf32> -> tensor<?x1x1024xf32>
+  return %l : !weft.blocks
+}

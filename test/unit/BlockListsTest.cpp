@@ -82,6 +82,24 @@ TEST(BlockListsTest, InvalidListsPerHead) {
   EXPECT_EQ(errorOf(lists, 2), "given lists: expected ascending key blocks in row 0 of set 0, but got 0 after 0");
 }
 
+TEST(BlockListsTest, SetsPerBatchElement) {
+  GivenLists lists{4, 1, {0, 1, 1, 2, 2, 3, 3, 4}, {0, 1, 2, 3}};
+  EXPECT_EQ(lists.validate(2, 1, 4, 2).message(), "");
+  EXPECT_EQ(lists.validate(4, 1, 4, 2).message(), "");
+  EXPECT_EQ(lists.validate(2, 1, 4).message(), "given lists: expected 1 or 2 sets, but got 4");
+  EXPECT_EQ(lists.validate(2, 1, 4, 3).message(), "given lists: expected 1, 2 or 6 sets, but got 4");
+  EXPECT_EQ(lists.validate(1, 1, 4, 3).message(), "given lists: expected 1 or 3 sets, but got 4");
+  // What is merged has as many sets as the given lists.
+  BlockLists none = BlockLists::fromClassified(1, 1, 4, {0, 0}, {});
+  BlockLists all = BlockLists::fromClassified(2, 1, 4, {0, 4, 4, 8}, {0, 2, 4, 6, 0, 2, 4, 6}, /*given=*/true);
+  BlockLists merged = BlockLists::merge(lists, none, all);
+  EXPECT_EQ(merged.lists, 4);
+  for (int64_t pair = 0; pair < 4; ++pair) {
+    EXPECT_EQ(merged.setOf(pair), pair);
+    EXPECT_EQ(merged.entries[merged.starts[pair]], pair * 4 + BlockLists::kGiven);
+  }
+}
+
 TEST(BlockListsTest, FromClassified) {
   // Set 0: {0 full, 1 partial}, {}; set 1: {2 full}, {0 partial, 1 full, 2 full}.
   BlockLists lists = BlockLists::fromClassified(2, 2, 3, {0, 2, 2, 2, 3, 6}, {0, 3, 4, 1, 2, 4});

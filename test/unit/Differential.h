@@ -42,7 +42,8 @@ struct Case {
   void makeOperands(Random &random, const rt::KernelImage &image);
 
   /// The program's results by definition; its rows are some of the query's tokens.
-  rt::Result<InterpreterResult> interpret(const std::vector<int64_t> &rows) const;
+  rt::Result<InterpreterResult> interpret(const std::vector<int64_t> &rows,
+                                          const rt::GivenLists *selected = nullptr) const;
   /// The program and the call as text, for messages.
   std::string describe() const;
 };
@@ -64,7 +65,7 @@ std::string compareRows(const Operands &operands, const InterpreterResult &expec
                         Tolerance tolerance);
 
 /// The same against the interpreter, on chosen rows and with the tolerance of the element type.
-std::string compareWithInterpreter(const Case &test);
+std::string compareWithInterpreter(const Case &test, const rt::GivenLists *selected = nullptr);
 
 } // namespace weft::test
 

@@ -91,6 +91,40 @@ std::string checkProgramOf(uint64_t seed) {
   return error.empty() ? error : error + "\n" + test.describe();
 }
 
+/// As checkProgram, with a mask that queries and keys predict: its lists, then the results over the kernel's own lists.
+std::string checkPredicted(Random &random, CompiledCase &test) {
+  ProgramLimits limits;
+  limits.predicted = 100;
+  test.program = makeProgram(random, limits);
+  test.program.request.target = random.pick(runnableTargets());
+  test.batch = random.pick<int64_t>({1, 1, 2});
+  if (rt::Status status = test.compile(); !status)
+    return "compilation: " + status.message();
+  test.makeOperands(random, test.kernel->image());
+  if (std::string error = runTwice(test, random.chance(50)); !error.empty())
+    return error;
+  if (!test.kernel->image().prediction)
+    return compareWithInterpreter(test);
+  rt::RunArgs args = test.operands.args(1);
+  args.parameters = test.program.parameters;
+  auto lists = test.kernel->predict(args);
+  auto expected = test.interpret({0});
+  if (!lists || !expected)
+    return "prediction: " + (lists ? expected.message() : lists.message());
+  if (expected->predicted.empty())
+    return "expected lists of the interpreter";
+  if (lists->offsets != expected->predicted.front().offsets || lists->keyBlocks != expected->predicted.front().keyBlocks)
+    return "the kernel selects other blocks than the interpreter";
+  return compareWithInterpreter(test, &*lists);
+}
+
+std::string checkPredictedOf(uint64_t seed) {
+  Random random(seed);
+  CompiledCase test;
+  std::string error = checkPredicted(random, test);
+  return error.empty() ? error : error + "\n" + test.describe();
+}
+
 using Check = std::string (*)(uint64_t seed);
 
 /// Runs `check` on `count` seeds in two threads.
@@ -111,6 +145,8 @@ void checkSeeds(int64_t first, int64_t count, Check check) {
 }
 
 TEST(DifferentialTest, RandomPrograms) { checkSeeds(0, 320, checkProgramOf); }
+
+TEST(DifferentialTest, RandomPredictedPrograms) { checkSeeds(1000, 120, checkPredictedOf); }
 
 /// One-hot attention: the scores of a row are multiples of 256 in units of powers of two, and all differ. So each row's
 /// output is the value of one key, exactly, in every type.

@@ -91,6 +91,10 @@ private:
       booleans.push_back("enable");
       dynamic.push_back(true);
     }
+    if (limits.predicted) {
+      declare("dynamic ", "amount", "float", share());
+      floats = "amount";
+    }
     int64_t given = random.range(0, dynamic.size()); // the others take their defaults
     for (int64_t i = 0; i < given; ++i)
       program.parameters.push_back(makeParameter(random, dynamic[i]));
@@ -128,20 +132,39 @@ private:
   }
 
   std::string mask() {
+    program.isPredicted = limits.predicted && random.chance(limits.predicted);
+    if (program.isPredicted)
+      return withLists(prediction());
     if (!random.chance(limits.given))
       return boolean(3);
     program.usesGiven = true;
+    return withLists("given");
+  }
+
+  std::string withLists(const std::string &lists) {
     switch (random.range(0, 3)) {
     case 0:
-      return "given";
+      return lists;
     case 1:
-      return fmt::format("given or {}", boolean(2));
+      return fmt::format("{} or {}", lists, boolean(2));
     case 2:
-      return fmt::format("given and {}", boolean(1));
+      return fmt::format("{} and {}", lists, boolean(1));
     default:
-      return fmt::format("({}) and (not given or {})", boolean(1), boolean(1));
+      return fmt::format("({}) and (not {} or {})", boolean(1), lists, boolean(1));
     }
   }
+
+  std::string prediction() {
+    std::string parts =
+        random.pick({"topk(block_mean, keep: ", "topp(block_mean, mass: ", "threshold(block_mean, score: "});
+    parts += floats.empty() || random.chance(30) ? share() : floats;
+    if (random.chance(30))
+      parts += fmt::format(", min: {}", random.range(0, 3));
+    if (random.chance(40))
+      parts += fmt::format(", pool: {}", random.pick({1, 3, 16, 32, 100}));
+    return parts + ")";
+  }
+  std::string share() { return random.pick({"0.0", "0.1", "0.25", "0.5", "0.7", "1.0"}); }
 
   std::string side() { return random.pick({"q", "k"}); }
   std::string axis() { return random.pick({"t", "h", "w"}); }
@@ -269,6 +292,8 @@ private:
   /// What an expression may name here.
   std::vector<std::string> integers, booleans, divisors, patterns;
   std::vector<bool> dynamic;
+  /// A parameter of kind float, if there is one.
+  std::string floats;
   bool hasLet = false;
 };
 

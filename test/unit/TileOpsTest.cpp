@@ -125,6 +125,35 @@ TEST_F(TileOpsTest, ScoresInPairs) {
   EXPECT_EQ(at(scores, 4, 1), 1 * 3 + 2 * 4 + 3 * 7 + 4 * 8);
 }
 
+TEST_F(TileOpsTest, MeanRow) {
+  // The tokens 4, 0 and 3 of 5, with 8 channels and a stride of 9.
+  Buffer mean = unwritten(8, 4);
+  Values table = {1, 4, 0, 3, 2};
+  table.resize(20);
+  EXPECT_TRUE(run("%source: memref<bf16>, %table: memref<4x5xi32>, %mean: memref<8xf32>, %stride: index, "
+                  "%first: index, %count: index",
+                  "weft.mean_row %source stride %stride tokens %table first %first count %count into %mean : "
+                  "memref<bf16>, memref<4x5xi32>, memref<8xf32>",
+                  {memoryOf(counting(45), 2), memoryOf(table, 4), mean, int64_t{9}, int64_t{1}, int64_t{3}}))
+      << message;
+  for (int64_t c = 0; c < 8; ++c)
+    EXPECT_DOUBLE_EQ(at(mean, 4, c), (4 + 0 + 3) * 9 / 3.0 + c + 1);
+}
+
+TEST_F(TileOpsTest, ScoreRow) {
+  Buffer scores = unwritten(4, 4);
+  EXPECT_TRUE(run("%q: memref<8xf32>, %k: memref<2x8xf32>, %s: memref<4xf32>",
+                  "weft.score_row %q, %k into %s {scale = 0.5 : f64} : memref<8xf32>, memref<2x8xf32>, memref<4xf32>",
+                  {memoryOf(counting(8), 4), memoryOf(counting(16), 4), scores}))
+      << message;
+  for (int64_t j = 0; j < 2; ++j) {
+    double sum = 0;
+    for (int64_t c = 0; c < 8; ++c)
+      sum += (c + 1) * (8 * j + c + 1);
+    EXPECT_EQ(at(scores, 4, j), 0.5 * sum);
+  }
+}
+
 /// One softmax of up to 3 rows and 33 columns, with the scale 0.5.
 class SoftmaxTest : public TileFixture {
 protected:
