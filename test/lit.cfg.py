@@ -22,6 +22,7 @@ llvm_config.add_tool_substitutions(
         ToolSubst("weft-lsp-server", unresolved="ignore"),
         ToolSubst("weft-opt", unresolved="fatal"),
         ToolSubst("weft-run", unresolved="ignore"),
+        ToolSubst("weft-search", unresolved="ignore"),
         ToolSubst("weftc", unresolved="ignore"),
     ],
     [config.weft_tools_dir],

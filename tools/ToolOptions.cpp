@@ -23,6 +23,7 @@ using namespace weft;
 
 /// Option parsers have no other way to learn it.
 static const char *toolName = "weft";
+void weft::setToolName(const char *name) { toolName = name; }
 
 template <typename T>
 NumberOption<T>::NumberOption(const char *name, const char *description, T initial, cl::OptionCategory &category)

@@ -59,6 +59,9 @@ private:
   rt::Result<GridShape> parseGrid(const std::string &option, const std::string &value, int64_t textTokens) const;
 };
 
+/// The name that errors of NumberOption begin with, for tools without ToolOptions.
+void setToolName(const char *name);
+
 /// The error for an option that was given though `reason`.
 rt::Status noEffect(const llvm::cl::Option &option, const std::string &reason);
 
