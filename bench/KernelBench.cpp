@@ -12,6 +12,7 @@
 #include <benchmark/benchmark.h>
 
 #include <chrono>
+#include <cmath>
 #include <set>
 
 using namespace weft;
@@ -33,6 +34,8 @@ struct Case {
   Lists lists = Lists::None;
   /// Share of the key blocks that random even lists name.
   double density = 1;
+  /// Share of the rows that are listed, for a program that takes rows.
+  double rows = 1;
 };
 
 void runPeak(benchmark::State &state, Unit unit) {
@@ -91,6 +94,8 @@ void runKernel(benchmark::State &state, const Case &what) {
   else if (what.lists == Lists::Rows)
     lists = sparseRows(kernel.image(), kStreamedRows);
   Operands operands(kernel.image());
+  if (kernel.image().hasRows)
+    operands.listRows(what.rows);
   rt::RunArgs args = operands.args(threads, what.lists == Lists::None ? nullptr : &lists);
   auto resolved = kernel.resolveLists(args);
   if (!resolved)
@@ -117,7 +122,8 @@ void runKernel(benchmark::State &state, const Case &what) {
     seconds += once;
   }
   seconds /= state.iterations();
-  double pairs = countVisitedPairs(kernel.image(), **resolved);
+  // Rows are random, so that each block has its share of them.
+  double pairs = countVisitedPairs(kernel.image(), **resolved) * what.rows;
   double all = double(kernel.image().query.tokens) * kernel.image().key.tokens;
   double rate = 4 * kernel.image().headDim * pairs / seconds;
   state.counters["GFLOP/s"] = rate / 1e9;
@@ -191,6 +197,14 @@ bool addAll() {
                            Case{"window", exampleRequest("window", kGrid)},
                            Case{"radial", exampleRequest("radial", kGrid)}})
     addTypes(what);
+  addTypes({"bias", textRequest("attention biased { bias given }", kGrid)});
+  for (double rows : {0.3, 0.5, 0.7}) {
+    std::string share = std::to_string(std::lround(100 * rows));
+    addTypes({"rows_" + share + "/dense", textRequest("attention some { rows given }", kGrid), Lists::None, 1, rows});
+    CompileRequest window = exampleRequest("window", kGrid);
+    window.source.insert(window.source.rfind('}'), "  rows given\n");
+    addTypes({"rows_" + share + "/window", window, Lists::None, 1, rows});
+  }
   for (int64_t headDim : {64, 96, 128}) {
     addShape("4096", {4, 32, 32, 0, false}, headDim);
     addShape("17776", {13, 30, 45, 226, false}, headDim);

@@ -65,6 +65,25 @@ Operands::Operands(const rt::KernelImage &image, uint64_t seed) {
   query = make(image.query.tokens), key = make(image.key.tokens), value = make(image.key.tokens);
   out = makeTensor(image.dtype, query.view.shape);
   lse = makeTensor(rt::DType::F32, {1, image.heads, image.query.tokens});
+  if (image.hasBias) {
+    bias = makeTensor(rt::DType::F32, {1, image.heads, image.key.tokens});
+    for (int64_t i = 0, count = bias.view.numElements(); i < count; ++i)
+      rt::storeFromDouble(bias.view.data, rt::DType::F32, i, uniform(generator));
+  }
+  if (image.hasRows) {
+    rowIndices = makeTensor(rt::DType::I32, {1, 1, image.query.tokens});
+    rowCounts = makeTensor(rt::DType::I32, {1, 1});
+    listRows(1);
+  }
+}
+
+void Operands::listRows(double share, uint64_t seed) {
+  auto *indices = static_cast<int32_t *>(rowIndices.view.data);
+  int64_t tokens = rowIndices.view.shape[2];
+  std::iota(indices, indices + tokens, 0);
+  std::shuffle(indices, indices + tokens, std::mt19937_64(seed));
+  *static_cast<int32_t *>(rowCounts.view.data) = static_cast<int32_t>(std::lround(share * tokens));
+  rows = {rowIndices.view, rowCounts.view};
 }
 
 rt::RunArgs Operands::args(int threads, const rt::GivenLists *given) const {
@@ -72,6 +91,10 @@ rt::RunArgs Operands::args(int threads, const rt::GivenLists *given) const {
   args.query = query.view, args.key = key.view, args.value = value.view;
   args.out = out.view, args.lse = lse.view;
   args.given = given, args.threads = threads;
+  if (bias.view.data)
+    args.bias = bias.view;
+  if (rowCounts.view.data)
+    args.rows = &rows;
   return args;
 }
 

@@ -23,11 +23,15 @@ CompileRequest methodRequest(const std::string &name, GridShape grid);
 /// The request for a program's text.
 CompileRequest textRequest(const std::string &source, GridShape grid);
 
-/// Tensors for a kernel with a batch of one: uniform random inputs, and memory for the results.
+/// Tensors for a kernel with a batch of one: uniform random inputs, a bias and rows if it takes them, and memory for the
+/// results.
 struct Operands {
-  OwnedTensor query, key, value, out, lse;
+  OwnedTensor query, key, value, out, lse, bias, rowIndices, rowCounts;
+  rt::RowLists rows;
   explicit Operands(const rt::KernelImage &image, uint64_t seed = 1);
-  /// A call with these operands.
+  /// Lists a share of the tokens at random, the same for all heads. At first all are listed.
+  void listRows(double share, uint64_t seed = 1);
+  /// A call with these operands, to which it refers.
   rt::RunArgs args(int threads, const rt::GivenLists *given = nullptr) const;
 };
 
