@@ -96,11 +96,15 @@ KernelResult weft::compileKernel(const CompileRequest &request) {
 }
 
 GPUKernelResult weft::compileGPUKernel(const CompileRequest &request, std::shared_ptr<const rt::cuda::Device> device) {
-  std::string name = request.target == "native" ? "sm_90a" : request.target;
-  std::optional<CUDATarget> target = CUDATarget::parse(name);
+  bool isNative = request.target == "native";
+  auto target = isNative ? CUDATarget::forCapability(device->capability) : CUDATarget::parse(request.target);
+  if (!target && isNative)
+    return rt::Status::error("cuda: expected a GPU of compute capability 8.0 or later, but " + device->name + " has " +
+                             std::to_string(device->capability / 10) + "." +
+                             std::to_string(device->capability % 10));
   if (!target)
-    return rt::Status::error("target: expected native or " + CUDATarget::names() + " for a GPU, but got '" + name +
-                             "'");
+    return rt::Status::error("target: expected native or one of " + CUDATarget::names() + " for a GPU, but got '" +
+                             request.target + "'");
   auto plan = lowerRequest(request, *target);
   if (!plan)
     return plan.status();
@@ -111,7 +115,7 @@ GPUKernelResult weft::compileGPUKernel(const CompileRequest &request, std::share
   if (!ptx)
     return ptx.status();
   image.ptx = std::move(*ptx);
-  image.capability = target->capability;
+  image.capability = target->capability, image.isSpecific = target->isSpecific;
   image.host.planner = plan->takePlanner();
   return rt::cuda::GPUKernel::load(std::move(device), std::move(image));
 }
