@@ -1,4 +1,6 @@
-"""Compiles examples for sm_90a, assembles them with ptxas and counts what its report complains of."""
+"""Compiles examples, assembles them with ptxas for a target and counts what its report complains of.
+
+usage: assemble.py WEFTC PTXAS EXAMPLES FOLDER TARGET"""
 
 import itertools
 import os
@@ -6,7 +8,7 @@ import re
 import subprocess
 import sys
 
-weftc, ptxas, examples, folder = sys.argv[1:]
+weftc, ptxas, examples, folder, target = sys.argv[1:]
 os.makedirs(folder, exist_ok=True)
 
 PROGRAMS = ["dense", "near", "window", "radial", "given", "per-head"]
@@ -18,14 +20,17 @@ CASES += [(program, dtype, dim, block)
 # With a predicate and 256 channels one register too many is needed: two words are spilled, outside of the products.
 CASES = [case for case in CASES if case[0] == "dense" or case[2] < 256]
 CASES += [("dense", "f16", 128, 128)]
+if target != "sm_90a":
+    CASES = [(program, dtype, dim, 128)
+             for program, dtype, dim in itertools.product(["dense", "near"], ["bf16", "f32"], [64, 72, 128, 256])]
 
 
 def report(program, dtype, head_dim, block):
     ptx = os.path.join(folder, f"{program}-{dtype}-{head_dim}-{block}.ptx")
     shape = ["--grid=5x12x14", "--text=20", "--heads=2", f"--head-dim={head_dim}", f"--block={block}"]
-    subprocess.run([weftc, f"{examples}/{program}.weft", *shape, f"--dtype={dtype}", "--target=sm_90a", "--emit=ptx",
+    subprocess.run([weftc, f"{examples}/{program}.weft", *shape, f"--dtype={dtype}", f"--target={target}", "--emit=ptx",
                     "-o", ptx], check=True)
-    done = subprocess.run([ptxas, "-arch=sm_90a", "-v", ptx, "-o", os.devnull], check=True, text=True,
+    done = subprocess.run([ptxas, f"-arch={target}", "-v", ptx, "-o", os.devnull], check=True, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.stdout
 
@@ -37,6 +42,9 @@ for case in CASES:
     if not found or found.groups() != ("0", "0", "0"):
         spills += 1
         print(case, text)
+    if target != "sm_90a":
+        registers, = re.search(r"Used (\d+) registers", text).groups()
+        print(*case, f"{registers} registers")
     if "serialized" in text:
         serialised += 1
         print(case, text)
