@@ -4,6 +4,7 @@
 //
 // Chooses block sizes for Hopper kernels.
 
+#include "codegen/CUDA/ChooseGenerator.h"
 #include "codegen/CUDA/HopperSchedule.h"
 #include "codegen/CUDA/Passes.h"
 #include "passes/PassCounts.h"
@@ -33,6 +34,8 @@ struct ChooseBlocks final : weft::impl::ChooseBlocksPassBase<ChooseBlocks> {
   using Base::Base;
 
   void runOnOperation() override {
+    if (!cuda::isGenerator(getOperation(), cuda::kHopperGenerator))
+      return;
     int64_t chosen = 0;
     getOperation().walk([&](AttentionOp op) { chosen += choose(op); });
     recordCounts(getOperation(), getArgument(), {{"blocks_chosen", chosen}});

@@ -43,7 +43,8 @@ Value Emitter::remainder(Value lhs, int64_t rhs) { return arith::RemUIOp::create
 Value Emitter::bitAnd(Value lhs, int64_t rhs) { return bitAnd(lhs, like(*this, lhs, rhs)); }
 Value Emitter::bitAnd(Value lhs, Value rhs) { return arith::AndIOp::create(b, lhs, rhs); }
 Value Emitter::bitOr(Value lhs, Value rhs) { return arith::OrIOp::create(b, lhs, rhs); }
-Value Emitter::bitXor(Value lhs, int64_t rhs) { return arith::XOrIOp::create(b, lhs, like(*this, lhs, rhs)); }
+Value Emitter::bitXor(Value lhs, int64_t rhs) { return bitXor(lhs, like(*this, lhs, rhs)); }
+Value Emitter::bitXor(Value lhs, Value rhs) { return arith::XOrIOp::create(b, lhs, rhs); }
 Value Emitter::shiftLeft(Value lhs, int64_t rhs) { return arith::ShLIOp::create(b, lhs, like(*this, lhs, rhs)); }
 Value Emitter::shiftRight(Value lhs, int64_t rhs) { return shiftRight(lhs, like(*this, lhs, rhs)); }
 Value Emitter::shiftRight(Value lhs, Value rhs) { return arith::ShRUIOp::create(b, lhs, rhs); }

@@ -40,6 +40,7 @@ public:
   mlir::Value bitAnd(mlir::Value lhs, mlir::Value rhs);
   mlir::Value bitOr(mlir::Value lhs, mlir::Value rhs);
   mlir::Value bitXor(mlir::Value lhs, int64_t rhs);
+  mlir::Value bitXor(mlir::Value lhs, mlir::Value rhs);
   mlir::Value shiftLeft(mlir::Value lhs, int64_t rhs);
   mlir::Value shiftRight(mlir::Value lhs, int64_t rhs);
   mlir::Value shiftRight(mlir::Value lhs, mlir::Value rhs);

@@ -156,13 +156,20 @@ private:
     return e.load(i32(), e.shared(k.bufferAt(s.flagOffset, 4, stage.index)), 4);
   }
 
+  MaskTables maskTables(const Item &item, HopperKernel::Slot stage) {
+    Value query = k.bufferAt(s.queryCoordinatesOffset, s.queryCoordinateBytes(), k.querySlotOf(item.queryUse).index);
+    return {e.load4(e.shared(k.bufferAt(s.maskOffset, 16, stage.index))),
+            e.shared(e.add(query, e.shiftLeft(rowInTile, 2))),
+            e.shared(k.bufferAt(s.keyCoordinatesOffset, s.keyCoordinateBytes(), stage.index)), s.rows, s.columns};
+  }
+
   /// Masks the scores where the stage's flag asks for it, and gives the stage's keys back.
   void maskScores(Values &scores, Value flag, const Item &item, HopperKernel::Slot stage) {
     Block *masked = e.createBlock(), *done = e.createBlock(SmallVector<Type>(scores.size(), f32()));
     int64_t bits = kShortFlag | (k.isMasked() ? kPartialFlag : 0);
     e.branchIf(e.equal(e.bitAnd(flag, bits), 0), done, scores, masked, {});
     e.enter(masked);
-    RegisterMask mask(k, rowInTile, item.pair, k.querySlotOf(item.queryUse), stage, flag);
+    RegisterMask mask(k, maskTables(item, stage), item.pair, flag);
     e.branch(done, mask.apply(scores));
     e.enter(done);
     scores.assign(done->args_begin(), done->args_end());

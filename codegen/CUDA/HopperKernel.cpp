@@ -12,32 +12,10 @@ using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
 
-SmallVector<int64_t> weft::cuda::usedAxes(Region &predicate, unsigned first) {
-  SmallVector<int64_t> axes;
-  for (int64_t axis = 0; axis < kNumAxes; ++axis) {
-    bool isRead = !predicate.getArgument(first + axis).use_empty();
-    bool isText = axis == 0 && !predicate.getArgument(first + kNumAxes).use_empty();
-    if (isRead || isText)
-      axes.push_back(axis);
-  }
-  return axes;
-}
-
-StringRef weft::cuda::ptxType(Type type) { return type.isBF16() ? "bf16" : "f16"; }
-
 HopperKernel::HopperKernel(Emitter &e, BlockAttentionOp op, const HopperSchedule &schedule,
                            Block::BlockArgListType arguments)
-    : e(e), op(op), s(schedule), arguments(arguments), element(op.getQuery().getType().getElementType()),
-      heads(op.getQuery().getType().getDimSize(1)) {
-  queryAxes = axesIfMasked(kQueryT);
-  keyAxes = axesIfMasked(kKeyT);
-  thread = NVVM::ThreadIdXOp::create(e.b, e.b.getI32Type());
-  lane = e.bitAnd(thread, 31);
+    : AttentionKernel(e, op, arguments, kNumHopperOperands, schedule.rows), s(schedule) {
   warpgroup = e.broadcastFirstLane(e.shiftRight(thread, 7));
-}
-
-SmallVector<int64_t> HopperKernel::axesIfMasked(unsigned first) {
-  return isMasked() ? usedAxes(op.getBody(), first) : SmallVector<int64_t>();
 }
 
 Value HopperKernel::barrier(Barrier kind, Value index) {

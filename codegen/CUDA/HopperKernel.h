@@ -18,51 +18,23 @@
 #ifndef WEFT_CODEGEN_CUDA_HOPPERKERNEL_H
 #define WEFT_CODEGEN_CUDA_HOPPERKERNEL_H
 
-#include "codegen/CUDA/Emitter.h"
+#include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/HopperSchedule.h"
-#include "dialect/WeftDialect.h"
 
 namespace weft::cuda {
 
-/// Arguments of the kernel before the dynamic parameters; runtime/CUDA/Launch.h has the same order.
-enum KernelArg : unsigned {
-  kQueryMap, kKeyMap, kValueMap, kQueryTextMap, kKeyTextMap, kValueTextMap,
-  kOut, kOutBatchStride, kOutHeadStride, kOutTokenStride,
-  kLse, kLseBatchStride, kLseHeadStride, kLseTokenStride,
-  kItems, kEntries, kTicket, kNumItems,
-  kQueryBlocks, kKeyBlocks, kColumnMasks, kRowTokens, kQueryCoordinates, kKeyCoordinates,
-  kBias, kBiasBatchStride, kBiasHeadStride, kBiasTokenStride, kKeyTokens,
-  kNumKernelArgs,
+/// The first arguments of the kernel: tensor maps.
+enum HopperOperand : unsigned {
+  kQueryMap, kKeyMap, kValueMap, kQueryTextMap, kKeyTextMap, kValueTextMap, kNumHopperOperands
 };
 
-/// Bits of a stage's flag: of a list's entry, and that not all columns hold a token of the block.
-enum StageFlag : int64_t { kPartialFlag = 1, kGivenFlag = 2, kShortFlag = 4 };
-
-/// Coordinates of a token as a predicate may read them.
-constexpr int64_t kNumAxes = 4;
-/// Which of t, h, w and index the predicate reads of its argument group that begins at `first`; text is read as t.
-llvm::SmallVector<int64_t> usedAxes(mlir::Region &predicate, unsigned first);
-
-/// The element type's name in PTX.
-llvm::StringRef ptxType(mlir::Type type);
-
-/// A kernel while it is emitted.
-class HopperKernel {
+/// A Hopper kernel while it is emitted.
+class HopperKernel : public AttentionKernel {
 public:
   HopperKernel(Emitter &e, BlockAttentionOp op, const HopperSchedule &schedule, mlir::Block::BlockArgListType arguments);
 
-  Emitter &e;
-  BlockAttentionOp op;
   HopperSchedule s;
-  mlir::Block::BlockArgListType arguments;
-  mlir::Type element;
-  int64_t heads;
-  llvm::SmallVector<int64_t> queryAxes, keyAxes;
-  mlir::Value thread, lane, warpgroup;
-
-  mlir::Value argument(unsigned number) const { return arguments[number]; }
-  bool isMasked() { return !op.getBody().empty(); }
-  bool hasBias() { return op.getBias() != nullptr; }
+  mlir::Value warpgroup;
 
   /// Offset of buffer `index` of a kind of barrier.
   mlir::Value barrier(Barrier kind, mlir::Value index);
@@ -91,9 +63,6 @@ public:
 
   /// Offset of `base` + index * bytes.
   mlir::Value bufferAt(int64_t base, int64_t bytes, mlir::Value index);
-
-private:
-  llvm::SmallVector<int64_t> axesIfMasked(unsigned first);
 };
 
 /// What consumers and the bias' warp read of an item.

@@ -122,7 +122,7 @@ private:
         at.append({source.head, source.batch});
       Value target = e.shared(e.add(offset, group * rows * HopperSchedule::kRowBytes));
       NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
-          e.b, target, k.argument(map), at, e.shared(barrier), ValueRange(), Value(), Value(),
+          e.b, target, k.operand(map), at, e.shared(barrier), ValueRange(), Value(), Value(),
           NVVM::TMALoadModeAttr::get(e.b.getContext(), NVVM::TMALoadMode::TILE), e.b.getBoolAttr(true),
           NVVM::CTAGroupKindAttr(), Value());
     }

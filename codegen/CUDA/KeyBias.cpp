@@ -77,7 +77,7 @@ private:
   void emitEntry(Value bias, Value at, HopperKernel::Slot stage) {
     Value entry = e.load(i32(), e.advance(k.argument(kEntries), e.extend(at), i32()), 4);
     Value block = e.shiftRight(entry, 2);
-    Value tokens = e.advance(k.argument(kKeyTokens), e.extend(e.mul(block, s.columns)), i32());
+    Value tokens = e.advance(k.argument(kBiasTokens), e.extend(e.mul(block, s.columns)), i32());
     k.waitFor(Barrier::EmptyKey, stage.index, e.bitXor(stage.parity, 1));
     Value tile = k.bufferAt(s.biasOffset, s.biasBytes(), stage.index);
     // A loop, since the producer's warps have few registers.

@@ -9,6 +9,20 @@
 
 include "mlir/Pass/PassBase.td"
 
+def ChooseGeneratorPass : Pass<"weft-cuda-choose-generator", "mlir::ModuleOp"> {
+  let summary = "chooses the generator of a GPU kernel";
+  let description = [{
+    Before: a program.
+
+    After: its module says in `weft.generator` who makes the kernel: `hopper` (wgmma and the copy engine) for bf16 and
+    f16 on sm_90a, `mma` (mma.sync and cp.async) for f32 and for every other target. The passes of one generator leave
+    modules of the other as they are.
+
+    Example: test/codegen/cuda/choose-generator.mlir.
+  }];
+  let options = [Option<"hopper", "hopper", "bool", "false", "the target is sm_90a">];
+}
+
 def ChooseBlocksPass : Pass<"weft-cuda-choose-blocks", "mlir::ModuleOp"> {
   let summary = "chooses block sizes for Hopper GPUs";
   let description = [{
@@ -39,6 +53,22 @@ def FormHopperKernelPass : Pass<"weft-cuda-form-hopper-kernel", "mlir::ModuleOp"
     evaluate a predicate; `shared_bytes`, shared memory of a kernel.
 
     Example: test/codegen/cuda/form-hopper-kernel.mlir.
+  }];
+  let dependentDialects = ["mlir::arith::ArithDialect", "mlir::LLVM::LLVMDialect", "mlir::NVVM::NVVMDialect"];
+}
+
+def FormMMAKernelPass : Pass<"weft-cuda-form-mma-kernel", "mlir::ModuleOp"> {
+  let summary = "turns block attention into a kernel for GPUs from sm_80 on";
+  let description = [{
+    Before: a function of one folded weft.block_attention of bf16, f16 or f32.
+
+    After: a kernel in the LLVM and NVVM dialects and arith whose warps copy tiles by cp.async and multiply them by
+    mma.sync, and the module's `weft.image`, which tells the runtime the sizes of its tiles and tables.
+
+    Counts in `weft.statistics`: `kernels`, kernels formed; `kernels_masked`, those that
+    evaluate a predicate; `shared_bytes`, shared memory of a kernel.
+
+    Example: test/codegen/cuda/form-mma-kernel.mlir.
   }];
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::LLVM::LLVMDialect", "mlir::NVVM::NVVMDialect"];
 }

@@ -19,23 +19,42 @@
 using namespace mlir;
 using namespace weft;
 
+static constexpr StringLiteral kHopper = "sm_90a";
+/// The lowest version of PTX that has the target: older drivers take no newer ones.
+static StringRef featuresOf(int64_t capability, bool isSpecific) {
+  return capability >= 120 ? "+ptx87" : capability >= 100 || isSpecific ? "+ptx86" : "+ptx78";
+}
+
 std::optional<CUDATarget> CUDATarget::parse(StringRef name) {
-  if (name == "sm_90a")
-    return CUDATarget{"sm_90a", "+ptx86", 90};
+  if (name == kHopper)
+    return CUDATarget{name.str(), featuresOf(90, true).str(), 90, true};
+  for (int64_t capability : {80, 86, 87, 89, 90, 100, 120})
+    if (name == "sm_" + std::to_string(capability))
+      return CUDATarget{name.str(), featuresOf(capability, false).str(), capability, false};
   return std::nullopt;
 }
 
+std::optional<CUDATarget> CUDATarget::forCapability(int64_t capability) {
+  if (capability == 90)
+    return parse(kHopper);
+  // The driver compiles code for sm_80 for whatever is newer.
+  return capability < 80 ? std::nullopt : parse("sm_80");
+}
+
 const std::string &CUDATarget::names() {
-  static const std::string text = "sm_90a";
+  static const std::string text = "sm_80, sm_86, sm_87, sm_89, sm_90, sm_90a, sm_100, sm_120";
   return text;
 }
 
 void weft::buildCUDAProgramPipeline(OpPassManager &manager, const CUDATarget &target) {
+  manager.addPass(createChooseGeneratorPass({target.isSpecific}));
   manager.addPass(createChooseBlocksPass());
 }
 
 void weft::buildCUDAPipeline(OpPassManager &manager, const CUDATarget &target) {
-  manager.addPass(createFormHopperKernelPass());
+  if (target.isSpecific)
+    manager.addPass(createFormHopperKernelPass());
+  manager.addPass(createFormMMAKernelPass());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
   // Division that rounds to the floor or the ceiling.

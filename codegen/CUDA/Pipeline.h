@@ -23,11 +23,15 @@ struct CUDATarget {
   std::string name;
   /// LLVM's feature string: the version of PTX.
   std::string features;
-  /// Compute capability: 90 for 9.0. Code for an architecture with the suffix `a` runs on that one alone.
+  /// Compute capability: 90 for 9.0.
   int64_t capability = 0;
+  /// With the suffix `a`: code runs on GPUs of this capability alone, not on later ones.
+  bool isSpecific = false;
 
   /// Nothing for a name that is none of names().
   static std::optional<CUDATarget> parse(llvm::StringRef name);
+  /// The target for a GPU; nothing for one older than sm_80.
+  static std::optional<CUDATarget> forCapability(int64_t capability);
   /// The names that parse() takes, for messages and help.
   static const std::string &names();
 };

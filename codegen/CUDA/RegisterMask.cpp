@@ -16,9 +16,8 @@ using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
 
-RegisterMask::RegisterMask(HopperKernel &kernel, Value row, Value pair, HopperKernel::Slot query,
-                           HopperKernel::Slot stage, Value flag)
-    : k(kernel), e(kernel.e), row(row), pair(pair), flag(flag), query(query), stage(stage),
+RegisterMask::RegisterMask(AttentionKernel &kernel, MaskTables tables, Value pair, Value flag)
+    : k(kernel), e(kernel.e), tables(std::move(tables)), pair(pair), flag(flag),
       firstColumn(e.shiftLeft(e.bitAnd(k.lane, 3), 1)) {}
 
 static Value replaceUnless(Emitter &e, Value condition, Value score) {
@@ -41,7 +40,7 @@ Values RegisterMask::apply(ArrayRef<Value> scores) {
 }
 
 void RegisterMask::maskColumns(Values &scores) {
-  Values words = e.load4(e.shared(k.bufferAt(k.s.maskOffset, 16, stage.index)));
+  Values words = tables.columnWords;
   for (Value &word : words)
     word = e.shiftRight(word, firstColumn);
   for (auto [i, score] : llvm::enumerate(scores)) {
@@ -52,17 +51,15 @@ void RegisterMask::maskColumns(Values &scores) {
 }
 
 Value RegisterMask::queryCoordinate(int64_t axis, int64_t r) {
-  Value tile = k.bufferAt(k.s.queryCoordinatesOffset, k.s.queryCoordinateBytes(), query.index);
-  Value at = e.add(tile, e.shiftLeft(row, 2));
-  return e.load(e.b.getI32Type(), e.shared(e.add(at, (axis * k.s.rows + 8 * r) * 4)), 4);
+  Value at = e.advance(tables.queryCoordinates, e.i64((axis * tables.queryPitch + 8 * r) * 4));
+  return e.load(e.b.getI32Type(), at, 4);
 }
 
 /// Of the thread's two columns in a group of eight.
 Values RegisterMask::keyCoordinates(int64_t axis, int64_t group) {
-  Value tile = k.bufferAt(k.s.keyCoordinatesOffset, k.s.keyCoordinateBytes(), stage.index);
-  Value at = e.add(tile, e.shiftLeft(firstColumn, 2));
+  Value at = e.advance(tables.keyCoordinates, e.shiftLeft(firstColumn, 2));
   Value packed = e.load(VectorType::get(2, e.b.getI32Type()),
-                        e.shared(e.add(at, (axis * k.s.columns + 8 * group) * 4)), 8);
+                        e.advance(at, e.i64((axis * tables.keyPitch + 8 * group) * 4)), 8);
   Values columns;
   for (int64_t i = 0; i < 2; ++i)
     columns.push_back(LLVM::ExtractElementOp::create(e.b, packed, e.i32(i)));

@@ -7,17 +7,26 @@
 #ifndef WEFT_CODEGEN_CUDA_REGISTERMASK_H
 #define WEFT_CODEGEN_CUDA_REGISTERMASK_H
 
-#include "codegen/CUDA/HopperKernel.h"
+#include "codegen/CUDA/AttentionKernel.h"
 
 namespace weft::cuda {
+
+/// Where the mask of a tile lies, in shared or device memory. Coordinates are i32, axis by axis.
+struct MaskTables {
+  /// A bit per column: whether it holds a token of the block.
+  Values columnWords;
+  /// Of the thread's first row, and of the tile's first column.
+  mlir::Value queryCoordinates, keyCoordinates;
+  /// Elements from one axis to the next.
+  int64_t queryPitch = 0, keyPitch = 0;
+};
 
 /// Replaces scores that do not count by -inf: columns that hold no token of the block, and pairs for which the
 /// predicate is false.
 class RegisterMask {
 public:
-  /// `row` is the thread's first row in the tile, `query` the buffer of its queries.
-  RegisterMask(HopperKernel &kernel, mlir::Value row, mlir::Value pair, HopperKernel::Slot query,
-               HopperKernel::Slot stage, mlir::Value flag);
+  /// `pair` is batch * heads + head, `flag` the step's.
+  RegisterMask(AttentionKernel &kernel, MaskTables tables, mlir::Value pair, mlir::Value flag);
 
   /// Emits the mask where the flag says that one is needed; returns the scores.
   Values apply(llvm::ArrayRef<mlir::Value> scores);
@@ -29,11 +38,10 @@ private:
   Values keyCoordinates(int64_t axis, int64_t group);
   mlir::Value evaluate(mlir::IRMapping &mapping);
 
-  HopperKernel &k;
+  AttentionKernel &k;
   Emitter &e;
-  mlir::Value row, pair, flag;
-  HopperKernel::Slot query, stage;
-  mlir::Value firstColumn;
+  MaskTables tables;
+  mlir::Value pair, flag, firstColumn;
 };
 
 } // namespace weft::cuda

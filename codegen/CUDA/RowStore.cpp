@@ -14,7 +14,7 @@ using namespace weft;
 using namespace weft::cuda;
 
 RowPair RowStore::loadTokens() {
-  Value at = e.add(e.mul(block, k.s.rows), row);
+  Value at = e.add(e.mul(block, k.rows), row);
   Value tokens = e.advance(k.argument(kRowTokens), e.extend(at), e.b.getI32Type());
   return {e.load(e.b.getI32Type(), tokens, 4), e.load(e.b.getI32Type(), e.advance(tokens, e.i64(32)), 4)};
 }
@@ -27,16 +27,29 @@ Value RowStore::offsetOf(Value token, unsigned batchStride) {
   return e.add(outer, e.mul(e.extend(token), k.argument(batchStride + 2)));
 }
 
+/// Neighbouring f32 as vectors of two.
+static Values pairUp(Emitter &e, ArrayRef<Value> values) {
+  Values pairs;
+  for (size_t i = 0; i < values.size(); i += 2) {
+    Value pair = LLVM::PoisonOp::create(e.b, VectorType::get(2, e.b.getF32Type()));
+    for (int64_t j = 0; j < 2; ++j)
+      pair = LLVM::InsertElementOp::create(e.b, pair, values[i + j], e.i32(j));
+    pairs.push_back(pair);
+  }
+  return pairs;
+}
+
 void RowStore::storeOutput(Value token, int64_t r, ArrayRef<Value> values) {
   Values own;
   for (auto [i, value] : llvm::enumerate(values))
     if (rowOf(i) == r)
       own.push_back(value);
-  Values pairs = packPairs(e, own, ptxType(k.element));
+  int64_t bytes = k.element.isF32() ? 4 : 2;
+  Values pairs = bytes == 4 ? pairUp(e, own) : packPairs(e, own, ptxType(k.element));
   Value channel = e.shiftLeft(e.bitAnd(k.lane, 3), 1);
   Value to = e.advance(k.argument(kOut), e.add(offsetOf(token, kOutBatchStride), e.extend(channel)), k.element);
   for (auto [group, pair] : llvm::enumerate(pairs))
-    e.store(pair, e.advance(to, e.i64(16 * group)), 4);
+    e.store(pair, e.advance(to, e.i64(8 * bytes * group)), 2 * bytes);
 }
 
 void RowStore::storeLogSumExp(Value token, Value value) {
@@ -66,7 +79,7 @@ void RowStore::storeRows(const RowPair &tokens, ArrayRef<Value> accumulator, con
 
 void RowStore::storeEmpty() {
   RowPair tokens = loadTokens();
-  Values zeros(k.s.valueChannels / 2, e.f32(0));
+  Values zeros(k.headDim / 2, e.f32(0));
   for (int64_t r = 0; r < 2; ++r)
     e.when(e.less(e.i32(-1), tokens[r]), [&] {
       storeOutput(tokens[r], r, zeros);

@@ -7,7 +7,7 @@
 #ifndef WEFT_CODEGEN_CUDA_ROWSTORE_H
 #define WEFT_CODEGEN_CUDA_ROWSTORE_H
 
-#include "codegen/CUDA/HopperKernel.h"
+#include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/RegisterSoftmax.h"
 
 namespace weft::cuda {
@@ -16,7 +16,7 @@ namespace weft::cuda {
 class RowStore {
 public:
   /// `row` is the thread's first row in the tile of query block `block`.
-  RowStore(HopperKernel &kernel, mlir::Value row, mlir::Value block, mlir::Value pair)
+  RowStore(AttentionKernel &kernel, mlir::Value row, mlir::Value block, mlir::Value pair)
       : k(kernel), e(kernel.e), row(row), block(block), pair(pair) {}
 
   /// The tokens of the rows; below 0 for rows beyond the block.
@@ -33,7 +33,7 @@ private:
   void storeLogSumExp(mlir::Value token, mlir::Value value);
   mlir::Value offsetOf(mlir::Value token, unsigned batchStride);
 
-  HopperKernel &k;
+  AttentionKernel &k;
   Emitter &e;
   mlir::Value row, block, pair;
 };

@@ -113,11 +113,15 @@ KernelResult weft::compileKernel(const CompileRequest &request) {
 }
 
 GPUKernelResult weft::compileGPUKernel(const CompileRequest &request, std::shared_ptr<const rt::cuda::Device> device) {
-  std::string name = request.target == "native" ? "sm_90a" : request.target;
-  std::optional<CUDATarget> target = CUDATarget::parse(name);
+  bool isNative = request.target == "native";
+  auto target = isNative ? CUDATarget::forCapability(device->capability) : CUDATarget::parse(request.target);
+  if (!target && isNative)
+    return rt::Status::error("cuda: expected a GPU of compute capability 8.0 or later, but " + device->name + " has " +
+                             std::to_string(device->capability / 10) + "." +
+                             std::to_string(device->capability % 10));
   if (!target)
-    return rt::Status::error("target: expected native or " + CUDATarget::names() + " for a GPU, but got '" + name +
-                             "'");
+    return rt::Status::error("target: expected native or one of " + CUDATarget::names() + " for a GPU, but got '" +
+                             request.target + "'");
   auto plan = lowerRequest(request, *target);
   if (!plan)
     return plan.status();
@@ -128,11 +132,14 @@ GPUKernelResult weft::compileGPUKernel(const CompileRequest &request, std::share
   if (!ptx)
     return ptx.status();
   image.ptx = std::move(*ptx);
-  // Where a toolkit is installed, its assembler is quicker than the driver's and its code faster.
+  image.capability = target->capability, image.isSpecific = target->isSpecific;
+  // Where a toolkit is installed its assembler takes the driver's place.
+  CUDATarget assembled = *target;
+  if (!target->isSpecific)
+    assembled.name = "sm_" + std::to_string(device->capability);
   if (!findPtxas().empty())
-    if (auto cubin = assemblePTX(image.ptx, *target))
+    if (auto cubin = assemblePTX(image.ptx, assembled))
       image.cubin = std::move(*cubin);
-  image.capability = target->capability;
   image.host.planner = plan->takePlanner();
   return rt::cuda::GPUKernel::load(std::move(device), std::move(image));
 }

@@ -120,6 +120,8 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
   rt::cuda::GPUKernelImage result;
   result.host = buildImage(module);
   result.rows = integer("rows"), result.columns = integer("columns"), result.threads = integer("threads");
+  if (auto queryParts = cuda.getAs<IntegerAttr>("query_parts"))
+    result.usesTensorMaps = false, result.queryParts = queryParts.getInt();
   result.ctasPerSM = integer("ctas_per_sm"), result.sharedBytes = integer("shared_bytes");
 
   int64_t block = image.getAs<IntegerAttr>("block").getInt();
@@ -139,7 +141,7 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
   result.queryCoordinates = query.coordinates(axes("query_axes"));
   result.keyCoordinates = key.coordinates(axes("key_axes"));
   result.rowTokens = std::move(query.rowTokens);
-  if (result.host.hasBias)
+  if (!result.usesTensorMaps || result.host.hasBias)
     result.keyTokens = std::move(key.rowTokens);
   return result;
 }

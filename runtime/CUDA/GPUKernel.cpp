@@ -21,9 +21,10 @@ GPUKernel::GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image)
     : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)) {}
 
 Result<std::shared_ptr<const GPUKernel>> GPUKernel::load(std::shared_ptr<const Device> device, GPUKernelImage image) {
-  if (device->capability != image.capability)
-    return Status::error(fmt::format("cuda: expected a GPU of compute capability {}.{} for kernel '{}', but {} has {}.{}",
-                                     image.capability / 10, image.capability % 10, image.host.name, device->name,
+  if (image.isSpecific ? device->capability != image.capability : device->capability < image.capability)
+    return Status::error(fmt::format("cuda: expected a GPU of compute capability {}.{}{} for kernel '{}', but {} has "
+                                     "{}.{}", image.capability / 10, image.capability % 10,
+                                     image.isSpecific ? "" : " or later", image.host.name, device->name,
                                      device->capability / 10, device->capability % 10));
   if (device->sharedLimit < image.sharedBytes)
     return Status::error(fmt::format("cuda: expected {} bytes of shared memory per CTA for kernel '{}', but {} has {}",
@@ -86,9 +87,8 @@ Status GPUKernel::uploadTables() {
   const std::vector<int32_t> zeros(kNumTickets, 0);
   for (auto [memory, table] : {Upload{queryBlocks, parts.queryBlocks}, Upload{keyBlocks, parts.keyBlocks},
                                Upload{columnMasks, parts.columnMasks}, Upload{rowTokens, parts.rowTokens},
-                               Upload{queryCoordinates, parts.queryCoordinates},
-                               Upload{keyCoordinates, parts.keyCoordinates}, Upload{keyTokens, parts.keyTokens},
-                               Upload{tickets, zeros}}) {
+                               Upload{keyTokens, parts.keyTokens}, Upload{queryCoordinates, parts.queryCoordinates},
+                               Upload{keyCoordinates, parts.keyCoordinates}, Upload{tickets, zeros}}) {
     auto made = DeviceMemory::upload(gpu, table.data(), table.size() * sizeof(int32_t), nullptr);
     if (!made)
       return made.status();
@@ -107,7 +107,7 @@ Status GPUKernel::checkTensors(const RunArgs &args) const {
     for (int64_t axis = 0; axis < 3; ++axis)
       if (tensor->shape[axis] > 1 && (tensor->strides[axis] < 0 || tensor->strides[axis] % 8))
         return Status::error(fmt::format("{}: expected strides that are multiples of 8 elements and not below 0, since "
-                                         "the copy engine takes no others, but got [{}]",
+                                         "copies take no others, but got [{}]",
                                          name, fmt::join(tensor->strides, ", ")));
   }
   return Status::ok();
@@ -230,19 +230,15 @@ static Tensor broadcast(Tensor bias) {
   return bias;
 }
 
-Status GPUKernel::launchBatches(const RunArgs &args, const std::vector<int64_t> &parameters, const DeviceLists &lists,
-                                int64_t firstBatch, int64_t numBatches, Stream stream) const {
+Result<std::vector<TensorMap>> GPUKernel::makeMaps(const Tensor &query, const Tensor &key, const Tensor &value) const {
   struct Operand {
     const Tensor &tensor;
     const SequenceLayout &layout;
     int64_t rows;
-  } operands[] = {{args.query, parts.query, parts.rows},
-                  {args.key, parts.key, parts.columns},
-                  {args.value, parts.key, parts.columns}};
-  TensorMap maps[6] = {};
+  } operands[] = {{query, parts.query, parts.rows}, {key, parts.key, parts.columns}, {value, parts.key, parts.columns}};
+  std::vector<TensorMap> maps(6);
   for (int i = 0; i < 3; ++i) {
-    auto [whole, layout, rows] = operands[i];
-    Tensor tensor = sliceBatches(whole, firstBatch, numBatches);
+    auto [tensor, layout, rows] = operands[i];
     auto video = mapVideo(gpu->driver, tensor, layout, rows);
     if (!video)
       return video.status();
@@ -253,6 +249,29 @@ Status GPUKernel::launchBatches(const RunArgs &args, const std::vector<int64_t> 
     if (!text)
       return text.status();
     maps[3 + i] = *text;
+  }
+  return maps;
+}
+
+Status GPUKernel::launchBatches(const RunArgs &args, const std::vector<int64_t> &parameters, const DeviceLists &lists,
+                                int64_t firstBatch, int64_t numBatches, Stream stream) const {
+  Tensor operands[] = {sliceBatches(args.query, firstBatch, numBatches), sliceBatches(args.key, firstBatch, numBatches),
+                       sliceBatches(args.value, firstBatch, numBatches)};
+  std::vector<void *> arguments;
+  std::vector<TensorMap> maps;
+  DevicePointer tokens = keyTokens.get();
+  if (parts.usesTensorMaps) {
+    auto made = makeMaps(operands[0], operands[1], operands[2]);
+    if (!made)
+      return made.status();
+    maps = std::move(*made);
+    for (TensorMap &map : maps)
+      arguments.push_back(&map);
+  } else {
+    // In the order of the generator's MMAOperand.
+    for (Tensor &tensor : operands)
+      arguments.insert(arguments.end(), {&tensor.data, &tensor.strides[0], &tensor.strides[1], &tensor.strides[2]});
+    arguments.push_back(&tokens);
   }
   Tensor out = sliceBatches(args.out, firstBatch, numBatches);
   Tensor lse = args.lse ? sliceBatches(*args.lse, firstBatch, numBatches) : Tensor{nullptr, DType::F32, {}, {0, 0, 0}};
@@ -268,16 +287,15 @@ Status GPUKernel::launchBatches(const RunArgs &args, const std::vector<int64_t> 
   std::array<int32_t, AttendArgs::kMaxParameters> values;
 
   // In the order of the generator's KernelArg.
-  std::vector<void *> arguments = {&maps[0],    &maps[1],    &maps[2],    &maps[3],    &maps[4],   &maps[5],
-                                   &memory[0],  &strides[0], &strides[1], &strides[2], &memory[1], &strides[3],
-                                   &strides[4], &strides[5], &tables[0],  &tables[1],  &tables[2], &numItems,
-                                   &tables[3],  &tables[4],  &tables[5],  &tables[6],  &tables[7], &tables[8],
-                                   &memory[2],  &strides[6], &strides[7], &strides[8], &tables[9]};
+  arguments.insert(arguments.end(), {&memory[0],  &strides[0], &strides[1], &strides[2], &memory[1], &strides[3],
+                                     &strides[4], &strides[5], &tables[0],  &tables[1],  &tables[2], &numItems,
+                                     &tables[3],  &tables[4],  &tables[5],  &tables[6],  &tables[7], &tables[8],
+                                     &memory[2],  &strides[6], &strides[7], &strides[8], &tables[9]});
   for (size_t i = 0; i < parameters.size(); ++i) {
     values[i] = static_cast<int32_t>(parameters[i]);
     arguments.push_back(&values[i]);
   }
-  unsigned ctas = std::min<int64_t>(numItems, gpu->multiprocessors * parts.ctasPerSM);
+  unsigned ctas = std::min<int64_t>(numItems * parts.queryParts, gpu->multiprocessors * parts.ctasPerSM);
   return gpu->driver.check(gpu->driver.launch(function, ctas, 1, 1, static_cast<unsigned>(parts.threads), 1, 1,
                                               static_cast<unsigned>(parts.sharedBytes), stream, arguments.data(),
                                               nullptr),
@@ -299,8 +317,8 @@ Status GPUKernel::launch(const RunArgs &args, Stream stream) const {
   if (!scope.status)
     return scope.status;
   int64_t batch = args.query.shape[0];
-  bool joined = (!parts.query.tiled || joinsBatchAndHead(args.query)) &&
-                (!parts.key.tiled || (joinsBatchAndHead(args.key) && joinsBatchAndHead(args.value)));
+  bool joined = !parts.usesTensorMaps || ((!parts.query.tiled || joinsBatchAndHead(args.query)) &&
+                (!parts.key.tiled || (joinsBatchAndHead(args.key) && joinsBatchAndHead(args.value))));
   int64_t step = joined ? batch : 1;
   auto onDevice = listsOnDevice(std::move(*source), step, stream);
   if (!onDevice)

@@ -34,8 +34,13 @@ struct GPUKernelImage {
   std::string ptx;
   /// Machine code, if there is any; loaded instead of the PTX where the driver takes it.
   std::string cubin;
-  /// Compute capability that the code is for: 90 for sm_90a.
+  /// Compute capability that the code is for: 90 for sm_90a. Unless `isSpecific`, later ones run it too.
   int64_t capability = 0;
+  bool isSpecific = false;
+  /// Operands are tensor maps; else addresses, strides and `keyTokens`.
+  bool usesTensorMaps = true;
+  /// Items that each query block of a list is.
+  int64_t queryParts = 1;
   /// Query rows and key columns of a tile, threads of a CTA, CTAs of a multiprocessor, and shared memory in bytes.
   int64_t rows = 0, columns = 0, threads = 0, ctasPerSM = 1, sharedBytes = 0;
   SequenceLayout query, key;
@@ -46,7 +51,7 @@ struct GPUKernelImage {
   std::vector<int32_t> columnMasks;
   /// The token of each row of each query tile, or -1.
   std::vector<int32_t> rowTokens;
-  /// The token of each column of each key tile, or -1; with a bias.
+  /// Likewise of each column of each key tile; empty with tensor maps and without a bias.
   std::vector<int32_t> keyTokens;
   /// Coordinates that the predicate reads: per block, axis and row of the tile.
   std::vector<int32_t> queryCoordinates, keyCoordinates;
@@ -97,6 +102,8 @@ private:
   Result<std::shared_ptr<const DeviceLists>> uploadLists(std::shared_ptr<const BlockLists> lists, int64_t batch,
                                                          Stream stream) const;
   DevicePointer ticketFor(Stream stream) const;
+  /// The first arguments of a kernel that takes tensor maps.
+  Result<std::vector<TensorMap>> makeMaps(const Tensor &query, const Tensor &key, const Tensor &value) const;
   Status launchBatches(const RunArgs &args, const std::vector<int64_t> &parameters, const DeviceLists &lists,
                        int64_t firstBatch, int64_t numBatches, Stream stream) const;
 
@@ -105,7 +112,8 @@ private:
   Kernel host;
   Module module = nullptr;
   Function function = nullptr;
-  DeviceMemory queryBlocks, keyBlocks, columnMasks, rowTokens, queryCoordinates, keyCoordinates, keyTokens, tickets;
+  DeviceMemory queryBlocks, keyBlocks, columnMasks, rowTokens, keyTokens, queryCoordinates, keyCoordinates,
+      tickets;
 
   static constexpr size_t kMaxLists = 64;
   static constexpr size_t kNumTickets = 1024;

@@ -127,7 +127,9 @@ std::string runTwice(GPUCase &test) {
 std::string checkProgram(Random &random, GPUCase &test) {
   test.program = makeProgram(random, {.bias = 30});
   GenerateOptions &options = test.program.request.options;
-  options.elementType = random.pick({ElementType::BF16, ElementType::F16});
+  options.elementType = random.pick({ElementType::BF16, ElementType::F16, ElementType::F32});
+  // Half of the programs by the generator that every GPU has; f32 is always its.
+  test.program.request.target = random.pick<std::string>({"native", "sm_80"});
   options.headDim = random.pick<int64_t>({32, 64, 64, 72, 80, 128, 128, 192, 256});
   options.block = random.pick<int64_t>({32, 64, 96, 128, 128});
   if (options.headDim > 128 && test.program.usesGiven)

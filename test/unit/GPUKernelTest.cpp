@@ -220,12 +220,11 @@ TEST_F(GPUKernelTest, TargetsAndTypesAreChecked) {
   request.target = "znver4";
   GPUKernelResult result = compileGPUKernel(request, device);
   ASSERT_FALSE(result);
-  EXPECT_EQ(result.message(), "target: expected native or sm_90a for a GPU, but got 'znver4'");
+  EXPECT_EQ(result.message(), "target: expected native or one of sm_80, sm_86, sm_87, sm_89, sm_90, sm_90a, sm_100, sm_120 "
+                              "for a GPU, but got 'znver4'");
   request = makeRequest();
   request.options.elementType = ElementType::F32;
-  result = compileGPUKernel(request, device);
-  ASSERT_FALSE(result);
-  EXPECT_NE(result.message().find("expected elements of bf16 or f16 for sm_90a, but got 'f32'"), std::string::npos);
+  EXPECT_TRUE(compileGPUKernel(request, device)) << "f32 is for every GPU";
 }
 
 TEST_F(GPUKernelTest, DevicesAreCounted) {

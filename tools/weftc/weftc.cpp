@@ -99,7 +99,7 @@ rt::Result<Target> parseTarget(const CompileRequest &request, Emit emit) {
   if (!cpu)
     return rt::Status::error("--target: " + error);
   if (emit == Emit::PTX || emit == Emit::Cubin)
-    return rt::Status::error("--emit=" + emitName + ": expected the target " + CUDATarget::names() + ", but got " +
+    return rt::Status::error("--emit=" + emitName + ": expected one of the targets " + CUDATarget::names() + ", but got " +
                              request.target);
   return Target(*cpu);
 }

@@ -99,7 +99,7 @@ func.func @single(%q: tensor<?x1x64x64xf32>, %k: tensor<?x1x64x64xf32>, %v: tens
 func.func @listed(%q: tensor<?x1x64x64xbf16>, %k: tensor<?x1x64x64xbf16>, %v: tensor<?x1x64x64xbf16>,
                   %out: tensor<?x1x64x64xbf16>, %outLse: tensor<?x1x64xf32>, %rows: !weft.rows)
     -> (tensor<?x1x64x64xbf16>, tensor<?x1x64xf32>) attributes {weft.kernel} {
-  // expected-error @below {{expected an attention without rows for sm_90a}}
+  // expected-error @below {{expected an attention without rows, which run on CPUs and in the interpreter, not yet on GPUs}}
   %o, %lse = weft.block_attention %q, %k, %v rows %rows into(%out, %outLse : tensor<?x1x64x64xbf16>, tensor<?x1x64xf32>)
     {folded, block = 64 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, lists = [#lists], scale = 0.25 : f64}
     : tensor<?x1x64x64xbf16>, tensor<?x1x64x64xbf16> -> tensor<?x1x64xf32> {}

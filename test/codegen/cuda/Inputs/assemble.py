@@ -1,4 +1,6 @@
-"""Compiles examples for sm_90a, assembles them with ptxas and counts what its report complains of."""
+"""Compiles examples, assembles them with ptxas for a target and counts what its report complains of.
+
+usage: assemble.py WEFTC PTXAS EXAMPLES FOLDER TARGET"""
 
 import itertools
 import os
@@ -6,7 +8,7 @@ import re
 import subprocess
 import sys
 
-weftc, ptxas, examples, folder = sys.argv[1:]
+weftc, ptxas, examples, folder, target = sys.argv[1:]
 os.makedirs(folder, exist_ok=True)
 
 PROGRAMS = ["dense", "near", "window", "radial", "given", "per-head"]
@@ -18,6 +20,9 @@ CASES += [(program, dtype, dim, block)
 CASES += [("dense", "f16", 128, 128)]
 # With 256 channels a bias takes three registers too many, outside of the products.
 CASES += [("biased", "bf16", dim, 128) for dim in HEAD_DIMS if dim < 256]
+if target != "sm_90a":
+    CASES = [(program, dtype, dim, 128)
+             for program, dtype, dim in itertools.product(["dense", "near"], ["bf16", "f32"], [64, 72, 128, 256])]
 
 
 def report(program, dtype, head_dim, block):
@@ -28,9 +33,9 @@ def report(program, dtype, head_dim, block):
         source = os.path.join(folder, "biased.weft")
         with open(source, "w") as file:
             file.write("attention biased { mask abs(q.t - k.t) <= 3 or k.text bias given }\n")
-    subprocess.run([weftc, source, *shape, f"--dtype={dtype}", "--target=sm_90a", "--emit=ptx",
+    subprocess.run([weftc, source, *shape, f"--dtype={dtype}", f"--target={target}", "--emit=ptx",
                     "-o", ptx], check=True)
-    done = subprocess.run([ptxas, "-arch=sm_90a", "-v", ptx, "-o", os.devnull], check=True, text=True,
+    done = subprocess.run([ptxas, f"-arch={target}", "-v", ptx, "-o", os.devnull], check=True, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.stdout
 
@@ -42,6 +47,9 @@ for case in CASES:
     if not found or found.groups() != ("0", "0", "0"):
         spills += 1
         print(case, text)
+    if target != "sm_90a":
+        registers, = re.search(r"Used (\d+) registers", text).groups()
+        print(*case, f"{registers} registers")
     if "serialized" in text:
         serialised += 1
         print(case, text)

@@ -1,0 +1,66 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What the kernels of all generators share: arguments behind the operands, who a thread is, and what the plan says.
+
+#ifndef WEFT_CODEGEN_CUDA_ATTENTIONKERNEL_H
+#define WEFT_CODEGEN_CUDA_ATTENTIONKERNEL_H
+
+#include "codegen/CUDA/Emitter.h"
+#include "dialect/WeftDialect.h"
+
+namespace weft::cuda {
+
+/// Arguments of a kernel between its operands, which every generator takes in its own way, and the dynamic parameters;
+/// GPUKernel::launchBatches has the same order.
+enum KernelArg : unsigned {
+  kOut, kOutBatchStride, kOutHeadStride, kOutTokenStride,
+  kLse, kLseBatchStride, kLseHeadStride, kLseTokenStride,
+  kItems, kEntries, kTicket, kNumItems,
+  kQueryBlocks, kKeyBlocks, kColumnMasks, kRowTokens, kQueryCoordinates, kKeyCoordinates,
+  kBias, kBiasBatchStride, kBiasHeadStride, kBiasTokenStride, kBiasTokens,
+  kNumKernelArgs,
+};
+
+/// Bits of a step's flag: of a list's entry, and that not all columns hold a token of the block.
+enum StageFlag : int64_t { kPartialFlag = 1, kGivenFlag = 2, kShortFlag = 4 };
+
+/// Coordinates of a token as a predicate may read them.
+constexpr int64_t kNumAxes = 4;
+/// Which of t, h, w and index the predicate reads of its argument group that begins at `first`; text is read as t.
+llvm::SmallVector<int64_t> usedAxes(mlir::Region &predicate, unsigned first);
+/// The same of an op that may have no predicate, and then reads none.
+llvm::SmallVector<int64_t> usedAxes(BlockAttentionOp op, unsigned first);
+
+/// The element type's name in PTX.
+llvm::StringRef ptxType(mlir::Type type);
+
+/// A kernel while it is emitted.
+class AttentionKernel {
+public:
+  /// The first `numOperands` arguments are the generator's own. A query block has `rows` rows in the tables of tokens
+  /// and coordinates.
+  AttentionKernel(Emitter &e, BlockAttentionOp op, mlir::Block::BlockArgListType arguments, unsigned numOperands,
+                  int64_t rows);
+
+  Emitter &e;
+  BlockAttentionOp op;
+  mlir::Block::BlockArgListType arguments;
+  unsigned numOperands;
+  int64_t rows;
+  mlir::Type element;
+  int64_t heads, headDim;
+  llvm::SmallVector<int64_t> queryAxes, keyAxes;
+  mlir::Value thread, lane;
+
+  mlir::Value operand(unsigned number) const { return arguments[number]; }
+  /// A KernelArg, or a dynamic parameter behind them.
+  mlir::Value argument(unsigned number) const { return arguments[numOperands + number]; }
+  bool isMasked() { return !op.getBody().empty(); }
+  bool hasBias() { return op.getBias() != nullptr; }
+};
+
+} // namespace weft::cuda
+
+#endif // WEFT_CODEGEN_CUDA_ATTENTIONKERNEL_H

@@ -1,0 +1,89 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Declares kernels and writes their images.
+
+#include "codegen/CUDA/DeviceFunction.h"
+
+#include "codegen/CUDA/AttentionKernel.h"
+#include "dialect/Prediction.h"
+#include "passes/KernelFunction.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+using namespace weft;
+using namespace weft::cuda;
+
+void weft::cuda::declareShared(ImplicitLocOpBuilder &b) {
+  auto type = LLVM::LLVMArrayType::get(b.getI8Type(), 0);
+  LLVM::GlobalOp::create(b, type, /*isConstant=*/false, LLVM::Linkage::External, kSharedName, Attribute(),
+                         /*alignment=*/1024, /*addrSpace=*/3);
+}
+
+static SmallVector<Type> argumentTypes(Builder &b, func::FuncOp kernel, ArrayRef<Type> operands) {
+  SmallVector<Type> common(kNumKernelArgs, LLVM::LLVMPointerType::get(b.getContext(), 1));
+  for (unsigned stride : {kOutBatchStride, kOutHeadStride, kOutTokenStride, kLseBatchStride, kLseHeadStride,
+                          kLseTokenStride, kBiasBatchStride, kBiasHeadStride, kBiasTokenStride})
+    common[stride] = b.getI64Type();
+  common[kNumItems] = b.getI32Type();
+  SmallVector<Type> types(operands);
+  types.append(common);
+  for (BlockArgument parameter : parametersOf(kernel))
+    types.push_back(parameter.getType());
+  return types;
+}
+
+LLVM::LLVMFuncOp weft::cuda::declareDeviceFunction(ImplicitLocOpBuilder &b, func::FuncOp kernel,
+                                                   ArrayRef<Type> operands, int64_t threads, int64_t registerCTAs) {
+  auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()),
+                                          argumentTypes(b, kernel, operands));
+  auto function = LLVM::LLVMFuncOp::create(b, ("weft_" + kernel.getName()).str(), type);
+  function->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  function->setAttr(NVVM::NVVMDialect::getMaxntidAttrName(), b.getDenseI32ArrayAttr(static_cast<int32_t>(threads)));
+  function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), b.getI32IntegerAttr(static_cast<int32_t>(registerCTAs)));
+  return function;
+}
+
+void weft::cuda::describeDevice(Builder &b, func::FuncOp kernel, BlockAttentionOp op, const DeviceShape &shape) {
+  SmallVector<NamedAttribute> image = describeKernel(kernel, op), cuda;
+  auto add = [&](StringRef name, int64_t value) {
+    cuda.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
+  };
+  add("rows", shape.rows);
+  add("columns", shape.columns);
+  add("threads", shape.threads);
+  add("shared_bytes", shape.sharedBytes);
+  add("ctas_per_sm", shape.ctasPerSM);
+  if (!shape.usesTensorMaps)
+    add("query_parts", shape.queryParts);
+  cuda.push_back(b.getNamedAttr("query_axes", b.getDenseI64ArrayAttr(usedAxes(op, kQueryT))));
+  cuda.push_back(b.getNamedAttr("key_axes", b.getDenseI64ArrayAttr(usedAxes(op, kKeyT))));
+  image.push_back(b.getNamedAttr("cuda", b.getDictionaryAttr(cuda)));
+  kernel->getParentOfType<ModuleOp>()->setAttr("weft.image", b.getDictionaryAttr(image));
+}
+
+BlockAttentionOp weft::cuda::findBlockAttention(ModuleOp module) {
+  SmallVector<BlockAttentionOp> ops;
+  module.walk([&](BlockAttentionOp op) { ops.push_back(op); });
+  if (ops.size() != 1) {
+    module.emitError("expected a module with one weft.block_attention, but got ") << ops.size();
+    return {};
+  }
+  BlockAttentionOp op = ops.front();
+  auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
+  if (Selection::from(op.getGiven()) ||
+      (kernel && llvm::any_of(kernel.getArgumentTypes(), llvm::IsaPred<Float64Type>))) {
+    op.emitOpError("expected a mask without topk, topp, threshold and float parameters, which run on CPUs and in the "
+                   "interpreter, not yet on GPUs");
+    return {};
+  }
+  if (failed(checkKernel(kernel, op)))
+    return {};
+  if (op.getRows()) {
+    op.emitOpError("expected an attention without rows, which run on CPUs and in the interpreter, not yet on GPUs");
+    return {};
+  }
+  return op;
+}
