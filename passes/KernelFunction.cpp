@@ -25,8 +25,8 @@ static LogicalResult checkArguments(func::FuncOp kernel, BlockAttentionOp op) {
   for (BlockArgument argument : kernel.getArguments().drop_front(3)) {
     bool isGiven = isa<BlocksType>(argument.getType()), isExtra = llvm::is_contained(extras, argument);
     if (!isGiven && !isExtra && !isParameter(argument.getType()))
-      return op.emitOpError("expected a function of three tensors, i1, i32, f64, !weft.blocks and what the op names, but got ")
-             << argument.getType() << " as argument " << argument.getArgNumber();
+      return op.emitOpError("expected a function of three tensors, i1, i32, f64, !weft.blocks and what the op names, ")
+             << "but got " << argument.getType() << " as argument " << argument.getArgNumber();
     if (isExtra)
       llvm::erase(extras, argument);
     numGiven += isGiven;

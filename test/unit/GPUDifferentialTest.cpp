@@ -125,11 +125,14 @@ std::string runTwice(GPUCase &test) {
 }
 
 std::string checkProgram(Random &random, GPUCase &test) {
-  test.program = makeProgram(random, {.bias = 30});
-  GenerateOptions &options = test.program.request.options;
-  options.elementType = random.pick({ElementType::BF16, ElementType::F16, ElementType::F32});
   // Half of the programs by the generator that every GPU has; f32 is always its.
-  test.program.request.target = random.pick<std::string>({"native", "sm_80"});
+  auto elementType = random.pick({ElementType::BF16, ElementType::F16, ElementType::F32});
+  auto target = random.pick<std::string>({"native", "sm_80"});
+  bool isHopper = target == "native" && (*device())->capability == 90 && elementType != ElementType::F32;
+  test.program = makeProgram(random, {.bias = isHopper ? 40 : 0});
+  test.program.request.target = target;
+  GenerateOptions &options = test.program.request.options;
+  options.elementType = elementType;
   options.headDim = random.pick<int64_t>({32, 64, 64, 72, 80, 128, 128, 192, 256});
   options.block = random.pick<int64_t>({32, 64, 96, 128, 128});
   if (options.headDim > 128 && test.program.usesGiven)

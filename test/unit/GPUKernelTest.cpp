@@ -199,8 +199,8 @@ TEST_F(GPUKernelTest, ArgumentsAreChecked) {
   EXPECT_NE(errorOf(call).find("query: expected an address that is a multiple of 16, but got 0x"), std::string::npos);
   call = args();
   call.query.strides[2] = 68;
-  EXPECT_EQ(errorOf(call), "query: expected strides that are multiples of 8 elements and not below 0, since the copy "
-                           "engine takes no others, but got [12288, 6144, 68, 1]");
+  EXPECT_EQ(errorOf(call), "query: expected strides that are multiples of 8 elements and not below 0, since copies "
+                           "take no others, but got [12288, 6144, 68, 1]");
   call = args();
   call.out.strides[2] = -64;
   EXPECT_NE(errorOf(call), "");
