@@ -19,10 +19,14 @@ using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
 
-/// Addresses of chunk pairs 0 to 3 of a row of 128 bytes, of which the lane takes chunk `half` of each.
-static Values pairAddresses(Emitter &e, Value base, Value row, Value half) {
+/// The address of chunk `half` of the first pair of chunks in a row of 128 bytes.
+static Value firstAddress(Emitter &e, Value base, Value row, Value half) {
   Value swizzled = e.shiftLeft(e.bitAnd(e.bitXor(half, row), 7), 4);
-  Value first = e.add(base, e.add(e.mul(row, MMASchedule::kRowBytes), swizzled));
+  return e.add(base, e.add(e.mul(row, MMASchedule::kRowBytes), swizzled));
+}
+
+/// Of that address, those of all four pairs of chunks.
+static Values pairAddresses(Emitter &e, Value first) {
   Values addresses;
   for (int64_t pair = 0; pair < 4; ++pair)
     addresses.push_back(pair ? e.bitXor(first, 32 * pair) : first);
@@ -35,26 +39,18 @@ WarpTile::WarpTile(MMAKernel &kernel, Value warp)
   // Matrices in the order of a fragment on the left: rows first; on the right: chunks first.
   Value leftRow = e.add(row, e.shiftLeft(low, 3)), rightRow = e.add(row, e.shiftLeft(high, 3));
   Value ownRows = e.mul(warp, 16 * s.rowTiles * MMASchedule::kRowBytes);
-  query = pairAddresses(e, e.add(e.sharedAddress(e.i32(s.queryOffset)), ownRows), leftRow, high);
-  key = pairAddresses(e, e.sharedAddress(e.i32(s.keyOffset)), rightRow, low);
+  query = firstAddress(e, e.add(e.sharedAddress(e.i32(s.queryOffset)), ownRows), leftRow, high);
+  key = firstAddress(e, e.sharedAddress(e.i32(s.keyOffset)), rightRow, low);
   Value values = e.sharedAddress(e.i32(s.valueOffset));
   if (!k.element.isF32()) {
-    value = pairAddresses(e, values, leftRow, high);
+    value = firstAddress(e, values, leftRow, high);
     return;
   }
   Value channel = e.shiftRight(k.lane, 2), firstKey = e.shiftLeft(e.bitAnd(k.lane, 3), 1);
   Value base = e.add(values, e.shiftLeft(e.bitAnd(channel, 3), 2));
   // Bits 2 and 3 of the addresses are the channel in its chunk, which the pairs' bits 5 and 6 do not meet.
-  value = pairAddresses(e, base, firstKey, e.shiftRight(channel, 2));
-  secondValue = pairAddresses(e, base, e.add(firstKey, 1), e.shiftRight(channel, 2));
-}
-
-Values WarpTile::stageAddresses(ArrayRef<Value> offsets, Value stage) {
-  Value bytes = e.mul(stage, s.keyBytes());
-  Values addresses;
-  for (Value offset : offsets)
-    addresses.push_back(e.add(offset, bytes));
-  return addresses;
+  value = firstAddress(e, base, firstKey, e.shiftRight(channel, 2));
+  secondValue = firstAddress(e, base, e.add(firstKey, 1), e.shiftRight(channel, 2));
 }
 
 /// Calls `load` for a unit before `use` is called for the one ahead of it.
@@ -68,7 +64,7 @@ static void pipeline(int64_t units, llvm::function_ref<void(int64_t)> load, llvm
 }
 
 RowTiles WarpTile::multiplyKeys(Value stage) {
-  Values keys = stageAddresses(key, stage);
+  Values queries = pairAddresses(e, query), keys = pairAddresses(e, e.add(key, e.mul(stage, s.keyBytes())));
   RowTiles scores(s.rowTiles, Values(s.columns / 2, e.f32(0)));
   int64_t pairs = s.columns / 16;
   // By steps of the depth: the queries' fragments, and the keys' of the unit under way and of the next.
@@ -80,7 +76,7 @@ RowTiles WarpTile::multiplyKeys(Value stage) {
       left[step % 2].clear();
       for (int64_t tile = 0; tile < s.rowTiles; ++tile)
         left[step % 2].push_back(product.fragment(
-            loadMatrices(e, query[step % 4], (group * s.rows() + 16 * tile) * MMASchedule::kRowBytes)));
+            loadMatrices(e, queries[step % 4], (group * s.rows() + 16 * tile) * MMASchedule::kRowBytes)));
     }
     right[unit % 2] = product.fragment(
         loadMatrices(e, keys[step % 4], (group * s.columns + unit % pairs * 16) * MMASchedule::kRowBytes));
@@ -104,7 +100,7 @@ void WarpTile::multiplyValues(RowTiles &accumulator, const RowTiles &weights, Va
 }
 
 void WarpTile::multiplyHalfValues(RowTiles &accumulator, const RowTiles &weights, Value stage) {
-  Values values = stageAddresses(value, stage);
+  Values values = pairAddresses(e, e.add(value, e.mul(stage, s.keyBytes())));
   int64_t tiles = k.headDim / 8, pairs = llvm::divideCeil(tiles, 2);
   SmallVector<Values, 2> packed;
   for (const Values &tile : weights)
@@ -126,14 +122,15 @@ void WarpTile::multiplyHalfValues(RowTiles &accumulator, const RowTiles &weights
 }
 
 void WarpTile::multiplyFullValues(RowTiles &accumulator, const RowTiles &weights, Value stage) {
-  Values first = stageAddresses(value, stage), second = stageAddresses(secondValue, stage);
+  Value bytes = e.mul(stage, s.keyBytes());
+  Values first = pairAddresses(e, e.add(value, bytes)), second = pairAddresses(e, e.add(secondValue, bytes));
   int64_t tiles = k.headDim / 8;
   SmallVector<Fragment, 2> left;
   std::array<Fragment, 2> right;
   auto load = [&](int64_t unit) {
     int64_t step = unit / tiles, tile = unit % tiles;
-    int64_t bytes = (tile / 4 * s.columns + 8 * step) * MMASchedule::kRowBytes;
-    right[unit % 2] = product.fragment({loadShared(e, first[tile % 4], bytes), loadShared(e, second[tile % 4], bytes)});
+    int64_t at = (tile / 4 * s.columns + 8 * step) * MMASchedule::kRowBytes;
+    right[unit % 2] = product.fragment({loadShared(e, first[tile % 4], at), loadShared(e, second[tile % 4], at)});
   };
   auto use = [&](int64_t unit) {
     int64_t step = unit / tiles, tile = unit % tiles;

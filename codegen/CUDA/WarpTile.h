@@ -29,15 +29,14 @@ public:
 private:
   void multiplyHalfValues(RowTiles &accumulator, const RowTiles &weights, mlir::Value stage);
   void multiplyFullValues(RowTiles &accumulator, const RowTiles &weights, mlir::Value stage);
-  Values stageAddresses(llvm::ArrayRef<mlir::Value> offsets, mlir::Value stage);
 
   MMAKernel &k;
   Emitter &e;
   const MMASchedule &s;
   WarpProduct product;
-  /// Addresses of this lane's row and chunk in the tiles, for each pair of chunks in a group. Of f32 values, one for
-  /// each of a lane's two keys.
-  Values query, key, value, secondValue;
+  /// Addresses of this lane's row and chunk in the first pair of chunks of the tiles. Of f32 values, one for each of a
+  /// lane's two keys.
+  mlir::Value query, key, value, secondValue;
 };
 
 } // namespace weft::cuda
