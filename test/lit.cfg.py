@@ -19,6 +19,7 @@ config.test_exec_root = config.weft_test_dir
 llvm_config.with_system_environment(["HOME", "TMPDIR", "XDG_CACHE_HOME"])
 llvm_config.add_tool_substitutions(
     [
+        ToolSubst("weft-explain", unresolved="ignore"),
         ToolSubst("weft-lsp-server", unresolved="ignore"),
         ToolSubst("weft-opt", unresolved="fatal"),
         ToolSubst("weft-run", unresolved="ignore"),

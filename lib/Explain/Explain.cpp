@@ -1,0 +1,122 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Counting over block lists.
+
+#include "lib/Explain/Explain.h"
+
+#include <algorithm>
+#include <functional>
+#include <queue>
+
+using namespace weft;
+using namespace weft::explain;
+
+/// Text tokens lie far from every frame.
+constexpr int32_t kTextFrame = 1 << 20;
+
+std::optional<double> Head::waste() const {
+  if (!kept || !visitedBySample || *visitedBySample == 0)
+    return std::nullopt;
+  return 1 - *kept / *visitedBySample;
+}
+
+static const int32_t *offsetsOf(const rt::BlockLists &lists, int64_t set, int64_t block) {
+  return lists.offsets.data() + set * (lists.queryBlocks + 1) + block;
+}
+
+int64_t explain::visitedKeys(const rt::KernelImage &image, const rt::BlockLists &lists, int64_t set, int64_t block) {
+  const int32_t *offsets = offsetsOf(lists, set, block);
+  int64_t keys = 0;
+  for (int32_t e = offsets[0]; e < offsets[1]; ++e) {
+    int32_t key = lists.entries[lists.starts[set] + e] >> 2;
+    keys += image.key.offsets[key + 1] - image.key.offsets[key];
+  }
+  return keys;
+}
+
+std::vector<int64_t> explain::visitedByQuery(const rt::KernelImage &image, const rt::BlockLists &lists, int64_t head) {
+  std::vector<int64_t> keys(image.query.tokens);
+  for (int64_t block = 0; block < lists.queryBlocks; ++block) {
+    int64_t visited = visitedKeys(image, lists, lists.setOf(head), block);
+    for (int32_t i = image.query.offsets[block]; i < image.query.offsets[block + 1]; ++i)
+      keys[image.query.table[i]] = visited;
+  }
+  return keys;
+}
+
+static void addFrames(const rt::KernelImage &image, const std::vector<int64_t> &keys, Head &head) {
+  const rt::TokenBlocks &query = image.query;
+  std::vector<double> sums, counts;
+  double textSum = 0, textCount = 0;
+  for (int64_t i = 0; i < query.tokens; ++i) {
+    double share = static_cast<double>(keys[query.table[i]]) / image.key.tokens;
+    int32_t frame = query.table[query.tokens + i];
+    if (frame >= kTextFrame) {
+      textSum += share, ++textCount;
+      continue;
+    }
+    if (static_cast<size_t>(frame) >= sums.size())
+      sums.resize(frame + 1), counts.resize(frame + 1);
+    sums[frame] += share, ++counts[frame];
+  }
+  for (size_t frame = 0; frame < sums.size(); ++frame)
+    head.frames.push_back(sums[frame] / counts[frame]);
+  if (textCount)
+    head.text = textSum / textCount;
+}
+
+static Head explainHead(const rt::KernelImage &image, const rt::BlockLists &lists, int64_t number) {
+  Head head;
+  int64_t set = lists.setOf(number);
+  std::vector<int64_t> keys = visitedByQuery(image, lists, number);
+  for (int64_t count : keys)
+    head.visited += count;
+  head.visited /= static_cast<double>(image.query.tokens) * image.key.tokens;
+  for (int64_t block = 0; block < lists.queryBlocks; ++block) {
+    const int32_t *offsets = offsetsOf(lists, set, block);
+    head.longestList = std::max<int64_t>(head.longestList, offsets[1] - offsets[0]);
+  }
+  head.meanList = static_cast<double>(lists.countEntries(set)) / lists.queryBlocks;
+  addFrames(image, keys, head);
+  return head;
+}
+
+static Balance balance(const rt::KernelImage &image, const rt::BlockLists &lists, int64_t workers) {
+  std::vector<double> costs;
+  double sum = 0;
+  for (int64_t head = 0; head < image.heads; ++head)
+    for (int64_t block = 0; block < lists.queryBlocks; ++block) {
+      double rows = image.query.offsets[block + 1] - image.query.offsets[block];
+      costs.push_back(rows * visitedKeys(image, lists, lists.setOf(head), block));
+      sum += costs.back();
+    }
+  std::sort(costs.rbegin(), costs.rend());
+  std::priority_queue<double, std::vector<double>, std::greater<>> loads;
+  for (int64_t i = 0; i < workers; ++i)
+    loads.push(0);
+  double last = 0;
+  for (double cost : costs) {
+    double load = loads.top() + cost;
+    loads.pop();
+    loads.push(load);
+    last = std::max(last, load);
+  }
+  return {workers, sum == 0 ? 1 : last * workers / sum};
+}
+
+Report explain::explain(const rt::KernelImage &image, const rt::BlockLists &lists, int64_t workers) {
+  Report report;
+  report.name = image.name;
+  report.queryTokens = image.query.tokens, report.keyTokens = image.key.tokens;
+  report.queryBlocks = lists.queryBlocks, report.keyBlocks = lists.keyBlocks;
+  double all = static_cast<double>(image.query.tokens) * image.key.tokens;
+  for (int64_t head = 0; head < image.heads; ++head) {
+    report.heads.push_back(explainHead(image, lists, head));
+    report.flop += 4 * report.heads.back().visited * all * image.headDim;
+  }
+  report.balance = balance(image, lists, workers);
+  report.bytes = 2.0 * image.heads * (image.query.tokens + image.key.tokens) * image.headDim * rt::sizeOf(image.dtype);
+  return report;
+}
