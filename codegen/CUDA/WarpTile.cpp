@@ -121,6 +121,14 @@ void WarpTile::multiplyHalfValues(RowTiles &accumulator, const RowTiles &weights
   pipeline(s.columns / 16 * pairs, load, use);
 }
 
+/// Tensor cores cut what they add: over thousands of keys that is a drift. An addition of its own rounds.
+void WarpTile::addProduct(MutableArrayRef<Value> accumulator, const Fragment &left, const Fragment &right) {
+  Values sum(4, e.f32(0));
+  product.multiply(sum, left, right, 0);
+  for (auto [total, part] : llvm::zip(accumulator, sum))
+    total = e.addF(total, part);
+}
+
 void WarpTile::multiplyFullValues(RowTiles &accumulator, const RowTiles &weights, Value stage) {
   Value bytes = e.mul(stage, s.keyBytes());
   Values first = pairAddresses(e, e.add(value, bytes)), second = pairAddresses(e, e.add(secondValue, bytes));
@@ -140,7 +148,7 @@ void WarpTile::multiplyFullValues(RowTiles &accumulator, const RowTiles &weights
         left.push_back(product.fragment({row[4 * step], row[4 * step + 2], row[4 * step + 1], row[4 * step + 3]}));
     }
     for (int64_t row = 0; row < s.rowTiles; ++row)
-      product.multiply(MutableArrayRef(accumulator[row]).slice(4 * tile, 4), left[row], right[unit % 2], 0);
+      addProduct(MutableArrayRef(accumulator[row]).slice(4 * tile, 4), left[row], right[unit % 2]);
   };
   pipeline(s.columns / 8 * tiles, load, use);
 }

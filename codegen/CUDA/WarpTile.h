@@ -28,6 +28,7 @@ public:
 
 private:
   void multiplyHalfValues(RowTiles &accumulator, const RowTiles &weights, mlir::Value stage);
+  void addProduct(llvm::MutableArrayRef<mlir::Value> accumulator, const Fragment &left, const Fragment &right);
   void multiplyFullValues(RowTiles &accumulator, const RowTiles &weights, mlir::Value stage);
 
   MMAKernel &k;

@@ -167,7 +167,7 @@ rt::Status runTool() {
       return read.status();
     inputs = *read;
   }
-  auto resolved = kernel.resolveLists(lists);
+  auto resolved = kernel.resolveLists(inputs.value_or(Inputs{}), lists);
   if (!resolved)
     return resolved.status();
   explain::Report report =
