@@ -78,33 +78,52 @@ private:
     Value entry = e.load(i32(), e.advance(k.argument(kEntries), e.extend(at), i32()), 4);
     Value block = e.shiftRight(entry, 2);
     Value tokens = e.advance(k.argument(kBiasTokens), e.extend(e.mul(block, s.columns)), i32());
+    // All loads are under way before the first is waited for, and the stage after them.
+    SmallVector<Values> columns;
+    for (int64_t first = 0; first < s.columns; first += 32)
+      columns.push_back({loadToken(tokens, first)});
+    for (Values &column : columns)
+      column.push_back(loadBias(bias, column[0]));
     k.waitFor(Barrier::EmptyKey, stage.index, e.bitXor(stage.parity, 1));
-    Value tile = k.bufferAt(s.biasOffset, s.biasBytes(), stage.index);
-    // A loop, since the producer's warps have few registers.
-    Block *test = e.createBlock({i32()}), *step = e.createBlock(), *done = e.createBlock();
-    e.branch(test, k.lane);
-    e.enter(test);
-    Value column = test->getArgument(0);
-    e.branchIf(e.below(column, e.i32(s.columns)), step, done);
-    e.enter(step);
-    storeColumn(bias, tokens, tile, column);
-    e.branch(test, e.add(column, 32));
-    e.enter(done);
+    Value tile = e.add(k.bufferAt(s.biasOffset, s.biasBytes(), stage.index), e.mul(k.lane, kRowBytes));
+    for (auto [i, column] : llvm::enumerate(columns))
+      storeColumn(tile, 32 * static_cast<int64_t>(i), column[1]);
     k.fenceStores();
     k.meetWarp();
     k.arriveAsWarp(Barrier::FullKey, stage.index);
   }
 
-  void storeColumn(Value bias, Value tokens, Value tile, Value column) {
-    Value token = e.load(i32(), e.advance(tokens, e.extend(column), i32()), 4);
-    e.when(e.less(e.i32(-1), token), [&] {
-      Value offset = e.mul(e.extend(token), k.argument(kBiasTokenStride));
-      Value value = e.mulF(e.load(f32(), e.advance(bias, offset, f32()), 4),
-                           e.f32(1 / k.op.getScale().convertToDouble()));
-      Value at = e.add(tile, e.mul(column, kRowBytes));
+  /// The token of column `first` + lane; -1 where there is none, or no column.
+  Value loadToken(Value tokens, int64_t first) {
+    Block *load = e.createBlock(), *done = e.createBlock({i32()});
+    Value column = e.add(k.lane, first);
+    e.branchIf(e.below(column, e.i32(s.columns)), load, {}, done, e.i32(-1));
+    e.enter(load);
+    e.branch(done, e.load(i32(), e.advance(tokens, e.extend(column), i32()), 4));
+    e.enter(done);
+    return done->getArgument(0);
+  }
+
+  /// A token's bias over the scale; 0 without a token.
+  Value loadBias(Value bias, Value token) {
+    Block *load = e.createBlock(), *done = e.createBlock({f32()});
+    e.branchIf(e.less(e.i32(-1), token), load, {}, done, e.f32(0));
+    e.enter(load);
+    Value offset = e.mul(e.extend(token), k.argument(kBiasTokenStride));
+    e.branch(done, e.load(f32(), e.advance(bias, offset, f32()), 4));
+    e.enter(done);
+    return e.mulF(done->getArgument(0), e.f32(1 / k.op.getScale().convertToDouble()));
+  }
+
+  void storeColumn(Value tile, int64_t first, Value value) {
+    auto store = [&] {
       Values words = split(value);
-      storePair(at, words[0], words[1]);
-    });
+      storePair(e.add(tile, first * kRowBytes), words[0], words[1]);
+    };
+    if (first + 32 <= s.columns)
+      store();
+    else
+      e.when(e.below(k.lane, e.i32(s.columns - first)), store);
   }
 
   Value pack(Value low, Value high) {

@@ -120,11 +120,12 @@ struct Item {
   int32_t block, pair, offset, count;
 };
 
-std::vector<Item> makeItems(const BlockLists &lists, int64_t batch, int64_t heads) {
+/// Of `batch` elements from `first`; pairs are counted from that.
+std::vector<Item> makeItems(const BlockLists &lists, int64_t first, int64_t batch, int64_t heads) {
   std::vector<Item> items;
   items.reserve(batch * heads * lists.queryBlocks);
   for (int64_t pair = 0; pair < batch * heads; ++pair) {
-    int64_t set = lists.setOf(pair);
+    int64_t set = lists.setOf(first * heads + pair);
     const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1);
     for (int64_t block = 0; block < lists.queryBlocks; ++block)
       items.push_back({static_cast<int32_t>(block), static_cast<int32_t>(pair),
@@ -140,11 +141,12 @@ std::vector<Item> makeItems(const BlockLists &lists, int64_t batch, int64_t head
 } // namespace
 
 Result<std::shared_ptr<const GPUKernel::DeviceLists>>
-GPUKernel::uploadLists(std::shared_ptr<const BlockLists> source, int64_t batch, Stream stream) const {
+GPUKernel::uploadLists(std::shared_ptr<const BlockLists> source, int64_t first, int64_t batch,
+                       Stream stream) const {
   if (source->entries.size() > INT32_MAX)
     return Status::error(fmt::format("lists: expected at most {} entries, but got {}", INT32_MAX,
                                      source->entries.size()));
-  std::vector<Item> items = makeItems(*source, batch, host.image().heads);
+  std::vector<Item> items = makeItems(*source, first, batch, host.image().heads);
   auto result = std::make_shared<DeviceLists>();
   auto onDevice = DeviceMemory::upload(gpu, items.data(), items.size() * sizeof(Item), stream);
   if (!onDevice)
@@ -154,7 +156,7 @@ GPUKernel::uploadLists(std::shared_ptr<const BlockLists> source, int64_t batch, 
     return entries.status();
   result->items = std::move(*onDevice), result->entries = std::move(*entries);
   result->numItems = static_cast<uint32_t>(items.size());
-  result->source = std::move(source), result->batch = batch;
+  result->source = std::move(source), result->first = first, result->batch = batch;
   // Another stream may use the lists next.
   if (int code = gpu->driver.streamSynchronize(stream))
     return gpu->driver.check(code, "cuStreamSynchronize");
@@ -162,11 +164,14 @@ GPUKernel::uploadLists(std::shared_ptr<const BlockLists> source, int64_t batch, 
 }
 
 Result<std::shared_ptr<const GPUKernel::DeviceLists>>
-GPUKernel::listsOnDevice(std::shared_ptr<const BlockLists> source, int64_t batch, Stream stream) const {
+GPUKernel::listsOnDevice(std::shared_ptr<const BlockLists> source, int64_t first, int64_t batch,
+                         Stream stream) const {
+  // Lists that all batch elements share are the same from everywhere.
+  first = source->lists > host.image().heads ? first : 0;
   bool captured = isCapturing(stream);
   std::lock_guard lock(mutex);
   auto known = std::find_if(lists.begin(), lists.end(), [&](const auto &entry) {
-    return entry->source == source && entry->batch == batch;
+    return entry->source == source && entry->first == first && entry->batch == batch;
   });
   if (known != lists.end()) {
     lists.splice(lists.begin(), lists, known);
@@ -176,7 +181,7 @@ GPUKernel::listsOnDevice(std::shared_ptr<const BlockLists> source, int64_t batch
   if (captured)
     return Status::error("lists: expected block lists that an earlier launch has copied to the device, since the "
                          "stream is being captured");
-  auto made = uploadLists(std::move(source), batch, stream);
+  auto made = uploadLists(std::move(source), first, batch, stream);
   if (!made)
     return made.status();
   lists.push_front(*made);
@@ -320,11 +325,12 @@ Status GPUKernel::launch(const RunArgs &args, Stream stream) const {
   bool joined = !parts.usesTensorMaps || ((!parts.query.tiled || joinsBatchAndHead(args.query)) &&
                 (!parts.key.tiled || (joinsBatchAndHead(args.key) && joinsBatchAndHead(args.value))));
   int64_t step = joined ? batch : 1;
-  auto onDevice = listsOnDevice(std::move(*source), step, stream);
-  if (!onDevice)
-    return onDevice.status();
-  for (int64_t first = 0; first < batch; first += step)
+  for (int64_t first = 0; first < batch; first += step) {
+    auto onDevice = listsOnDevice(*source, first, step, stream);
+    if (!onDevice)
+      return onDevice.status();
     if (Status status = launchBatches(args, *parameters, **onDevice, first, step, stream); !status)
       return status;
+  }
   return Status::ok();
 }

@@ -82,7 +82,8 @@ private:
   /// Lists on the device for some batch size.
   struct DeviceLists {
     std::shared_ptr<const BlockLists> source;
-    int64_t batch;
+    /// Batch elements, from the first on.
+    int64_t first, batch;
     DeviceMemory items, entries;
     uint32_t numItems;
     /// A graph may use them at any time: they stay.
@@ -95,12 +96,12 @@ private:
   Status loadModule();
   Status uploadTables();
   Status checkTensors(const RunArgs &args) const;
-  Result<std::shared_ptr<const DeviceLists>> listsOnDevice(std::shared_ptr<const BlockLists> lists, int64_t batch,
-                                                           Stream stream) const;
+  Result<std::shared_ptr<const DeviceLists>> listsOnDevice(std::shared_ptr<const BlockLists> lists, int64_t first,
+                                                           int64_t batch, Stream stream) const;
   bool isCapturing(Stream stream) const;
   void dropOldLists() const;
-  Result<std::shared_ptr<const DeviceLists>> uploadLists(std::shared_ptr<const BlockLists> lists, int64_t batch,
-                                                         Stream stream) const;
+  Result<std::shared_ptr<const DeviceLists>> uploadLists(std::shared_ptr<const BlockLists> lists, int64_t first,
+                                                         int64_t batch, Stream stream) const;
   DevicePointer ticketFor(Stream stream) const;
   /// The first arguments of a kernel that takes tensor maps.
   Result<std::vector<TensorMap>> makeMaps(const Tensor &query, const Tensor &key, const Tensor &value) const;

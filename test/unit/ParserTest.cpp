@@ -170,8 +170,9 @@ TEST(Parser, ItemErrors) {
 TEST(Parser, ParameterErrors) {
   EXPECT_EQ(errors("let f(n) = 1"),
             "t:1:8: error: expected ':', but got ')'\n");
-  EXPECT_EQ(errors("let f(n: float) = 1"),
-            "t:1:10: error: expected 'int' or 'bool', but got 'float'\n");
+  EXPECT_EQ(errors("let f(n: real) = 1"),
+            "t:1:10: error: expected 'int', 'bool' or 'float', but got "
+            "'real'\n");
   EXPECT_EQ(errors("let f(n: int m: int) = 1"),
             "t:1:14: error: expected ')' or ',', but got 'm'\n");
   EXPECT_EQ(errors("let f(n: int,) = 1"),
@@ -254,8 +255,8 @@ TEST(Parser, ExpressionErrors) {
             "t:1:14: error: expected ',', but got ')'\n");
   EXPECT_EQ(errors("let n = f(1 2)"),
             "t:1:13: error: expected ')' or ',', but got '2'\n");
-  EXPECT_EQ(errors("let n = 0.5"),
-            "t:1:9: error: expected a decimal integer, but got '0.5'\n");
+  EXPECT_EQ(errors("let n = 0.5.1"),
+            "t:1:9: error: expected a decimal number, but got '0.5.1'\n");
   EXPECT_EQ(errors("pattern p = a && b"),
             "t:1:15: error: unexpected '&&'; did you mean 'and'?\n");
 }
@@ -301,7 +302,8 @@ TEST(Parser, RecoversAtItemsAndClauses) {
                    "oops\n"),
             "t:2:1: error: expected an expression, but got the keyword 'let'\n"
             "t:2:9: error: expected an expression, but got ')'\n"
-            "t:4:8: error: expected 'given' after 'rows', but got 'topk'\n"
+            "t:4:8: error: expected 'given' after 'rows', but got the keyword "
+            "'topk'\n"
             "t:5:9: error: expected 'raster' or 'tiles', but got 'sideways'\n"
             "t:7:1: error: expected an expression, but got '}'\n"
             "t:8:9: error: expected a name, but got '='\n"

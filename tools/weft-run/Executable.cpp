@@ -106,9 +106,12 @@ public:
       const rt::Tensor &onHost;
     };
     args.lse.emplace();
-    for (auto [onDevice, onHost] :
-         {Operand{args.query, inputs.query.view}, Operand{args.key, inputs.key.view},
-          Operand{args.value, inputs.value.view}, Operand{args.out, run->out.view}, Operand{*args.lse, run->lse.view}}) {
+    std::vector<Operand> operands = {{args.query, inputs.query.view}, {args.key, inputs.key.view},
+                                     {args.value, inputs.value.view}, {args.out, run->out.view},
+                                     {*args.lse, run->lse.view}};
+    if (inputs.bias)
+      operands.push_back({args.bias.emplace(), inputs.bias->view});
+    for (auto [onDevice, onHost] : operands) {
       auto copy = rt::cuda::DeviceMemory::upload(gpu, onHost.data, bytesOf(onHost), nullptr);
       if (!copy)
         return copy.status();
