@@ -26,14 +26,11 @@ static double median(std::vector<double> values) {
 
 /// Memory for the outputs, and the arguments of a call on host memory.
 static rt::Result<Run> prepareRun(const Inputs &inputs) {
-  std::vector<int64_t> shape = inputs.query.view.shape;
-  auto out = OwnedTensor::allocate(inputs.query.view.dtype, shape);
-  shape.pop_back();
-  auto lse = OwnedTensor::allocate(rt::DType::F32, shape);
-  if (!out || !lse)
-    return out ? lse.status() : out.status();
+  auto results = allocateResults(inputs);
+  if (!results)
+    return results.status();
   Run run;
-  run.out = *out, run.lse = *lse;
+  run.out = results->out, run.lse = results->lse;
   return run;
 }
 

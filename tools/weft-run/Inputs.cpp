@@ -246,3 +246,13 @@ rt::Result<GivenMap> weft::readGiven(const std::string &path) {
   }
   return GivenMap{std::move(lists), map.shape[2]};
 }
+
+rt::Result<Results> weft::allocateResults(const Inputs &inputs) {
+  std::vector<int64_t> shape = inputs.query.view.shape;
+  auto out = OwnedTensor::allocate(inputs.query.view.dtype, shape);
+  shape.pop_back();
+  auto lse = OwnedTensor::allocate(rt::DType::F32, shape);
+  if (!out || !lse)
+    return out ? lse.status() : out.status();
+  return Results{*out, *lse};
+}

@@ -45,6 +45,12 @@ rt::Result<Inputs> randomInputs(uint64_t seed, int64_t batch, const ExpectedShap
 /// Reads one tensor of f32.
 rt::Result<OwnedTensor> readBias(const std::string &path);
 
+/// Memory for the results of a call, all zeros.
+struct Results {
+  OwnedTensor out, lse;
+};
+rt::Result<Results> allocateResults(const Inputs &inputs);
+
 /// A normally distributed bias for each head, for all batches.
 rt::Result<OwnedTensor> randomBias(uint64_t seed, const ExpectedShape &shape);
 

@@ -25,25 +25,6 @@ static std::string describe(mlir::Diagnostic &diagnostic) {
                      place.getStartColumn(), diagnostic.str());
 }
 
-namespace {
-
-/// What the results of a run hold before it.
-struct ZeroResults {
-  OwnedTensor out, lse;
-};
-
-rt::Result<ZeroResults> zeroResults(const Inputs &inputs) {
-  std::vector<int64_t> shape = inputs.query.view.shape;
-  auto out = OwnedTensor::allocate(inputs.query.view.dtype, shape);
-  shape.pop_back();
-  auto lse = OwnedTensor::allocate(rt::DType::F32, shape);
-  if (!out || !lse)
-    return out ? lse.status() : out.status();
-  return ZeroResults{*out, *lse};
-}
-
-} // namespace
-
 rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request, const Inputs &inputs,
                                                    const rt::GivenLists *given, const std::vector<int64_t> &rows) {
   auto context = createContext();
@@ -58,7 +39,7 @@ rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request
   args.tensors = {inputs.query.view, inputs.key.view, inputs.value.view};
   if (inputs.bias)
     args.tensors.push_back(inputs.bias->view);
-  auto kept = inputs.rows ? zeroResults(inputs) : rt::Result<ZeroResults>(ZeroResults());
+  auto kept = inputs.rows ? allocateResults(inputs) : rt::Result<Results>(Results());
   if (!kept)
     return kept.status();
   if (inputs.rows) {
