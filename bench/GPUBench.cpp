@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 
 using namespace weft;
 using namespace weft::bench;
@@ -147,6 +148,136 @@ void compare(benchmark::State &state, GridShape grid, Side with, Side without) {
   state.counters["cost"] = (milliseconds / pairs) / (other / otherPairs);
 }
 
+/// A tensor of a call in memory of the device.
+rt::Status uploadTensor(rt::Tensor &tensor, std::vector<rt::cuda::DeviceMemory> &memory) {
+  size_t bytes = tensor.numElements() * rt::sizeOf(tensor.dtype);
+  auto copy = rt::cuda::DeviceMemory::upload(*device(), tensor.data, bytes, nullptr);
+  if (!copy)
+    return copy.status();
+  tensor.data = reinterpret_cast<void *>(copy->get());
+  memory.push_back(std::move(*copy));
+  return rt::Status::ok();
+}
+
+/// The median time of a call on the device.
+rt::Result<double> millisecondsOf(const std::function<rt::Status()> &call) {
+  rt::cuda::StreamTimer timer((*device())->driver);
+  std::vector<double> times;
+  for (int round = -3; round < kRounds; ++round) {
+    timer.start();
+    if (rt::Status status = call(); !status)
+      return status;
+    auto time = timer.stop();
+    if (!time)
+      return time.status();
+    if (round >= 0)
+      times.push_back(*time);
+  }
+  return median(times);
+}
+
+/// A kernel with its operands on the device, whose lists or rows are made there.
+class MethodCall {
+public:
+  rt::Status prepare(const CompileRequest &request, double rowShare = 1) {
+    auto compiled = compileGPUKernel(request, *device());
+    if (!compiled)
+      return compiled.status();
+    kernel = *compiled;
+    Operands operands(kernel->image());
+    if (kernel->image().hasRows)
+      operands.listRows(rowShare);
+    args = operands.args(/*threads=*/0);
+    std::vector<rt::Tensor *> tensors = {&args.query, &args.key, &args.value, &args.out, &*args.lse};
+    if (args.rows) {
+      rows = *args.rows, args.rows = &rows;
+      tensors.insert(tensors.end(), {&rows.indices, &rows.counts});
+    }
+    for (rt::Tensor *tensor : tensors)
+      if (rt::Status status = uploadTensor(*tensor, memory); !status)
+        return status;
+    return rt::Status::ok();
+  }
+
+  rt::Status launch(const rt::cuda::PredictedLists *kept = nullptr) const {
+    return kernel->launch(args, nullptr, kept);
+  }
+
+  std::shared_ptr<const rt::cuda::GPUKernel> kernel;
+  rt::RunArgs args;
+
+private:
+  rt::RowLists rows;
+  std::vector<rt::cuda::DeviceMemory> memory;
+};
+
+/// A predicted mask: what the prediction costs beside the dense kernel and beside one read of queries and keys, and what
+/// the whole call gains.
+void predict(benchmark::State &state, const CompileRequest &request, double copyRate) {
+  if (!device())
+    return state.SkipWithError(device().message().c_str());
+  CompileRequest denseProgram = textRequest("attention dense {}", request.options.queryGrid);
+  denseProgram.options.heads = request.options.heads, denseProgram.options.headDim = request.options.headDim;
+  denseProgram.options.elementType = request.options.elementType;
+  MethodCall call, dense;
+  rt::Status status = call.prepare(request);
+  if (status)
+    status = dense.prepare(denseProgram);
+  if (!status)
+    return state.SkipWithError(status.message().c_str());
+  rt::cuda::Device::Scope scope(**device());
+  auto kept = call.kernel->predict(call.args, nullptr);
+  auto selection = kept ? call.kernel->download(**kept, nullptr) : rt::Result<rt::GivenLists>(kept.status());
+  if (!selection)
+    return state.SkipWithError(selection.message().c_str());
+  call.args.given = &*selection;
+  auto lists = call.kernel->resolveLists(call.args);
+  call.args.given = nullptr;
+  auto denseTime = millisecondsOf([&] { return dense.launch(); });
+  auto keptTime = millisecondsOf([&] { return call.launch(kept->get()); });
+  auto time = millisecondsOf([&] { return call.launch(); });
+  if (!lists || !denseTime || !keptTime || !time)
+    return state.SkipWithError("expected calls that succeed");
+  for (auto _ : state)
+    state.SetIterationTime(*time / 1e3);
+  const rt::KernelImage &image = call.kernel->image();
+  double pairs = double(image.query.tokens) * image.key.tokens * image.heads;
+  double density = countVisitedPairs(image, **lists) * (lists->get()->lists == image.heads ? 1 : image.heads) / pairs;
+  double bytes = 2.0 * image.heads * (image.query.tokens + image.key.tokens) * image.headDim;
+  state.counters["density"] = density;
+  state.counters["dense_ms"] = *denseTime;
+  state.counters["predict_ms"] = *time - *keptTime;
+  state.counters["of_dense"] = (*time - *keptTime) / *denseTime;
+  state.counters["of_read"] = (*time - *keptTime) / (bytes / copyRate / 1e6);
+  state.counters["speedup"] = *denseTime / *time;
+  state.counters["efficiency"] = *denseTime * density / *time;
+}
+
+/// Listed rows against all of them: the share of the dense kernel's time.
+void listRows(benchmark::State &state) {
+  if (!device())
+    return state.SkipWithError(device().message().c_str());
+  double share = state.range(0) / 100.0;
+  MethodCall call, dense;
+  rt::Status status = call.prepare(requestFor("attention rows { rows given }", kGrid, 128), share);
+  if (status)
+    status = dense.prepare(requestFor("attention dense {}", kGrid, 128));
+  if (!status)
+    return state.SkipWithError(status.message().c_str());
+  rt::cuda::Device::Scope scope(**device());
+  auto denseTime = millisecondsOf([&] { return dense.launch(); });
+  auto time = millisecondsOf([&] { return call.launch(); });
+  if (!denseTime || !time)
+    return state.SkipWithError("expected calls that succeed");
+  for (auto _ : state)
+    state.SetIterationTime(*time / 1e3);
+  state.counters["dense_ms"] = *denseTime;
+  state.counters["of_dense"] = *time / *denseTime;
+}
+
+/// Gigabytes per second that an H200's memory moves.
+constexpr double kCopyRate = 4300;
+
 /// Host time of a launch with lists that are on the device.
 void launch(benchmark::State &state) {
   if (!device())
@@ -188,6 +319,34 @@ void compareAll(const char *name, GridShape grid, Side with, Side without) {
   // Every block of 128 tokens has pairs on both sides of this band of columns.
   compareAll("partial", kGrid, {"attention a { mask given and abs(q.w - k.w) <= 50 }", Lists::Even},
              {kGiven, Lists::Even});
+  struct Shape {
+    const char *name;
+    GridShape grid;
+    int64_t heads;
+    int32_t windowT, windowH, windowW;
+  };
+  for (const Shape &shape : {Shape{"rainfusion2/21x30x52", {21, 30, 52, 0, false}, 12, 1, 10, 13},
+                             Shape{"rainfusion2/21x45x80", {21, 45, 80, 0, false}, 4, 1, 9, 14},
+                             Shape{"rainfusion2/33x45x80", {33, 45, 80, 256, false}, 4, 1, 9, 14}}) {
+    CompileRequest request = methodRequest("rainfusion2", shape.grid);
+    request.options.heads = shape.heads, request.options.headDim = 128;
+    request.options.elementType = ElementType::BF16;
+    request.options.values["window_h"] = {Kind::Int, shape.windowH, 0};
+    request.options.values["window_w"] = {Kind::Int, shape.windowW, 0};
+    benchmark::RegisterBenchmark(shape.name, [request](benchmark::State &state) { predict(state, request, kCopyRate); })
+        ->Iterations(1)
+        ->UseManualTime()
+        ->Unit(benchmark::kMillisecond);
+  }
+  benchmark::RegisterBenchmark("rows", listRows)
+      ->ArgName("percent")
+      ->Arg(30)
+      ->Arg(50)
+      ->Arg(70)
+      ->Arg(100)
+      ->Iterations(1)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
   compareAll("uneven", kGrid, {kGiven, Lists::Uneven}, {kGiven, Lists::Even});
   return true;
 }();

@@ -43,10 +43,14 @@ static bool isMeansOf(BlockMeansOp means, Value source, GridAttr grid, OrderAttr
          static_cast<int64_t>(means.getBlock()) == block;
 }
 
+static PoolPartition poolsOfMeans(BlockMeansOp means) {
+  return weft::partitionPools(partitionTokens(means.getGrid(), means.getOrder(), means.getBlock()), means.getPool());
+}
+
 /// Whether every block is one pool.
 static bool isWhole(BlockMeansOp means) {
-  BlockPartition blocks = partitionTokens(means.getGrid(), means.getOrder(), means.getBlock());
-  return partitionPools(blocks, means.getPool()).numPools() == blocks.numBlocks();
+  PoolPartition pools = poolsOfMeans(means);
+  return pools.numPools() + 1 == static_cast<int64_t>(pools.firstPool.size());
 }
 
 static bool isReduced(Chain &chain, BlockAttentionOp op) {
@@ -100,15 +104,10 @@ static void formPool(ImplicitLocOpBuilder &b, func::FuncOp kernel, StringRef suf
   func::ReturnOp::create(b);
 }
 
-static int64_t countPools(BlockMeansOp means) {
-  return partitionPools(partitionTokens(means.getGrid(), means.getOrder(), means.getBlock()), means.getPool())
-      .numPools();
-}
-
 /// The runtime's ScoreArgs has the order of these arguments.
 static void formScore(ImplicitLocOpBuilder &b, func::FuncOp kernel, const Chain &chain) {
   BlockMeansOp keys = chain.key;
-  int64_t d = keys.getOperand().getType().getDimSize(3), count = countPools(keys);
+  int64_t d = keys.getOperand().getType().getDimSize(3), count = poolsOfMeans(keys).numPools();
   Type types[] = {MemRefType::get({d}, b.getF32Type()), MemRefType::get({count, d}, b.getF32Type()),
                   MemRefType::get({static_cast<int64_t>(llvm::alignTo(count, 4))}, b.getF32Type())};
   auto args = addFunction(b, kernel, ".score", types).getArguments();
@@ -126,6 +125,11 @@ void weft::formPrediction(func::FuncOp kernel, BlockAttentionOp op) {
   formPool(b, kernel, ".pool_queries", chain.query);
   formPool(b, kernel, ".pool_keys", chain.key);
   formScore(b, kernel, chain);
+}
+
+PredictionPools weft::poolsOf(BlockAttentionOp op) {
+  Chain chain(*Selection::from(op.getGiven()));
+  return {poolsOfMeans(chain.query), poolsOfMeans(chain.key)};
 }
 
 DictionaryAttr weft::describePrediction(func::FuncOp kernel, BlockAttentionOp op) {

@@ -7,6 +7,7 @@
 #ifndef WEFT_PASSES_FORMPREDICTION_H
 #define WEFT_PASSES_FORMPREDICTION_H
 
+#include "dialect/Prediction.h"
 #include "dialect/WeftDialect.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -19,6 +20,12 @@ mlir::LogicalResult checkPrediction(mlir::func::FuncOp kernel, BlockAttentionOp 
 
 /// Adds the functions NAME.pool_queries, NAME.pool_keys and NAME.score before `kernel`, if its lists are predicted.
 void formPrediction(mlir::func::FuncOp kernel, BlockAttentionOp op);
+
+/// The pools of queries and keys of an attention whose lists are predicted.
+struct PredictionPools {
+  PoolPartition query, key;
+};
+PredictionPools poolsOf(BlockAttentionOp op);
 
 /// What the runtime must know of a prediction, as `prediction` in the `weft.image`; null for lists that are passed.
 mlir::DictionaryAttr describePrediction(mlir::func::FuncOp kernel, BlockAttentionOp op);

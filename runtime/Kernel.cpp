@@ -119,7 +119,7 @@ Status Kernel::checkQueryAndKey(const RunArgs &args) const {
   return status;
 }
 
-Status Kernel::check(const RunArgs &args) const {
+Status Kernel::check(const RunArgs &args, MemoryKind memory) const {
   if (Status status = checkQueryAndKey(args); !status)
     return status;
   int64_t batch = args.query.shape[0];
@@ -155,7 +155,7 @@ Status Kernel::check(const RunArgs &args) const {
   }
   if (Status status = checkBias(args); !status)
     return status;
-  if (Status status = checkRows(args); !status)
+  if (Status status = checkRows(args, memory); !status)
     return status;
   return checkLists(args);
 }
@@ -185,12 +185,15 @@ Status Kernel::checkBias(const RunArgs &args) const {
   return checkApart(args, "bias", *args.bias);
 }
 
-Status Kernel::checkRows(const RunArgs &args) const {
+Status Kernel::checkRows(const RunArgs &args, MemoryKind memory) const {
   if (!parts.hasRows)
     return args.rows ? Status::error("rows: expected none, since the attention computes all") : Status::ok();
   if (!args.rows)
     return Status::error("rows: expected row lists, since the attention takes them, but got none");
-  if (Status status = args.rows->validate(args.query.shape[0], parts.heads, parts.query.tokens); !status)
+  int64_t batch = args.query.shape[0];
+  Status status = memory == MemoryKind::Host ? args.rows->validate(batch, parts.heads, parts.query.tokens)
+                                             : args.rows->validateShapes(batch, parts.heads);
+  if (!status)
     return status;
   if (Status status = checkApart(args, "the rows' indices", args.rows->indices); !status)
     return status;
@@ -306,6 +309,18 @@ Result<std::shared_ptr<const BlockLists>> Kernel::listsFor(const std::vector<int
   return std::shared_ptr<const BlockLists>(std::move(merged));
 }
 
+/// No list depends on a float but those that are predicted.
+void Kernel::ignoreFloats(std::vector<int64_t> &parameters) const {
+  for (size_t i = 0; i < parameters.size(); ++i)
+    if (parts.parameters[i].isFloat)
+      parameters[i] = 0;
+}
+
+Result<Kernel::SharedLists> Kernel::classifiedLists(std::vector<int64_t> parameters) const {
+  ignoreFloats(parameters);
+  return planLists(parameters);
+}
+
 Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &args) const {
   if (Status status = checkLists(args); !status)
     return status;
@@ -314,10 +329,7 @@ Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &ar
   Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
   if (!parameters)
     return parameters.status();
-  // No list depends on a float but those that are predicted.
-  for (size_t i = 0; i < parameters->size(); ++i)
-    if (parts.parameters[i].isFloat)
-      (*parameters)[i] = 0;
+  ignoreFloats(*parameters);
   bool usesGiven = parts.planner || staticLists->size() > 1;
   if (!parts.prediction || args.given || !usesGiven)
     return listsFor(*parameters, args.given);

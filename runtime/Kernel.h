@@ -104,6 +104,9 @@ struct KernelImage {
   std::shared_ptr<void> code;
 };
 
+/// Where the memory of a call's tensors is.
+enum class MemoryKind { Host, Device };
+
 /// One call. Tensors are [batch, heads, tokens, head dim] with any strides but a contiguous last axis.
 struct RunArgs {
   Tensor query, key, value, out;
@@ -136,10 +139,10 @@ public:
   /// Checks every argument, then computes; on error nothing was written.
   Status run(const RunArgs &args) const;
 
-  /// What run() checks of its arguments.
-  Status check(const RunArgs &args) const;
+  /// What run() checks of its arguments. Of row lists in memory of a device, types and shapes alone.
+  Status check(const RunArgs &args, MemoryKind memory = MemoryKind::Host) const;
   Status checkBias(const RunArgs &args) const;
-  Status checkRows(const RunArgs &args) const;
+  Status checkRows(const RunArgs &args, MemoryKind memory) const;
   Status checkLists(const RunArgs &args) const;
   /// All values of the dynamic parameters, checked; defaults for those that are not given.
   Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
@@ -147,6 +150,10 @@ public:
   /// The lists that a predicted mask selects for these queries and keys, one set per batch element and head. Needs
   /// query, key and parameters alone.
   Result<GivenLists> predict(const RunArgs &args) const;
+
+  using SharedLists = std::shared_ptr<const std::vector<BlockLists>>;
+  /// The lists for values of the parameters, floats aside: one, or those outside and inside of given lists.
+  Result<SharedLists> classifiedLists(std::vector<int64_t> parameters) const;
 
   /// The lists that a call with these arguments visits. Needs queries and keys if it has to predict them.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
@@ -161,8 +168,6 @@ private:
   Status checkQueryAndKey(const RunArgs &args) const;
   Status checkOperand(const char *name, const Tensor &tensor, const std::vector<int64_t> &shape) const;
 
-  using SharedLists = std::shared_ptr<const std::vector<BlockLists>>;
-
   Result<std::shared_ptr<const BlockLists>> listsFor(const std::vector<int64_t> &parameters,
                                                      const GivenLists *given) const;
   SharedLists shareLists(std::vector<BlockLists> lists) const;
@@ -170,6 +175,7 @@ private:
   std::shared_future<Result<SharedLists>> findPlanned(const std::vector<int64_t> &parameters,
                                                        std::promise<Result<SharedLists>> &mine) const;
   void dropPlanned(const std::vector<int64_t> &parameters) const;
+  void ignoreFloats(std::vector<int64_t> &parameters) const;
   int64_t bytesPerHead() const;
   int64_t bytesPerWorker() const;
   int64_t headsInFlight(int64_t pairs) const;

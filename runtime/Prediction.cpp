@@ -25,6 +25,11 @@ std::string Prediction::expectedAmount(double value) const {
   return value >= 0 && value <= 1 ? "" : "a number from 0 to 1";
 }
 
+int64_t weft::rt::shareOf(double share, int64_t count) {
+  double product = share * count, nearest = std::nearbyint(product);
+  return static_cast<int64_t>(std::abs(product - nearest) <= 1e-9 ? nearest : std::ceil(product));
+}
+
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -44,12 +49,6 @@ void keepGreatest(std::vector<int32_t> &order, int64_t count, IsGreater isGreate
     order.resize(count);
   }
   std::sort(order.begin(), order.end());
-}
-
-/// ceil(share * count), with products that are almost whole numbers taken for these.
-int64_t shareOf(double share, int64_t count) {
-  double product = share * count, nearest = std::nearbyint(product);
-  return static_cast<int64_t>(std::abs(product - nearest) <= 1e-9 ? nearest : std::ceil(product));
 }
 
 /// The shortest prefix of the blocks, which it sorts, that has `mass` of the softmax.

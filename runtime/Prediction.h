@@ -55,6 +55,9 @@ struct Prediction {
   std::string expectedAmount(double value) const;
 };
 
+/// ceil(share * count), with products that are almost whole numbers taken for these.
+int64_t shareOf(double share, int64_t count);
+
 /// Appends the key blocks that a rule selects from a row of scores, in ascending order, to `blocks`: the greatest, of
 /// equal scores that with the lower index. NaN counts as +inf. Overwrites NaN in `scores`.
 void selectBlocks(const Prediction &prediction, double amount, std::span<float> scores, std::vector<int32_t> &blocks);

@@ -65,7 +65,7 @@ Status checkSet(const RowLists &rows, int64_t set, std::vector<int64_t> &seen) {
 
 } // namespace
 
-Status RowLists::validate(int64_t batch, int64_t heads, int64_t tokens) const {
+Status RowLists::validateShapes(int64_t batch, int64_t heads) const {
   if (Status status = checkShape("indices", indices, 3, batch, heads); !status)
     return status;
   if (Status status = checkShape("counts", counts, 2, batch, heads); !status)
@@ -74,6 +74,12 @@ Status RowLists::validate(int64_t batch, int64_t heads, int64_t tokens) const {
     return Status::error(fmt::format("rows: expected counts of shape [{}, {}] for indices [{}], but got [{}]",
                                      indices.shape[0], indices.shape[1], fmt::join(indices.shape, ", "),
                                      fmt::join(counts.shape, ", ")));
+  return Status::ok();
+}
+
+Status RowLists::validate(int64_t batch, int64_t heads, int64_t tokens) const {
+  if (Status status = validateShapes(batch, heads); !status)
+    return status;
   std::vector<int64_t> seen(tokens, -1);
   for (int64_t set = 0; set < sets(); ++set)
     if (Status status = checkSet(*this, set, seen); !status)

@@ -28,6 +28,8 @@ struct RowLists {
   /// i32 [batch or 1, heads or 1]: how many of the indices count.
   Tensor counts;
 
+  /// Checks types and shapes.
+  Status validateShapes(int64_t batch, int64_t heads) const;
   /// Checks types, shapes, counts and indices, none of which may come twice.
   Status validate(int64_t batch, int64_t heads, int64_t tokens) const;
 

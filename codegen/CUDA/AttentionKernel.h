@@ -13,11 +13,11 @@
 namespace weft::cuda {
 
 /// Arguments of a kernel between its operands, which every generator takes in its own way, and the dynamic parameters;
-/// GPUKernel::launchBatches has the same order.
+/// GPUKernel::launchAttention has the same order.
 enum KernelArg : unsigned {
   kOut, kOutBatchStride, kOutHeadStride, kOutTokenStride,
   kLse, kLseBatchStride, kLseHeadStride, kLseTokenStride,
-  kItems, kEntries, kTicket, kNumItems,
+  kItems, kEntries, kTicket, kNumItems, // the last in device memory, as the others
   kQueryBlocks, kKeyBlocks, kColumnMasks, kRowTokens, kQueryCoordinates, kKeyCoordinates,
   kBias, kBiasBatchStride, kBiasHeadStride, kBiasTokenStride, kBiasTokens,
   kNumKernelArgs,
@@ -59,6 +59,7 @@ public:
   mlir::Value argument(unsigned number) const { return arguments[numOperands + number]; }
   bool isMasked() { return !op.getBody().empty(); }
   bool hasBias() { return op.getBias() != nullptr; }
+  bool hasRows() { return op.getRows() != nullptr; }
 };
 
 } // namespace weft::cuda

@@ -24,10 +24,14 @@ namespace {
 
 constexpr int64_t kDefaultBlock = 128;
 
-/// Given lists are of the caller's blocks.
-bool takesLists(AttentionOp op) {
+/// Given lists are of the caller's blocks, and what a prediction keeps depends on its blocks.
+bool usesLists(AttentionOp op) {
   auto function = op->getParentOfType<func::FuncOp>();
-  return function && llvm::any_of(function.getArgumentTypes(), llvm::IsaPred<BlocksType>);
+  if (!function)
+    return false;
+  bool isPredicted = false;
+  function.walk([&](BlockMeansOp) { isPredicted = true; });
+  return isPredicted || llvm::any_of(function.getArgumentTypes(), llvm::IsaPred<BlocksType>);
 }
 
 struct ChooseBlocks final : weft::impl::ChooseBlocksPassBase<ChooseBlocks> {
@@ -42,7 +46,7 @@ struct ChooseBlocks final : weft::impl::ChooseBlocksPassBase<ChooseBlocks> {
   }
 
   static bool choose(AttentionOp op) {
-    if (op.getQueryBlock() || takesLists(op))
+    if (op.getQueryBlock() || usesLists(op))
       return false;
     int64_t headDim = op.getQuery().getType().getDimSize(3), block = op.getBlock();
     // Boxes of queries and keys are alike: they are cut for tiles of 128.

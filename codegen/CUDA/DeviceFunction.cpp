@@ -7,7 +7,6 @@
 #include "codegen/CUDA/DeviceFunction.h"
 
 #include "codegen/CUDA/AttentionKernel.h"
-#include "dialect/Prediction.h"
 #include "passes/KernelFunction.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -17,6 +16,11 @@ using namespace weft;
 using namespace weft::cuda;
 
 void weft::cuda::declareShared(ImplicitLocOpBuilder &b) {
+  auto module = b.getInsertionBlock()->getParentOp()->getParentOfType<ModuleOp>();
+  if (!module)
+    module = cast<ModuleOp>(b.getInsertionBlock()->getParentOp());
+  if (module.lookupSymbol(kSharedName))
+    return;
   auto type = LLVM::LLVMArrayType::get(b.getI8Type(), 0);
   LLVM::GlobalOp::create(b, type, /*isConstant=*/false, LLVM::Linkage::External, kSharedName, Attribute(),
                          /*alignment=*/1024, /*addrSpace=*/3);
@@ -27,11 +31,11 @@ static SmallVector<Type> argumentTypes(Builder &b, func::FuncOp kernel, ArrayRef
   for (unsigned stride : {kOutBatchStride, kOutHeadStride, kOutTokenStride, kLseBatchStride, kLseHeadStride,
                           kLseTokenStride, kBiasBatchStride, kBiasHeadStride, kBiasTokenStride})
     common[stride] = b.getI64Type();
-  common[kNumItems] = b.getI32Type();
   SmallVector<Type> types(operands);
   types.append(common);
   for (BlockArgument parameter : parametersOf(kernel))
-    types.push_back(parameter.getType());
+    if (!parameter.getType().isF64()) // what predictions read alone
+      types.push_back(parameter.getType());
   return types;
 }
 
@@ -72,18 +76,5 @@ BlockAttentionOp weft::cuda::findBlockAttention(ModuleOp module) {
     return {};
   }
   BlockAttentionOp op = ops.front();
-  auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
-  if (Selection::from(op.getGiven()) ||
-      (kernel && llvm::any_of(kernel.getArgumentTypes(), llvm::IsaPred<Float64Type>))) {
-    op.emitOpError("expected a mask without topk, topp, threshold and float parameters, which run on CPUs and in the "
-                   "interpreter, not yet on GPUs");
-    return {};
-  }
-  if (failed(checkKernel(kernel, op)))
-    return {};
-  if (op.getRows()) {
-    op.emitOpError("expected an attention without rows, which run on CPUs and in the interpreter, not yet on GPUs");
-    return {};
-  }
-  return op;
+  return failed(checkKernel(dyn_cast<func::FuncOp>(op->getParentOp()), op)) ? BlockAttentionOp() : op;
 }

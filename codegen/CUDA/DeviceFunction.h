@@ -26,7 +26,7 @@ struct DeviceShape {
   bool usesTensorMaps = false;
 };
 
-/// Declares the kernel's shared memory.
+/// Declares the kernels' shared memory, unless the module has it.
 void declareShared(mlir::ImplicitLocOpBuilder &b);
 
 /// Declares `weft_NAME` with the generator's operands, the arguments of KernelArg and the dynamic parameters; ptxas

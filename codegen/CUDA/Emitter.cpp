@@ -45,6 +45,8 @@ Value Emitter::bitAnd(Value lhs, Value rhs) { return arith::AndIOp::create(b, lh
 Value Emitter::bitOr(Value lhs, Value rhs) { return arith::OrIOp::create(b, lhs, rhs); }
 Value Emitter::bitXor(Value lhs, int64_t rhs) { return bitXor(lhs, like(*this, lhs, rhs)); }
 Value Emitter::bitXor(Value lhs, Value rhs) { return arith::XOrIOp::create(b, lhs, rhs); }
+Value Emitter::remainder(Value lhs, Value rhs) { return arith::RemUIOp::create(b, lhs, rhs); }
+Value Emitter::shiftLeft(Value lhs, Value rhs) { return arith::ShLIOp::create(b, lhs, rhs); }
 Value Emitter::shiftLeft(Value lhs, int64_t rhs) { return arith::ShLIOp::create(b, lhs, like(*this, lhs, rhs)); }
 Value Emitter::shiftRight(Value lhs, int64_t rhs) { return shiftRight(lhs, like(*this, lhs, rhs)); }
 Value Emitter::shiftRight(Value lhs, Value rhs) { return arith::ShRUIOp::create(b, lhs, rhs); }
@@ -62,6 +64,7 @@ Value Emitter::less(Value lhs, Value rhs) {
   return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, lhs, rhs);
 }
 Value Emitter::minimum(Value lhs, Value rhs) { return arith::MinSIOp::create(b, lhs, rhs); }
+Value Emitter::greater(Value lhs, Value rhs) { return arith::MaxSIOp::create(b, lhs, rhs); }
 Value Emitter::select(Value condition, Value ifTrue, Value ifFalse) {
   return arith::SelectOp::create(b, condition, ifTrue, ifFalse);
 }
@@ -73,6 +76,7 @@ Value Emitter::extendSigned(Value value) { return arith::ExtSIOp::create(b, b.ge
 Value Emitter::addF(Value lhs, Value rhs) { return arith::AddFOp::create(b, lhs, rhs); }
 Value Emitter::subF(Value lhs, Value rhs) { return arith::SubFOp::create(b, lhs, rhs); }
 Value Emitter::mulF(Value lhs, Value rhs) { return arith::MulFOp::create(b, lhs, rhs); }
+Value Emitter::divideF(Value lhs, Value rhs) { return arith::DivFOp::create(b, lhs, rhs); }
 Value Emitter::negate(Value value) { return arith::NegFOp::create(b, value); }
 Value Emitter::fma(Value a, Value x, Value y) { return LLVM::FMAOp::create(b, a, x, y); }
 Value Emitter::maximum(Value lhs, Value rhs) { return LLVM::MaxNumOp::create(b, lhs, rhs); }
@@ -115,8 +119,37 @@ Value Emitter::reduceQuad(Value value, Combine combine) {
   return value;
 }
 
-Value Emitter::broadcastFirstLane(Value value) {
-  return NVVM::ShflOp::create(b, value.getType(), i32(-1), value, i32(0), i32(31), NVVM::ShflKind::idx, UnitAttr());
+Value Emitter::reduceWarp(Value value, Combine combine) {
+  for (int64_t distance : {16, 8, 4, 2, 1}) {
+    Value other = NVVM::ShflOp::create(b, value.getType(), i32(-1), value, i32(distance), i32(31),
+                                       NVVM::ShflKind::bfly, UnitAttr());
+    value = combine(value, other);
+  }
+  return value;
+}
+
+Value Emitter::sumWarp(Value value) {
+  return assembly("redux.sync.add.s32 $0, $1, 0xffffffff;", "=r,r", value, b.getI32Type())[0];
+}
+
+Value Emitter::broadcastFirstLane(Value value) { return broadcastLane(value, i32(0)); }
+
+Value Emitter::broadcastLane(Value value, Value lane) {
+  return NVVM::ShflOp::create(b, value.getType(), i32(-1), value, lane, i32(31), NVVM::ShflKind::idx, UnitAttr());
+}
+
+Value Emitter::ballot(Value condition) {
+  return NVVM::VoteSyncOp::create(b, b.getI32Type(), i32(-1), condition, NVVM::VoteSyncKind::ballot);
+}
+
+Value Emitter::lanesWith(Value value) {
+  return assembly("match.any.sync.b32 $0, $1, 0xffffffff;", "=r,r", value, b.getI32Type())[0];
+}
+
+Value Emitter::countBits(Value value) { return LLVM::CtPopOp::create(b, value); }
+
+Value Emitter::lowestBit(Value value) {
+  return LLVM::CountTrailingZerosOp::create(b, value.getType(), value, /*is_zero_poison=*/true);
 }
 
 Value Emitter::advance(Value pointer, Value bytes) { return advance(pointer, bytes, b.getI8Type()); }
@@ -139,6 +172,33 @@ Values Emitter::load4(Value pointer) {
   for (int64_t i = 0; i < 4; ++i)
     result.push_back(LLVM::ExtractElementOp::create(b, packed, i32(i)));
   return result;
+}
+
+void Emitter::store4(ArrayRef<Value> values, Value pointer) {
+  Value packed = LLVM::PoisonOp::create(b, VectorType::get(4, b.getI32Type()));
+  for (int64_t i = 0; i < 4; ++i)
+    packed = LLVM::InsertElementOp::create(b, packed, values[i], i32(i));
+  store(packed, pointer, 16);
+}
+
+Value Emitter::loadAt(Type type, Value array, Value index) { return load(type, advance(array, extend(index), type), 4); }
+
+void Emitter::storeAt(Value value, Value array, Value index) {
+  store(value, advance(array, extend(index), value.getType()), 4);
+}
+
+Value Emitter::atomicAdd(Value pointer, Value value) {
+  return LLVM::AtomicRMWOp::create(b, LLVM::AtomicBinOp::add, pointer, value, LLVM::AtomicOrdering::monotonic,
+                                   "device");
+}
+
+Value Emitter::takeNumber(Value array, Value index, Value lane) {
+  Value same = lanesWith(index), leader = lowestBit(same);
+  Value before = bitAnd(same, add(shiftLeft(i32(1), lane), -1));
+  Value takes = bitAnd(equal(leader, lane), less(i32(-1), index));
+  Value first = valueWhen(
+      takes, [&] { return atomicAdd(advance(array, extend(index), b.getI32Type()), countBits(same)); }, i32(0));
+  return add(broadcastLane(first, leader), countBits(before));
 }
 
 Value Emitter::shared(Value offset) { return advance(sharedBase, offset); }
@@ -212,6 +272,32 @@ void Emitter::branchIf(Value condition, Block *ifTrue, ValueRange trueArguments,
   LLVM::CondBrOp::create(b, condition, ifTrue, trueArguments, ifFalse, falseArguments);
 }
 
+Values Emitter::loop(Value begin, Value end, Value step, ValueRange carried, LoopBody body) {
+  SmallVector<Type> types = {b.getI32Type()};
+  llvm::append_range(types, carried.getTypes());
+  Block *test = createBlock(types), *inside = createBlock(), *behind = createBlock();
+  Values first = {begin};
+  first.append(carried.begin(), carried.end());
+  branch(test, first);
+  enter(test);
+  Value index = test->getArgument(0);
+  ValueRange current = ValueRange(test->getArguments()).drop_front();
+  branchIf(below(index, end), inside, behind);
+  enter(inside);
+  Values next = body(index, current);
+  next.insert(next.begin(), add(index, step));
+  branch(test, next);
+  enter(behind);
+  return Values(current);
+}
+
+void Emitter::loop(Value begin, Value end, Value step, llvm::function_ref<void(Value)> body) {
+  loop(begin, end, step, ValueRange(), [&](Value index, ValueRange) {
+    body(index);
+    return Values();
+  });
+}
+
 void Emitter::when(Value condition, llvm::function_ref<void()> body) {
   Block *inside = createBlock(), *behind = createBlock();
   branchIf(condition, inside, behind);
@@ -219,4 +305,13 @@ void Emitter::when(Value condition, llvm::function_ref<void()> body) {
   body();
   branch(behind);
   enter(behind);
+}
+
+Value Emitter::valueWhen(Value condition, llvm::function_ref<Value()> body, Value otherwise) {
+  Block *inside = createBlock(), *behind = createBlock({otherwise.getType()});
+  branchIf(condition, inside, {}, behind, otherwise);
+  enter(inside);
+  branch(behind, body());
+  enter(behind);
+  return behind->getArgument(0);
 }

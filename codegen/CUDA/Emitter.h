@@ -34,14 +34,17 @@ public:
   mlir::Value sub(mlir::Value lhs, mlir::Value rhs);
   mlir::Value mul(mlir::Value lhs, mlir::Value rhs);
   mlir::Value mul(mlir::Value lhs, int64_t rhs);
+  /// Unsigned.
   mlir::Value divide(mlir::Value lhs, int64_t rhs);
   mlir::Value remainder(mlir::Value lhs, int64_t rhs);
+  mlir::Value remainder(mlir::Value lhs, mlir::Value rhs);
   mlir::Value bitAnd(mlir::Value lhs, int64_t rhs);
   mlir::Value bitAnd(mlir::Value lhs, mlir::Value rhs);
   mlir::Value bitOr(mlir::Value lhs, mlir::Value rhs);
   mlir::Value bitXor(mlir::Value lhs, int64_t rhs);
   mlir::Value bitXor(mlir::Value lhs, mlir::Value rhs);
   mlir::Value shiftLeft(mlir::Value lhs, int64_t rhs);
+  mlir::Value shiftLeft(mlir::Value lhs, mlir::Value rhs);
   mlir::Value shiftRight(mlir::Value lhs, int64_t rhs);
   mlir::Value shiftRight(mlir::Value lhs, mlir::Value rhs);
   mlir::Value equal(mlir::Value lhs, mlir::Value rhs);
@@ -51,6 +54,7 @@ public:
   mlir::Value below(mlir::Value lhs, mlir::Value rhs);
   mlir::Value less(mlir::Value lhs, mlir::Value rhs);
   mlir::Value minimum(mlir::Value lhs, mlir::Value rhs);
+  mlir::Value greater(mlir::Value lhs, mlir::Value rhs);
   mlir::Value select(mlir::Value condition, mlir::Value ifTrue, mlir::Value ifFalse);
   /// i32 or i1 to a wider integer, without sign and with it.
   mlir::Value extend(mlir::Value value, unsigned width = 64);
@@ -59,6 +63,7 @@ public:
   mlir::Value addF(mlir::Value lhs, mlir::Value rhs);
   mlir::Value subF(mlir::Value lhs, mlir::Value rhs);
   mlir::Value mulF(mlir::Value lhs, mlir::Value rhs);
+  mlir::Value divideF(mlir::Value lhs, mlir::Value rhs);
   mlir::Value negate(mlir::Value value);
   mlir::Value fma(mlir::Value a, mlir::Value x, mlir::Value y);
   /// The greater of both, the other if one is NaN.
@@ -75,8 +80,20 @@ public:
   mlir::Value reduce(llvm::ArrayRef<mlir::Value> values, Combine combine, size_t chains = 4);
   /// Combines what the four lanes of a quad hold.
   mlir::Value reduceQuad(mlir::Value value, Combine combine);
-  /// A value of lane 0 in every lane.
+  /// Combines what all lanes of a warp hold, in every lane.
+  mlir::Value reduceWarp(mlir::Value value, Combine combine);
+  /// The sum of an i32 over a warp.
+  mlir::Value sumWarp(mlir::Value value);
+  /// A value of lane 0, or of some lane, in every lane.
   mlir::Value broadcastFirstLane(mlir::Value value);
+  mlir::Value broadcastLane(mlir::Value value, mlir::Value lane);
+  /// A bit per lane of the warp: whether the condition holds there.
+  mlir::Value ballot(mlir::Value condition);
+  /// The lanes that hold the same i32 as this one, a bit each.
+  mlir::Value lanesWith(mlir::Value value);
+  mlir::Value countBits(mlir::Value value);
+  /// The number of the lowest bit that is set.
+  mlir::Value lowestBit(mlir::Value value);
 
   /// A pointer some bytes or elements further.
   mlir::Value advance(mlir::Value pointer, mlir::Value bytes);
@@ -85,6 +102,15 @@ public:
   void store(mlir::Value value, mlir::Value pointer, unsigned alignment);
   /// Four neighbouring i32 from an address that is a multiple of 16.
   Values load4(mlir::Value pointer);
+  void store4(llvm::ArrayRef<mlir::Value> values, mlir::Value pointer);
+  /// Element `index` of an array of i32 or f32.
+  mlir::Value loadAt(mlir::Type type, mlir::Value array, mlir::Value index);
+  void storeAt(mlir::Value value, mlir::Value array, mlir::Value index);
+  /// Adds to an i32 that all threads of the device share; returns what was there.
+  mlir::Value atomicAdd(mlir::Value pointer, mlir::Value value);
+  /// Each lane of a warp takes the next number of counter `index` of an array; -1 takes none. Of lanes with one counter,
+  /// the lower gets the lower number.
+  mlir::Value takeNumber(mlir::Value array, mlir::Value index, mlir::Value lane);
 
   /// Shared memory at `offset` bytes: a pointer, and the 32-bit address that assembly takes.
   mlir::Value shared(mlir::Value offset);
@@ -107,8 +133,16 @@ public:
   void branchIf(mlir::Value condition, mlir::Block *ifTrue, mlir::Block *ifFalse) {
     branchIf(condition, ifTrue, {}, ifFalse, {});
   }
+  /// Emits a loop over begin, begin + step, ... below `end`, which are unsigned i32, and goes on behind it. What `body`
+  /// returns is carried to its next turn, and out of the loop.
+  using LoopBody = llvm::function_ref<Values(mlir::Value index, mlir::ValueRange carried)>;
+  Values loop(mlir::Value begin, mlir::Value end, mlir::Value step, mlir::ValueRange carried, LoopBody body);
+  /// The same without carried values.
+  void loop(mlir::Value begin, mlir::Value end, mlir::Value step, llvm::function_ref<void(mlir::Value)> body);
   /// Emits `body` under a condition and goes on behind it.
   void when(mlir::Value condition, llvm::function_ref<void()> body);
+  /// What `body` returns where the condition holds, else `otherwise`.
+  mlir::Value valueWhen(mlir::Value condition, llvm::function_ref<mlir::Value()> body, mlir::Value otherwise);
 
 private:
   mlir::Value constant(mlir::Type type, mlir::Attribute value);

@@ -8,6 +8,7 @@
 #include "codegen/CUDA/DeviceFunction.h"
 #include "codegen/CUDA/HopperKernel.h"
 #include "codegen/CUDA/Passes.h"
+#include "codegen/CUDA/Stages.h"
 #include "dialect/BlockPartition.h"
 #include "passes/PassCounts.h"
 
@@ -36,16 +37,19 @@ public:
     Emitter e(b, kSharedName);
     HopperKernel hopper(e, op, s, function.getArguments());
     emitEntry(hopper);
+    formStages(kernel, op, s.rows);
     describeDevice(b, kernel, op, {s.rows, s.columns, s.threads(), s.sharedBytes, s.ctasPerSM, 1, true});
   }
 
 private:
   /// A tensor map is a parameter of 128 bytes that the copy engine reads.
   LLVM::LLVMFuncOp declareKernel() {
-    SmallVector<Type> operands(kNumHopperOperands, LLVM::LLVMPointerType::get(b.getContext()));
+    SmallVector<Type> operands(kNumHopperMaps, LLVM::LLVMPointerType::get(b.getContext()));
+    if (op.getRows())
+      operands.append({LLVM::LLVMPointerType::get(b.getContext(), 1), b.getI64Type(), b.getI64Type(), b.getI64Type()});
     LLVM::LLVMFuncOp function = declareDeviceFunction(b, kernel, operands, s.threads(), s.registerCTAs);
     Type map = LLVM::LLVMArrayType::get(b.getI8Type(), 128);
-    for (unsigned i = 0; i < kNumHopperOperands; ++i) {
+    for (unsigned i = 0; i < kNumHopperMaps; ++i) {
       function.setArgAttr(i, LLVM::LLVMDialect::getByValAttrName(), TypeAttr::get(map));
       function.setArgAttr(i, LLVM::LLVMDialect::getAlignAttrName(), b.getI64IntegerAttr(64));
       function.setArgAttr(i, NVVM::NVVMDialect::getGridConstantAttrName(), b.getUnitAttr());

@@ -8,6 +8,7 @@
 #include "codegen/CUDA/DeviceFunction.h"
 #include "codegen/CUDA/MMAKernel.h"
 #include "codegen/CUDA/Passes.h"
+#include "codegen/CUDA/Stages.h"
 #include "dialect/BlockPartition.h"
 #include "passes/PassCounts.h"
 
@@ -49,6 +50,7 @@ void form(func::FuncOp kernel, BlockAttentionOp op, const MMASchedule &s) {
   Emitter e(b, kSharedName);
   MMAKernel mma(e, op, s, function.getArguments());
   emitMMAKernel(mma);
+  formStages(kernel, op, s.blockRows());
   describeDevice(b, kernel, op, {s.blockRows(), s.blockColumns(), s.threads(), s.sharedBytes, s.ctasPerSM,
                                  s.queryParts, /*usesTensorMaps=*/false});
 }

@@ -12,10 +12,17 @@ using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
 
+unsigned weft::cuda::countHopperOperands(BlockAttentionOp op) { return kNumHopperMaps + (op.getRows() ? 4 : 0); }
+
 HopperKernel::HopperKernel(Emitter &e, BlockAttentionOp op, const HopperSchedule &schedule,
                            Block::BlockArgListType arguments)
-    : AttentionKernel(e, op, arguments, kNumHopperOperands, schedule.rows), s(schedule) {
+    : AttentionKernel(e, op, arguments, countHopperOperands(op), schedule.rows), s(schedule) {
   warpgroup = e.broadcastFirstLane(e.shiftRight(thread, 7));
+}
+
+TokenTensor HopperKernel::gatheredQuery() const {
+  return {operand(kNumHopperMaps), operand(kNumHopperMaps + 1), operand(kNumHopperMaps + 2),
+          operand(kNumHopperMaps + 3)};
 }
 
 Value HopperKernel::barrier(Barrier kind, Value index) {
@@ -24,9 +31,11 @@ Value HopperKernel::barrier(Barrier kind, Value index) {
 
 void HopperKernel::initializeBarriers() {
   int64_t warps = 4 * s.consumers, bias = hasBias() ? 1 : 0;
-  std::pair<Barrier, int64_t> arrivals[] = {{Barrier::FullQuery, 1},      {Barrier::EmptyQuery, warps + bias},
-                                            {Barrier::FullKey, 1 + bias}, {Barrier::FullValue, 1},
-                                            {Barrier::EmptyKey, warps},   {Barrier::EmptyValue, warps}};
+  int64_t gather = hasRows() ? kGatherWarps : 0;
+  std::pair<Barrier, int64_t> arrivals[] = {{Barrier::FullQuery, 1 + gather}, {Barrier::EmptyQuery, warps + bias},
+                                            {Barrier::FullKey, 1 + bias},     {Barrier::FullValue, 1},
+                                            {Barrier::EmptyKey, warps},       {Barrier::EmptyValue, warps},
+                                            {Barrier::FullItem, 1}};
   for (auto [kind, count] : arrivals)
     for (int64_t i = 0; i < 2; ++i)
       NVVM::MBarrierInitOp::create(e.b, e.shared(barrier(kind, e.i32(i))), e.i32(count), Value());

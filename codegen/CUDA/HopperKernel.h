@@ -20,17 +20,24 @@
 
 #include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/HopperSchedule.h"
+#include "codegen/CUDA/TileCopy.h"
 
 namespace weft::cuda {
 
 /// The first arguments of the kernel: tensor maps.
 enum HopperOperand : unsigned {
-  kQueryMap, kKeyMap, kValueMap, kQueryTextMap, kKeyTextMap, kValueTextMap, kNumHopperOperands
+  kQueryMap, kKeyMap, kValueMap, kQueryTextMap, kKeyTextMap, kValueTextMap, kNumHopperMaps
 };
+
+/// All operands of an attention: behind the maps, with rows, four of the queries' tensor as in TokenTensor.
+unsigned countHopperOperands(BlockAttentionOp op);
 
 /// A Hopper kernel while it is emitted.
 class HopperKernel : public AttentionKernel {
 public:
+  /// The producer's warps: copies, bias, and two that gather queries.
+  static constexpr int64_t kBiasWarp = 1, kFirstGatherWarp = 2, kGatherWarps = 2;
+
   HopperKernel(Emitter &e, BlockAttentionOp op, const HopperSchedule &schedule, mlir::Block::BlockArgListType arguments);
 
   HopperSchedule s;
@@ -52,6 +59,9 @@ public:
   void clear(mlir::Value thread, int64_t threads, int64_t begin, int64_t end);
   /// Copies and products see what this thread stored into shared memory before.
   void fenceStores();
+
+  /// The queries' tensor where their rows are gathered.
+  TokenTensor gatheredQuery() const;
 
   /// Buffer and parity of the n-th use of a pair of buffers.
   struct Slot {

@@ -6,6 +6,7 @@
 
 #include "codegen/CUDA/HopperKernel.h"
 #include "codegen/CUDA/KeyBias.h"
+#include "codegen/CUDA/QueryGather.h"
 #include "dialect/BlockPartition.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -25,13 +26,11 @@ public:
                                    NVVM::SetMaxRegisterActionAttr::get(e.b.getContext(),
                                                                        NVVM::SetMaxRegisterAction::decrease));
     exit = e.createBlock();
-    if (k.hasBias()) {
-      Block *bias = e.createBlock(), *others = e.createBlock();
-      e.branchIf(e.equal(e.broadcastFirstLane(e.shiftRight(k.thread, 5)), 1), bias, others);
-      e.enter(bias);
-      emitBias(k, exit);
-      e.enter(others);
-    }
+    Value warp = e.broadcastFirstLane(e.shiftRight(k.thread, 5));
+    if (k.hasBias())
+      emitWarps(e.equal(warp, HopperKernel::kBiasWarp), emitBias);
+    if (k.hasRows())
+      emitWarps(e.less(e.i32(HopperKernel::kFirstGatherWarp - 1), warp), emitGather);
     Block *start = e.createBlock();
     e.branchIf(e.equal(k.thread, 0), start, exit);
     e.enter(start);
@@ -43,6 +42,15 @@ public:
 private:
   Type i32() { return e.b.getI32Type(); }
 
+  /// Sends some warps to code of their own.
+  void emitWarps(Value isTheirs, llvm::function_ref<void(HopperKernel &, Block *)> code) {
+    Block *theirs = e.createBlock(), *others = e.createBlock();
+    e.branchIf(isTheirs, theirs, others);
+    e.enter(theirs);
+    code(k, exit);
+    e.enter(others);
+  }
+
   Value drawTicket() {
     return LLVM::AtomicRMWOp::create(e.b, LLVM::AtomicBinOp::add, k.argument(kTicket), e.i32(1),
                                      LLVM::AtomicOrdering::monotonic, "device");
@@ -50,6 +58,7 @@ private:
 
   /// Loops over items; carries the uses of the stages and of the query buffers so far, and the ticket.
   void emitItems() {
+    numItems = e.load(i32(), k.argument(kNumItems), 4);
     Block *next = e.createBlock({i32(), i32(), i32()});
     e.branch(next, {e.i32(0), e.i32(0), drawTicket()});
     e.enter(next);
@@ -57,7 +66,7 @@ private:
     HopperKernel::Slot query = k.querySlotOf(queryUses);
     k.waitFor(Barrier::EmptyQuery, query.index, e.bitXor(query.parity, 1));
     Block *item = e.createBlock(), *end = e.createBlock();
-    e.branchIf(e.below(ticket, k.argument(kNumItems)), item, end);
+    e.branchIf(e.below(ticket, numItems), item, end);
     e.enter(end);
     emitEnd(query, ticket);
     e.enter(item);
@@ -71,7 +80,7 @@ private:
     storeItem(query, {e.i32(-1), e.i32(0), e.i32(0), e.i32(0)});
     k.arrive(Barrier::FullQuery, query.index);
     Value ctas = NVVM::GridDimXOp::create(e.b, i32());
-    Value last = e.add(e.add(k.argument(kNumItems), ctas), -1);
+    Value last = e.add(e.add(numItems, ctas), -1);
     e.when(e.equal(ticket, last), [&] { e.store(e.i32(0), k.argument(kTicket), 4); });
     e.branch(exit);
   }
@@ -80,6 +89,8 @@ private:
   void storeItem(HopperKernel::Slot query, ArrayRef<Value> item) {
     Value at = e.sharedAddress(k.bufferAt(s.itemOffset, 16, query.index));
     e.assembly("st.shared.v4.b32 [$0], {$1, $2, $3, $4};", "r,r,r,r,r", {at, item[0], item[1], item[2], item[3]}, {});
+    if (k.hasRows())
+      k.arrive(Barrier::FullItem, query.index);
   }
 
   /// Returns the uses of the stages afterwards.
@@ -172,6 +183,10 @@ private:
   }
 
   void copyQuery(HopperKernel::Slot query, Value block, Value pair) {
+    if (k.hasRows()) {
+      k.expect(Barrier::FullQuery, query.index, e.i32(s.queryCoordinateBytes()));
+      return copyQueryCoordinates(query, block);
+    }
     Source source = sourceOf(block, kQueryBlocks, pair);
     Value isText = e.notEqual(e.bitAnd(source.block[3], 1), 0);
     Value bytes = tileBytes(k.op.getQueryOrder(), k.op.getQueryGrid(), isText, s.rows);
@@ -182,8 +197,13 @@ private:
       copyTile(offset, s.rows, text ? kQueryTextMap : kQueryMap, !text && k.op.getQueryOrder().getTiled(), source,
                barrier);
     });
+    copyQueryCoordinates(query, block);
+  }
+
+  void copyQueryCoordinates(HopperKernel::Slot query, Value block) {
     copyCoordinates(block, kQueryCoordinates, s.queryCoordinateBytes(),
-                    k.bufferAt(s.queryCoordinatesOffset, s.queryCoordinateBytes(), query.index), barrier);
+                    k.bufferAt(s.queryCoordinatesOffset, s.queryCoordinateBytes(), query.index),
+                    k.barrier(Barrier::FullQuery, query.index));
   }
 
   Value loadEntry(Value at) { return e.load(i32(), e.advance(k.argument(kEntries), e.extend(at), i32()), 4); }
@@ -244,6 +264,7 @@ private:
   Emitter &e;
   const HopperSchedule &s;
   Block *exit = nullptr;
+  Value numItems;
 };
 
 } // namespace

@@ -27,7 +27,8 @@ struct HopperProblem {
 };
 
 /// Barriers of the pipeline: the first of each kind, in units of 8 bytes. Two of each.
-enum class Barrier : int64_t { FullQuery = 0, EmptyQuery = 2, FullKey = 4, FullValue = 6, EmptyKey = 8, EmptyValue = 10, Count = 12 };
+enum class Barrier : int64_t { FullQuery = 0, EmptyQuery = 2, FullKey = 4, FullValue = 6, EmptyKey = 8, EmptyValue = 10, FullItem = 12,
+  Count = 14 };
 
 /// How the work of one query block is cut.
 ///

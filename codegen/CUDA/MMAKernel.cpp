@@ -83,14 +83,14 @@ class Kernel {
 public:
   explicit Kernel(MMAKernel &k)
       : k(k), e(k.e), s(k.s), factor(k.op.getScale().convertToDouble() * M_LOG2E),
-        warp(e.broadcastFirstLane(e.shiftRight(k.thread, 5))), copies(k), tile(k, warp) {}
+        warp(e.broadcastFirstLane(e.shiftRight(k.thread, 5))), copies(e, k.thread, s.threads(), s.problem.headDim, s.problem.elementBytes), tile(k, warp) {}
 
   void emit() {
     Block *loop = e.createBlock({i32()}), *item = e.createBlock(), *end = e.createBlock();
+    Value items = e.mul(e.load(i32(), k.argument(kNumItems), 4), s.queryParts);
     e.branch(loop, drawTicket());
     e.enter(loop);
     Value ticket = shareTicket(loop->getArgument(0));
-    Value items = e.mul(k.argument(kNumItems), s.queryParts);
     e.branchIf(e.below(ticket, items), item, end);
     e.enter(item);
     Value next = drawTicket();
@@ -153,8 +153,8 @@ private:
       store(item, i).storeEmpty();
     e.branch(loop, nextTicket);
     e.enter(some);
-    item.keys = copies.headAddress(kKey, item.pair);
-    item.values = copies.headAddress(kValue, item.pair);
+    item.keys = copies.headAddress(k.tensor(kKey), item.pair, k.heads);
+    item.values = copies.headAddress(k.tensor(kValue), item.pair, k.heads);
     copyQuery(item, firstRow);
     emitSteps(item);
     e.branch(loop, nextTicket);
@@ -163,7 +163,8 @@ private:
   void copyQuery(const Item &item, Value firstRow) {
     Value first = e.add(e.mul(item.block, s.blockRows()), firstRow);
     Values tokens = copies.loadTokens(e.advance(k.argument(kRowTokens), e.extend(first), i32()), s.rows());
-    copies.copy(e.sharedAddress(e.i32(s.queryOffset)), s.rows(), kQuery, copies.headAddress(kQuery, item.pair), tokens);
+    copies.copy(e.sharedAddress(e.i32(s.queryOffset)), s.rows(), k.tensor(kQuery),
+                copies.headAddress(k.tensor(kQuery), item.pair, k.heads), tokens);
   }
 
   //===--- What is read ahead ---===//
@@ -188,8 +189,8 @@ private:
 
   void copyStep(const Item &item, Value number, const Ahead &step) {
     Value stage = e.mul(e.bitAnd(number, 1), s.keyBytes());
-    copies.copy(e.sharedAddress(e.add(stage, s.keyOffset)), s.columns, kKey, item.keys, step.tokens);
-    copies.copy(e.sharedAddress(e.add(stage, s.valueOffset)), s.columns, kValue, item.values, step.tokens);
+    copies.copy(e.sharedAddress(e.add(stage, s.keyOffset)), s.columns, k.tensor(kKey), item.keys, step.tokens);
+    copies.copy(e.sharedAddress(e.add(stage, s.valueOffset)), s.columns, k.tensor(kValue), item.values, step.tokens);
   }
 
   //===--- Steps ---===//

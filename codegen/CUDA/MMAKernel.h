@@ -20,6 +20,7 @@
 
 #include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/MMASchedule.h"
+#include "codegen/CUDA/TileCopy.h"
 
 namespace weft::cuda {
 
@@ -34,6 +35,10 @@ public:
       : AttentionKernel(e, op, arguments, kNumMMAOperands, schedule.blockRows()), s(schedule) {}
 
   MMASchedule s;
+
+  TokenTensor tensor(MMAOperand first) const {
+    return {operand(first), operand(first + 1), operand(first + 2), operand(first + 3)};
+  }
 };
 
 /// Emits the kernel's code, from the current block to the function's end.

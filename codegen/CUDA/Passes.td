@@ -32,7 +32,7 @@ def ChooseBlocksPass : Pass<"weft-cuda-choose-blocks", "mlir::ModuleOp"> {
     warpgroups hide one another's softmax, with key blocks of 128 to 80 tokens, which fit
     their registers; for head dims above 128, key blocks of 64 and query blocks of 128 tokens,
     which fit the shared memory. Other sizes than 128 are kept as far as they fit. An
-    attention on given lists keeps the blocks that its lists are of.
+    attention on given or predicted lists keeps the blocks that its lists are of.
 
     Counts in `weft.statistics`: `blocks_chosen`, attentions whose blocks were changed.
 

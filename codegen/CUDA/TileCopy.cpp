@@ -10,12 +10,12 @@ using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
 
-TileCopy::TileCopy(MMAKernel &kernel)
-    : k(kernel), e(kernel.e), rowStep(kernel.s.threads() / 8), row(e.shiftRight(k.thread, 3)),
-      chunk(e.bitAnd(k.thread, 7)) {
+TileCopy::TileCopy(Emitter &e, Value thread, int64_t threads, int64_t headDim, int64_t elementBytes)
+    : e(e), headDim(headDim), elementBytes(elementBytes), rowStep(threads / 8), row(e.shiftRight(thread, 3)),
+      chunk(e.bitAnd(thread, 7)) {
   // Rows of a thread are multiples of 8 apart: its chunk is swizzled alike in all of them.
   Value swizzled = e.bitAnd(e.bitXor(chunk, row), 7);
-  offset = e.add(e.mul(row, MMASchedule::kRowBytes), e.shiftLeft(swizzled, 4));
+  offset = e.add(e.mul(row, kRowBytes), e.shiftLeft(swizzled, 4));
 }
 
 Values TileCopy::loadTokens(Value table, int64_t rows) {
@@ -26,27 +26,28 @@ Values TileCopy::loadTokens(Value table, int64_t rows) {
   return tokens;
 }
 
-Value TileCopy::headAddress(unsigned tensor, Value pair) {
-  Value batch = e.divide(pair, k.heads), head = e.sub(pair, e.mul(batch, k.heads));
-  Value elements = e.add(e.mul(e.extend(batch), k.operand(tensor + 1)), e.mul(e.extend(head), k.operand(tensor + 2)));
-  Value base = LLVM::PtrToIntOp::create(e.b, e.b.getI64Type(), k.operand(tensor));
-  Value bytes = e.add(e.mul(elements, k.s.problem.elementBytes), e.shiftLeft(e.extend(chunk), 4));
+Value TileCopy::headAddress(const TokenTensor &tensor, Value pair, int64_t heads) {
+  Value batch = e.divide(pair, heads), head = e.sub(pair, e.mul(batch, heads));
+  Value elements = e.add(e.mul(e.extend(batch), tensor.batchStride), e.mul(e.extend(head), tensor.headStride));
+  Value base = LLVM::PtrToIntOp::create(e.b, e.b.getI64Type(), tensor.address);
+  Value bytes = e.add(e.mul(elements, elementBytes), e.shiftLeft(e.extend(chunk), 4));
   return e.add(base, bytes);
 }
 
-void TileCopy::copy(Value shared, int64_t rows, unsigned tensor, Value headAddress, ArrayRef<Value> tokens) {
-  int64_t chunks = k.s.problem.headDim * k.s.problem.elementBytes / 16;
-  Value stride = e.mul(k.operand(tensor + 3), k.s.problem.elementBytes), to = e.add(shared, offset);
+void TileCopy::copy(Value shared, int64_t pitch, const TokenTensor &tensor, Value headAddress,
+                    ArrayRef<Value> tokens) {
+  int64_t chunks = headDim * elementBytes / 16;
+  Value stride = e.mul(tensor.tokenStride, elementBytes), to = e.add(shared, offset);
   for (auto [i, token] : llvm::enumerate(tokens)) {
     Value exists = e.less(e.i32(-1), token);
     Value from = e.add(headAddress, e.mul(e.extend(e.select(exists, token, e.i32(0))), stride));
     Value all = e.select(exists, e.i32(16), e.i32(0));
-    for (int64_t group = 0; group < k.s.channelGroups; ++group) {
+    for (int64_t group = 0; 8 * group < chunks; ++group) {
       int64_t left = chunks - 8 * group;
       Value bytes = left >= 8 ? all : e.select(e.less(chunk, e.i32(left)), all, e.i32(0));
       std::string text = "cp.async.cg.shared.global [$0+" +
-                         std::to_string((group * rows + static_cast<int64_t>(i) * rowStep) * MMASchedule::kRowBytes) +
-                         "], [$1+" + std::to_string(128 * group) + "], 16, $2;";
+                         std::to_string((group * pitch + static_cast<int64_t>(i) * rowStep) * kRowBytes) + "], [$1+" +
+                         std::to_string(128 * group) + "], 16, $2;";
       e.assembly(text, "r,l,r", {to, from, bytes}, {});
     }
   }

@@ -2,39 +2,46 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Copies of tiles through tables of tokens, by cp.async.
+// Copies of tiles by cp.async, each row from wherever its token is.
 
 #ifndef WEFT_CODEGEN_CUDA_TILECOPY_H
 #define WEFT_CODEGEN_CUDA_TILECOPY_H
 
-#include "codegen/CUDA/MMAKernel.h"
+#include "codegen/CUDA/Emitter.h"
 
 namespace weft::cuda {
 
-/// A thread's part of the copies: one chunk of 16 bytes in every group of channels, of every (threads / 8)-th row.
+/// A tensor in device memory: its address, and the strides of batch, head and token in elements.
+struct TokenTensor {
+  mlir::Value address, batchStride, headStride, tokenStride;
+};
+
+/// Copies rows of tokens into tiles that lie as HopperSchedule and MMASchedule say: groups of 128 bytes of channels, in
+/// each the rows' 16-byte chunks swizzled. All of `threads` threads do so together, eight of them for the 128 bytes of a
+/// row.
 class TileCopy {
 public:
-  explicit TileCopy(MMAKernel &kernel);
+  static constexpr int64_t kRowBytes = 128;
 
-  /// The tokens of the thread's rows: `table` is the tile's first (i32).
+  TileCopy(Emitter &e, mlir::Value thread, int64_t threads, int64_t headDim, int64_t elementBytes);
+
+  /// The tokens of the rows that this thread copies, of `rows` from the begin of `table`; -1 where there is none.
   Values loadTokens(mlir::Value table, int64_t rows);
-
-  /// The address of the thread's first chunk in token 0 of a head; `tensor` is its first MMAOperand.
-  mlir::Value headAddress(unsigned tensor, mlir::Value pair);
-
-  /// Asks for a tile of `rows` rows at a shared address. Rows without a token (below 0) and channels beyond the head
-  /// dim become zeros.
-  void copy(mlir::Value shared, int64_t rows, unsigned tensor, mlir::Value headAddress,
+  /// Where this thread's chunk of the first token of a pair = batch * heads + head begins.
+  mlir::Value headAddress(const TokenTensor &tensor, mlir::Value pair, int64_t heads);
+  /// Asks for the rows of `tokens`, into a tile of `pitch` rows at `shared`; those without a token, and channels beyond
+  /// the head dim, become 0.
+  void copy(mlir::Value shared, int64_t pitch, const TokenTensor &tensor, mlir::Value headAddress,
             llvm::ArrayRef<mlir::Value> tokens);
 
 private:
-  MMAKernel &k;
   Emitter &e;
-  int64_t rowStep;
+  int64_t headDim, elementBytes, rowStep;
+  /// The thread's first row and its chunk, and where these are in a group.
   mlir::Value row, chunk, offset;
 };
 
-/// Waits for all copies of this thread.
+/// Waits for all copies that this thread asked for.
 void waitForCopies(Emitter &e);
 
 } // namespace weft::cuda

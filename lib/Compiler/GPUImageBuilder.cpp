@@ -138,6 +138,7 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
   for (const TileMask &mask : masks)
     result.columnMasks.insert(result.columnMasks.end(), mask.begin(), mask.begin() + 4);
   auto axes = [&](StringRef name) { return cuda.getAs<DenseI64ArrayAttr>(name).asArrayRef(); };
+  result.queryAxes = axes("query_axes").size();
   result.queryCoordinates = query.coordinates(axes("query_axes"));
   result.keyCoordinates = key.coordinates(axes("key_axes"));
   result.rowTokens = std::move(query.rowTokens);

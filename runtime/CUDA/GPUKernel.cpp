@@ -12,13 +12,15 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <tuple>
+#include <bit>
+#include <span>
 
 using namespace weft::rt;
 using namespace weft::rt::cuda;
 
 GPUKernel::GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image)
-    : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)) {}
+    : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)), lists(gpu, host.image().heads),
+      predictionScratch(gpu), rowScratch(gpu) {}
 
 Result<std::shared_ptr<const GPUKernel>> GPUKernel::load(std::shared_ptr<const Device> device, GPUKernelImage image) {
   if (image.isSpecific ? device->capability != image.capability : device->capability < image.capability)
@@ -48,7 +50,25 @@ Status GPUKernel::initialize() {
     return scope.status;
   if (Status status = loadModule(); !status)
     return status;
+  if (Status status = loadStages(); !status)
+    return status;
   return uploadTables();
+}
+
+Status GPUKernel::loadStages() {
+  if (host.image().prediction) {
+    auto loaded = DevicePrediction::load(gpu, module, host.image());
+    if (!loaded)
+      return loaded.status();
+    prediction = std::move(*loaded);
+  }
+  if (host.image().hasRows) {
+    auto loaded = DeviceRows::load(gpu, module, host.image(), parts.rows, parts.queryAxes);
+    if (!loaded)
+      return loaded.status();
+    rows = std::move(*loaded);
+  }
+  return Status::ok();
 }
 
 Status GPUKernel::loadCode() {
@@ -113,91 +133,9 @@ Status GPUKernel::checkTensors(const RunArgs &args) const {
   return Status::ok();
 }
 
-namespace {
-
-/// A work item as the kernel reads it.
-struct Item {
-  int32_t block, pair, offset, count;
-};
-
-/// Of `batch` elements from `first`; pairs are counted from that.
-std::vector<Item> makeItems(const BlockLists &lists, int64_t first, int64_t batch, int64_t heads) {
-  std::vector<Item> items;
-  items.reserve(batch * heads * lists.queryBlocks);
-  for (int64_t pair = 0; pair < batch * heads; ++pair) {
-    int64_t set = lists.setOf(first * heads + pair);
-    const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1);
-    for (int64_t block = 0; block < lists.queryBlocks; ++block)
-      items.push_back({static_cast<int32_t>(block), static_cast<int32_t>(pair),
-                       static_cast<int32_t>(lists.starts[set] + offsets[block]), offsets[block + 1] - offsets[block]});
-  }
-  // Of equal lists, those of one head stay together: its keys and values are read from the cache.
-  std::sort(items.begin(), items.end(), [](const Item &a, const Item &b) {
-    return std::tuple(-a.count, a.pair, a.block) < std::tuple(-b.count, b.pair, b.block);
-  });
-  return items;
-}
-
-} // namespace
-
-Result<std::shared_ptr<const GPUKernel::DeviceLists>>
-GPUKernel::uploadLists(std::shared_ptr<const BlockLists> source, int64_t first, int64_t batch,
-                       Stream stream) const {
-  if (source->entries.size() > INT32_MAX)
-    return Status::error(fmt::format("lists: expected at most {} entries, but got {}", INT32_MAX,
-                                     source->entries.size()));
-  std::vector<Item> items = makeItems(*source, first, batch, host.image().heads);
-  auto result = std::make_shared<DeviceLists>();
-  auto onDevice = DeviceMemory::upload(gpu, items.data(), items.size() * sizeof(Item), stream);
-  if (!onDevice)
-    return onDevice.status();
-  auto entries = DeviceMemory::upload(gpu, source->entries.data(), source->entries.size() * sizeof(int32_t), stream);
-  if (!entries)
-    return entries.status();
-  result->items = std::move(*onDevice), result->entries = std::move(*entries);
-  result->numItems = static_cast<uint32_t>(items.size());
-  result->source = std::move(source), result->first = first, result->batch = batch;
-  // Another stream may use the lists next.
-  if (int code = gpu->driver.streamSynchronize(stream))
-    return gpu->driver.check(code, "cuStreamSynchronize");
-  return std::shared_ptr<const DeviceLists>(std::move(result));
-}
-
-Result<std::shared_ptr<const GPUKernel::DeviceLists>>
-GPUKernel::listsOnDevice(std::shared_ptr<const BlockLists> source, int64_t first, int64_t batch,
-                         Stream stream) const {
-  // Lists that all batch elements share are the same from everywhere.
-  first = source->lists > host.image().heads ? first : 0;
-  bool captured = isCapturing(stream);
-  std::lock_guard lock(mutex);
-  auto known = std::find_if(lists.begin(), lists.end(), [&](const auto &entry) {
-    return entry->source == source && entry->first == first && entry->batch == batch;
-  });
-  if (known != lists.end()) {
-    lists.splice(lists.begin(), lists, known);
-    lists.front()->captured |= captured;
-    return lists.front();
-  }
-  if (captured)
-    return Status::error("lists: expected block lists that an earlier launch has copied to the device, since the "
-                         "stream is being captured");
-  auto made = uploadLists(std::move(source), first, batch, stream);
-  if (!made)
-    return made.status();
-  lists.push_front(*made);
-  dropOldLists();
-  return *made;
-}
-
 bool GPUKernel::isCapturing(Stream stream) const {
   int status = kCaptureNone;
   return gpu->driver.streamIsCapturing(stream, &status) == 0 && status != kCaptureNone;
-}
-
-void GPUKernel::dropOldLists() const {
-  for (auto entry = lists.end(); lists.size() > kMaxLists && entry != lists.begin();)
-    if (!(*--entry)->captured)
-      entry = lists.erase(entry);
 }
 
 /// A ticket of its own for each stream: launches of one stream follow one another. One that is captured gets a new one,
@@ -258,10 +196,10 @@ Result<std::vector<TensorMap>> GPUKernel::makeMaps(const Tensor &query, const Te
   return maps;
 }
 
-Status GPUKernel::launchBatches(const RunArgs &args, const std::vector<int64_t> &parameters, const DeviceLists &lists,
-                                int64_t firstBatch, int64_t numBatches, Stream stream) const {
-  Tensor operands[] = {sliceBatches(args.query, firstBatch, numBatches), sliceBatches(args.key, firstBatch, numBatches),
-                       sliceBatches(args.value, firstBatch, numBatches)};
+Status GPUKernel::launchAttention(const Batches &batches, const WorkList &work) const {
+  const RunArgs &args = batches.args;
+  auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
+  Tensor operands[] = {slice(args.query), slice(args.key), slice(args.value)};
   std::vector<void *> arguments;
   std::vector<TensorMap> maps;
   DevicePointer tokens = keyTokens.get();
@@ -272,65 +210,224 @@ Status GPUKernel::launchBatches(const RunArgs &args, const std::vector<int64_t> 
     maps = std::move(*made);
     for (TensorMap &map : maps)
       arguments.push_back(&map);
+    // Queries that are gathered.
+    if (rows)
+      arguments.insert(arguments.end(), {&operands[0].data, &operands[0].strides[0], &operands[0].strides[1],
+                                         &operands[0].strides[2]});
   } else {
     // In the order of the generator's MMAOperand.
     for (Tensor &tensor : operands)
       arguments.insert(arguments.end(), {&tensor.data, &tensor.strides[0], &tensor.strides[1], &tensor.strides[2]});
     arguments.push_back(&tokens);
   }
-  Tensor out = sliceBatches(args.out, firstBatch, numBatches);
-  Tensor lse = args.lse ? sliceBatches(*args.lse, firstBatch, numBatches) : Tensor{nullptr, DType::F32, {}, {0, 0, 0}};
-  Tensor bias = args.bias ? broadcast(sliceBatches(*args.bias, firstBatch, numBatches))
-                          : Tensor{nullptr, DType::F32, {}, {0, 0, 0}};
+  const Tensor none{nullptr, DType::F32, {}, {0, 0, 0}};
+  Tensor out = slice(args.out), lse = args.lse ? slice(*args.lse) : none;
+  Tensor bias = args.bias ? broadcast(slice(*args.bias)) : none;
   void *memory[] = {out.data, lse.data, bias.data};
   int64_t strides[] = {out.strides[0], out.strides[1], out.strides[2], lse.strides[0], lse.strides[1], lse.strides[2],
                        bias.strides[0], bias.strides[1], bias.strides[2]};
-  DevicePointer tables[] = {lists.items.get(),    lists.entries.get(), ticketFor(stream),      queryBlocks.get(),
-                            keyBlocks.get(),      columnMasks.get(),   rowTokens.get(),        queryCoordinates.get(),
+  DevicePointer tables[] = {work.items,        work.entries,       ticketFor(batches.stream),
+                            work.numItems,     queryBlocks.get(),  keyBlocks.get(),
+                            columnMasks.get(), work.rowTokens,     work.queryCoordinates,
                             keyCoordinates.get(), keyTokens.get()};
-  uint32_t numItems = lists.numItems;
   std::array<int32_t, AttendArgs::kMaxParameters> values;
 
   // In the order of the generator's KernelArg.
   arguments.insert(arguments.end(), {&memory[0],  &strides[0], &strides[1], &strides[2], &memory[1], &strides[3],
-                                     &strides[4], &strides[5], &tables[0],  &tables[1],  &tables[2], &numItems,
-                                     &tables[3],  &tables[4],  &tables[5],  &tables[6],  &tables[7], &tables[8],
-                                     &memory[2],  &strides[6], &strides[7], &strides[8], &tables[9]});
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    values[i] = static_cast<int32_t>(parameters[i]);
-    arguments.push_back(&values[i]);
-  }
-  unsigned ctas = std::min<int64_t>(numItems * parts.queryParts, gpu->multiprocessors * parts.ctasPerSM);
+                                     &strides[4], &strides[5], &tables[0],  &tables[1],  &tables[2], &tables[3],
+                                     &tables[4],  &tables[5],  &tables[6],  &tables[7],  &tables[8], &tables[9],
+                                     &memory[2],  &strides[6], &strides[7], &strides[8], &tables[10]});
+  for (size_t i = 0, next = 0; i < batches.parameters.size(); ++i)
+    if (!host.image().parameters[i].isFloat) {
+      values[next] = static_cast<int32_t>(batches.parameters[i]);
+      arguments.push_back(&values[next++]);
+    }
+  unsigned ctas = std::min<int64_t>(work.mostItems * parts.queryParts, gpu->multiprocessors * parts.ctasPerSM);
   return gpu->driver.check(gpu->driver.launch(function, ctas, 1, 1, static_cast<unsigned>(parts.threads), 1, 1,
-                                              static_cast<unsigned>(parts.sharedBytes), stream, arguments.data(),
-                                              nullptr),
+                                              static_cast<unsigned>(parts.sharedBytes), batches.stream,
+                                              arguments.data(), nullptr),
                            "cuLaunchKernel");
 }
 
-Status GPUKernel::launch(const RunArgs &args, Stream stream) const {
-  if (Status status = host.check(args); !status)
+Result<GPUKernel::Lists> GPUKernel::knownLists(const Batches &batches) const {
+  auto source = host.resolveLists(batches.args);
+  if (!source)
+    return source.status();
+  auto found = lists.get(*source, batches.first, batches.count, batches.stream, batches.isCaptured);
+  if (!found)
+    return found.status();
+  const DeviceLists &known = **found;
+  WorkList work{known.items.get(), known.numItems.get(), known.entries.get(), rowTokens.get(), queryCoordinates.get(),
+                known.mostItems};
+  return Lists{work, known.rangesOf(), *found};
+}
+
+Result<GPUKernel::Lists> GPUKernel::predictLists(const Batches &batches, Kernel::SharedLists classified,
+                                                 DevicePointer memory) const {
+  auto codes = lists.getCodes(std::move(classified), batches.stream, batches.isCaptured);
+  if (!codes)
+    return codes.status();
+  const KernelImage &image = host.image();
+  Tensor query = sliceBatches(batches.args.query, batches.first, batches.count);
+  Tensor key = sliceBatches(batches.args.key, batches.first, batches.count);
+  ScratchLayout layout;
+  DevicePrediction::Memory places = prediction->layOut(layout, image, batches.count * image.heads);
+  auto made = prediction->enqueue(image, {query, key, amountOf(batches.parameters), (*codes)->codes.get(),
+                                          (*codes)->sets, memory, places, batches.stream});
+  if (!made)
+    return made.status();
+  made->work.rowTokens = rowTokens.get(), made->work.queryCoordinates = queryCoordinates.get();
+  return Lists{made->work, made->ranges, *codes};
+}
+
+size_t GPUKernel::predictionBytes(int64_t batch) const {
+  ScratchLayout layout;
+  prediction->layOut(layout, host.image(), batch * host.image().heads);
+  return layout.bytes();
+}
+
+Result<GPUKernel::Lists> GPUKernel::findLists(const Batches &batches, const PredictedLists *kept) const {
+  if (kept)
+    return kept->steps[batches.first / batches.count];
+  if (!predicts(batches.args))
+    return knownLists(batches);
+  auto classified = host.classifiedLists(batches.parameters);
+  if (!classified)
+    return classified.status();
+  if ((*classified)->size() == 1)
+    return knownLists(batches);
+  auto memory = predictionScratch.get(batches.stream, predictionBytes(batches.count), batches.isCaptured);
+  return memory ? predictLists(batches, *classified, *memory) : memory.status();
+}
+
+Status GPUKernel::gatherRows(const Batches &batches, Lists &lists) const {
+  int64_t pairs = batches.count * host.image().heads;
+  ScratchLayout layout;
+  auto places = rows->layOut(layout, pairs, lists.ranges.pools, batches.args.rows->indices.shape[2]);
+  auto memory = rowScratch.get(batches.stream, layout.bytes(), batches.isCaptured);
+  if (!memory)
+    return memory.status();
+  return rows->enqueue({*batches.args.rows, batches.first, pairs, lists.ranges, *memory, places, batches.stream},
+                       lists.work);
+}
+
+Status GPUKernel::launchBatches(const Batches &batches, const PredictedLists *kept) const {
+  auto found = findLists(batches, kept);
+  if (!found)
+    return found.status();
+  if (rows)
+    if (Status status = gatherRows(batches, *found); !status)
+      return status;
+  return found->work.mostItems == 0 ? Status::ok() : launchAttention(batches, found->work);
+}
+
+double GPUKernel::amountOf(const std::vector<int64_t> &parameters) const {
+  const Prediction &rule = *host.image().prediction;
+  return rule.parameter < 0 ? rule.amount : std::bit_cast<double>(parameters[rule.parameter]);
+}
+
+int64_t GPUKernel::batchStep(const RunArgs &args) const {
+  bool joined = !parts.usesTensorMaps || ((!parts.query.tiled || rows || joinsBatchAndHead(args.query)) &&
+                (!parts.key.tiled || (joinsBatchAndHead(args.key) && joinsBatchAndHead(args.value))));
+  return joined ? args.query.shape[0] : 1;
+}
+
+Status GPUKernel::launch(const RunArgs &args, Stream stream, const PredictedLists *kept) const {
+  if (Status status = host.check(args, MemoryKind::Device); !status)
     return status;
   if (Status status = checkTensors(args); !status)
     return status;
   auto parameters = host.bindParameters(args.parameters);
   if (!parameters)
     return parameters.status();
-  auto source = host.resolveLists(args);
-  if (!source)
-    return source.status();
+  int64_t batch = args.query.shape[0], step = batchStep(args);
+  if (kept && (kept->kernel != this || static_cast<int64_t>(kept->steps.size()) * step != batch))
+    return Status::error("lists: expected lists that this kernel predicted, for a batch of this size and layout");
   Device::Scope scope(*gpu);
   if (!scope.status)
     return scope.status;
-  int64_t batch = args.query.shape[0];
-  bool joined = !parts.usesTensorMaps || ((!parts.query.tiled || joinsBatchAndHead(args.query)) &&
-                (!parts.key.tiled || (joinsBatchAndHead(args.key) && joinsBatchAndHead(args.value))));
-  int64_t step = joined ? batch : 1;
-  for (int64_t first = 0; first < batch; first += step) {
-    auto onDevice = listsOnDevice(*source, first, step, stream);
-    if (!onDevice)
-      return onDevice.status();
-    if (Status status = launchBatches(args, *parameters, **onDevice, first, step, stream); !status)
+  for (int64_t first = 0; first < batch; first += step)
+    if (Status status = launchBatches({args, *parameters, first, step, stream, isCapturing(stream)}, kept); !status)
       return status;
-  }
   return Status::ok();
+}
+
+Result<std::shared_ptr<const PredictedLists>> GPUKernel::predict(const RunArgs &args, Stream stream) const {
+  if (!prediction)
+    return Status::error(fmt::format("kernel '{}': expected a mask with topk, topp or threshold", host.image().name));
+  if (Status status = host.check(args, MemoryKind::Device); !status)
+    return status;
+  if (Status status = checkTensors(args); !status)
+    return status;
+  auto parameters = host.bindParameters(args.parameters);
+  if (!parameters)
+    return parameters.status();
+  auto classified = host.classifiedLists(*parameters);
+  if (!classified)
+    return classified.status();
+  if ((*classified)->size() == 1)
+    return Status::error(fmt::format("kernel '{}': expected a mask that depends on its prediction", host.image().name));
+  Device::Scope scope(*gpu);
+  if (!scope.status)
+    return scope.status;
+  int64_t batch = args.query.shape[0], step = batchStep(args);
+  auto result = std::make_shared<PredictedLists>();
+  result->kernel = this, result->classified = *classified, result->stepPairs = step * host.image().heads;
+  for (int64_t first = 0; first < batch; first += step) {
+    auto memory = DeviceMemory::allocate(gpu, predictionBytes(step));
+    if (!memory)
+      return memory.status();
+    auto made = predictLists({args, *parameters, first, step, stream, false}, *classified, memory->get());
+    if (!made)
+      return made.status();
+    result->memory.push_back(std::move(*memory)), result->steps.push_back(*made);
+  }
+  return std::shared_ptr<const PredictedLists>(std::move(result));
+}
+
+namespace {
+
+/// The selection behind lists: what visited pairs say, and that a pair which only the selection excludes is in it.
+void appendSelection(GivenLists &selection, const std::vector<uint8_t> &codes, int64_t codeRow, int64_t keyBlocks,
+                     std::span<const int32_t> entries) {
+  auto next = entries.begin();
+  for (int32_t key = 0; key < keyBlocks; ++key) {
+    bool isVisited = next != entries.end() && *next >> 2 == key;
+    int code = codes[codeRow * keyBlocks + key];
+    bool isSelected = isVisited ? *next & BlockLists::kGiven : (code >> 2) == 0 && (code & 3) != 0;
+    if (isSelected)
+      selection.keyBlocks.push_back(key);
+    next += isVisited;
+  }
+}
+
+} // namespace
+
+Result<GivenLists> GPUKernel::download(const PredictedLists &kept, Stream stream) const {
+  const BlockLists &outside = (*kept.classified)[0], &inside = (*kept.classified)[1];
+  std::vector<uint8_t> codes = makeCodes(outside, inside);
+  int64_t queryBlocks = outside.queryBlocks, keyBlocks = outside.keyBlocks, rows = kept.stepPairs * queryBlocks;
+  int64_t codeRows = std::max(outside.lists, inside.lists) * queryBlocks;
+  Device::Scope scope(*gpu);
+  if (!scope.status)
+    return scope.status;
+  GivenLists selection;
+  selection.lists = 0, selection.queryBlocks = queryBlocks;
+  for (const Lists &step : kept.steps) {
+    std::vector<int32_t> entries(rows * keyBlocks), ranges(2 * rows);
+    for (auto [to, from] : {std::pair{&entries, step.work.entries}, std::pair{&ranges, step.ranges.ranges}})
+      if (int code = gpu->driver.copyToHost(to->data(), from, to->size() * sizeof(int32_t), stream))
+        return gpu->driver.check(code, "cuMemcpyDtoHAsync");
+    if (int code = gpu->driver.streamSynchronize(stream))
+      return gpu->driver.check(code, "cuStreamSynchronize");
+    for (int64_t row = 0; row < rows; ++row) {
+      if (row % queryBlocks == 0)
+        selection.offsets.push_back(static_cast<int64_t>(selection.keyBlocks.size()));
+      appendSelection(selection, codes, row % codeRows, keyBlocks,
+                      std::span(entries).subspan(ranges[2 * row], ranges[2 * row + 1]));
+      selection.offsets.push_back(static_cast<int64_t>(selection.keyBlocks.size()));
+    }
+    selection.lists += kept.stepPairs;
+  }
+  return selection;
 }

@@ -7,12 +7,14 @@
 #ifndef WEFT_RUNTIME_CUDA_GPUKERNEL_H
 #define WEFT_RUNTIME_CUDA_GPUKERNEL_H
 
-#include "runtime/CUDA/Device.h"
+#include "runtime/CUDA/DevicePrediction.h"
+#include "runtime/CUDA/DeviceRows.h"
+#include "runtime/CUDA/ListCache.h"
 #include "runtime/Kernel.h"
 
 #include <array>
-#include <map>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 
 namespace weft::rt::cuda {
@@ -41,6 +43,8 @@ struct GPUKernelImage {
   bool usesTensorMaps = true;
   /// Items that each query block of a list is.
   int64_t queryParts = 1;
+  /// Coordinates of a query that the predicate reads.
+  int64_t queryAxes = 0;
   /// Query rows and key columns of a tile, threads of a CTA, CTAs of a multiprocessor, and shared memory in bytes.
   int64_t rows = 0, columns = 0, threads = 0, ctasPerSM = 1, sharedBytes = 0;
   SequenceLayout query, key;
@@ -57,6 +61,27 @@ struct GPUKernelImage {
   std::vector<int32_t> queryCoordinates, keyCoordinates;
 };
 
+class GPUKernel;
+
+/// Block lists that a kernel predicted, on its device: what GPUKernel::launch takes to predict nothing.
+class PredictedLists {
+  friend class GPUKernel;
+
+  struct Lists {
+    WorkList work;
+    ListRanges ranges;
+    /// What the kernel keeps on the device.
+    std::shared_ptr<const DeviceLists> known;
+  };
+
+  const GPUKernel *kernel = nullptr;
+  Kernel::SharedLists classified;
+  int64_t stepPairs = 0;
+  /// Per launch.
+  std::vector<DeviceMemory> memory;
+  std::vector<Lists> steps;
+};
+
 /// A kernel on a device. Thread-safe.
 class GPUKernel {
 public:
@@ -68,45 +93,60 @@ public:
   const Device &device() const { return *gpu; }
 
   /// Checks every argument, then enqueues the kernel; on error nothing was enqueued. As Kernel::run, but tensors are
-  /// memory of the device, their strides multiples of 16 bytes, and their addresses too. Block lists that are new to
-  /// the kernel are copied to the device; with known ones a launch neither allocates nor waits, and may be captured, as
-  /// long as the kernel outlives the graph. Given lists are known if `args.lists` names what resolveLists() made of them.
-  Status launch(const RunArgs &args, Stream stream) const;
+  /// memory of the device, their strides multiples of 16 bytes, and their addresses too; so are row lists, whose contents
+  /// are not checked: rows outside of the sequence are passed over, and a row that comes twice is written twice. Block
+  /// lists that are new to the kernel are copied to the device. With known ones a launch neither allocates nor waits, and
+  /// may be captured, as long as the kernel outlives the graph; predictions and rows need working memory, which the last
+  /// launch on the stream leaves behind. Given lists are known if `args.lists` names what resolveLists() made of them. A
+  /// predicted mask is predicted on the device, at every launch that gets no lists of `kept`.
+  Status launch(const RunArgs &args, Stream stream, const PredictedLists *kept = nullptr) const;
 
-  /// The lists that a call with these arguments visits.
+  /// Predicts lists that several launches use: enqueues what launch() would, into memory of their own.
+  Result<std::shared_ptr<const PredictedLists>> predict(const RunArgs &args, Stream stream) const;
+  /// What was selected, once the stream's work is done: a selection that gives the same lists. Waits for it.
+  Result<GivenLists> download(const PredictedLists &kept, Stream stream) const;
+
+  /// The lists that a call with these arguments visits; it must not predict them.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const {
+    if (predicts(args))
+      return Status::error("lists: expected given lists, since the device predicts them at every launch");
     return host.resolveLists(args);
   }
 
 private:
-  /// Lists on the device for some batch size.
-  struct DeviceLists {
-    std::shared_ptr<const BlockLists> source;
-    /// Batch elements, from the first on.
-    int64_t first, batch;
-    DeviceMemory items, entries;
-    uint32_t numItems;
-    /// A graph may use them at any time: they stay.
-    mutable bool captured = false;
-  };
-
   GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image);
   Status initialize();
   Status loadCode();
   Status loadModule();
+  Status loadStages();
   Status uploadTables();
   Status checkTensors(const RunArgs &args) const;
-  Result<std::shared_ptr<const DeviceLists>> listsOnDevice(std::shared_ptr<const BlockLists> lists, int64_t first,
-                                                           int64_t batch, Stream stream) const;
   bool isCapturing(Stream stream) const;
-  void dropOldLists() const;
-  Result<std::shared_ptr<const DeviceLists>> uploadLists(std::shared_ptr<const BlockLists> lists, int64_t first,
-                                                         int64_t batch, Stream stream) const;
   DevicePointer ticketFor(Stream stream) const;
   /// The first arguments of a kernel that takes tensor maps.
   Result<std::vector<TensorMap>> makeMaps(const Tensor &query, const Tensor &key, const Tensor &value) const;
-  Status launchBatches(const RunArgs &args, const std::vector<int64_t> &parameters, const DeviceLists &lists,
-                       int64_t firstBatch, int64_t numBatches, Stream stream) const;
+  /// A launch of some batch elements.
+  struct Batches {
+    const RunArgs &args;
+    const std::vector<int64_t> &parameters;
+    int64_t first, count;
+    Stream stream;
+    bool isCaptured;
+  };
+  using Lists = PredictedLists::Lists;
+  /// Whether a call predicts, unless its mask turns out not to depend on that.
+  bool predicts(const RunArgs &args) const { return prediction && !args.given && !args.lists; }
+  /// What a prediction's rule asks for.
+  double amountOf(const std::vector<int64_t> &parameters) const;
+  size_t predictionBytes(int64_t batch) const;
+  /// Batch elements of one launch.
+  int64_t batchStep(const RunArgs &args) const;
+  Result<Lists> knownLists(const Batches &batches) const;
+  Result<Lists> predictLists(const Batches &batches, Kernel::SharedLists classified, DevicePointer memory) const;
+  Result<Lists> findLists(const Batches &batches, const PredictedLists *kept) const;
+  Status gatherRows(const Batches &batches, Lists &lists) const;
+  Status launchBatches(const Batches &batches, const PredictedLists *kept) const;
+  Status launchAttention(const Batches &batches, const WorkList &work) const;
 
   std::shared_ptr<const Device> gpu;
   GPUKernelImage parts;
@@ -116,10 +156,13 @@ private:
   DeviceMemory queryBlocks, keyBlocks, columnMasks, rowTokens, keyTokens, queryCoordinates, keyCoordinates,
       tickets;
 
-  static constexpr size_t kMaxLists = 64;
+  std::optional<DevicePrediction> prediction;
+  std::optional<DeviceRows> rows;
+  mutable ListCache lists;
+  mutable ScratchPool predictionScratch, rowScratch;
+
   static constexpr size_t kNumTickets = 1024;
   mutable std::mutex mutex;
-  mutable std::list<std::shared_ptr<const DeviceLists>> lists;
   mutable std::unordered_map<Stream, size_t> ticketOfStream;
   mutable size_t nextTicket = 0;
 };

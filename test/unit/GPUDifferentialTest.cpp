@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include <iostream>
+#include <optional>
 
 using namespace weft;
 using namespace weft::test;
@@ -55,6 +56,8 @@ struct OnDevice {
 
 struct GPUCase : Case {
   std::shared_ptr<const rt::cuda::GPUKernel> kernel;
+  /// What the device predicted.
+  std::optional<rt::GivenLists> selected;
 
   rt::Status compile() {
     GPUKernelResult result = compileGPUKernel(program.request, *device());
@@ -80,6 +83,21 @@ struct GPUCase : Case {
     std::vector<int64_t> shape = queryShape();
     shape.pop_back();
     operands.lse = TestTensor(rt::DType::F32, shape, layout(), 8);
+    operands.out.fill([](auto...) { return kHeld; });
+    operands.lse.fill([](auto...) { return kHeld; });
+  }
+
+  /// Row lists on the device.
+  rt::Status uploadRows(std::vector<rt::cuda::DeviceMemory> &memory, rt::RowLists &rows) {
+    rows = operands.rows->view();
+    for (rt::Tensor *tensor : {&rows.indices, &rows.counts}) {
+      auto copy = rt::cuda::DeviceMemory::upload(*device(), tensor->data, tensor->numElements() * 4, nullptr);
+      if (!copy)
+        return copy.status();
+      tensor->data = reinterpret_cast<void *>(copy->get());
+      memory.push_back(std::move(*copy));
+    }
+    return rt::Status::ok();
   }
 
   /// Runs `times` times and copies the results back.
@@ -100,6 +118,22 @@ struct GPUCase : Case {
     if (operands.bias)
       args.bias = tensors[5].view;
     args.parameters = program.parameters;
+    std::vector<rt::cuda::DeviceMemory> rowMemory;
+    rt::RowLists rows;
+    if (operands.rows) {
+      if (rt::Status status = uploadRows(rowMemory, rows); !status)
+        return status;
+      args.rows = &rows;
+    }
+    if (kernel->image().prediction) {
+      auto kept = kernel->predict(args, nullptr);
+      if (!kept)
+        return kept.status();
+      auto downloaded = kernel->download(**kept, nullptr);
+      if (!downloaded)
+        return downloaded.status();
+      selected = std::move(*downloaded);
+    }
     for (int i = 0; i < times; ++i)
       if (rt::Status status = kernel->launch(args, nullptr); !status)
         return status;
@@ -129,13 +163,13 @@ std::string checkProgram(Random &random, GPUCase &test) {
   auto elementType = random.pick({ElementType::BF16, ElementType::F16, ElementType::F32});
   auto target = random.pick<std::string>({"native", "sm_80"});
   bool isHopper = target == "native" && (*device())->capability == 90 && elementType != ElementType::F32;
-  test.program = makeProgram(random, {.bias = isHopper ? 40 : 0});
+  test.program = makeProgram(random, {.bias = isHopper ? 40 : 0, .rows = 30, .predicted = 30});
   test.program.request.target = target;
   GenerateOptions &options = test.program.request.options;
   options.elementType = elementType;
   options.headDim = random.pick<int64_t>({32, 64, 64, 72, 80, 128, 128, 192, 256});
   options.block = random.pick<int64_t>({32, 64, 96, 128, 128});
-  if (options.headDim > 128 && test.program.usesGiven)
+  if (options.headDim > 128 && (test.program.usesGiven || test.program.isPredicted))
     options.block = std::min<int64_t>(options.block, 64);
   options.scale.reset();
   test.batch = random.pick<int64_t>({1, 1, 2, 3});
@@ -143,7 +177,7 @@ std::string checkProgram(Random &random, GPUCase &test) {
     return "compilation: " + status.message();
   test.makeAlignedOperands(random);
   std::string error = runTwice(test);
-  return error.empty() ? compareWithInterpreter(test) : error;
+  return error.empty() ? compareWithInterpreter(test, test.selected ? &*test.selected : nullptr) : error;
 }
 
 class GPUDifferentialTest : public testing::Test {

@@ -108,21 +108,27 @@ public:
                                      {*args.lse, run->lse.view}};
     if (inputs.bias)
       operands.push_back({args.bias.emplace(), inputs.bias->view});
+    rt::RowLists rows;
+    if (inputs.rows) {
+      args.rows = &rows;
+      operands.push_back({rows.indices, inputs.rows->indices.view});
+      operands.push_back({rows.counts, inputs.rows->counts.view});
+    }
     for (auto [onDevice, onHost] : operands) {
+      onDevice = onHost;
+      if (onHost.numElements() == 0)
+        continue;
       auto copy = rt::cuda::DeviceMemory::upload(gpu, onHost.data, bytesOf(onHost), nullptr);
       if (!copy)
         return copy.status();
-      onDevice = onHost;
       onDevice.data = reinterpret_cast<void *>(copy->get());
       memory.push_back(std::move(*copy));
     }
     rt::cuda::Device::Scope scope(*gpu);
     if (!scope.status)
       return scope.status;
-    auto lists = kernel->resolveLists(args);
-    if (!lists)
-      return lists.status();
-    args.lists = *lists;
+    if (rt::Status status = findLists(args, *run); !status)
+      return status;
     rt::cuda::StreamTimer timer(gpu->driver);
     for (int i = 0; i <= repeat; ++i) {
       timer.start();
@@ -151,6 +157,23 @@ public:
   }
 
 private:
+  /// Copies the call's lists to the device, or finds out what it will predict there.
+  rt::Status findLists(rt::RunArgs &args, Run &run) const {
+    if (kernel->image().prediction && !args.given) {
+      auto kept = kernel->predict(args, nullptr);
+      if (!kept)
+        return kept.status();
+      auto selection = kernel->download(**kept, nullptr);
+      if (selection)
+        run.predicted = std::move(*selection);
+      return selection ? rt::Status::ok() : selection.status();
+    }
+    auto lists = kernel->resolveLists(args);
+    if (lists)
+      args.lists = *lists;
+    return lists ? rt::Status::ok() : lists.status();
+  }
+
   /// From the first element to the last of a tensor whose strides are not negative.
   static size_t bytesOf(const rt::Tensor &tensor) {
     int64_t last = 0;

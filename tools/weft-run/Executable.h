@@ -12,6 +12,7 @@
 #include "tools/weft-run/Inputs.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct Run {
   double firstMilliseconds = 0;
   std::vector<double> times;
   double milliseconds = 0;
+  /// What a GPU predicted.
+  std::optional<rt::GivenLists> predicted = {};
 };
 
 /// A kernel that runs on tensors of the host.

@@ -181,7 +181,7 @@ rt::Result<Results> runOnKernel(const CompileRequest &request, const Inputs &inp
   report.firstMilliseconds = run->firstMilliseconds;
   report.milliseconds = run->milliseconds;
   report.times = run->times;
-  auto resolved = kernel.resolveLists(inputs, lists);
+  auto resolved = kernel.resolveLists(inputs, run->predicted ? &*run->predicted : lists);
   if (!resolved)
     return resolved.status();
   report.queryBlocks = (*resolved)->queryBlocks, report.keyBlocks = (*resolved)->keyBlocks;

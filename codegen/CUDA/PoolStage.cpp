@@ -1,0 +1,96 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Means of pools: a CTA reads the rows of one pool, each thread 16 bytes of every n-th row.
+
+#include "codegen/CUDA/Stages.h"
+#include "runtime/CUDA/StageShapes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+using namespace weft;
+using namespace weft::cuda;
+
+namespace {
+
+/// Source with the strides of batch, head and token; tokens in block order; where pools begin; the means.
+enum Argument : unsigned { kSource, kBatchStride, kHeadStride, kTokenStride, kTokens, kOffsets, kMeans };
+
+class PoolStage {
+public:
+  PoolStage(func::FuncOp kernel, BlockAttentionOp op)
+      : k(kernel, "pool", "plllppp", rt::cuda::PoolShape::kThreads), e(k.e),
+        element(op.getQuery().getType().getElementType()), heads(op.getQuery().getType().getDimSize(1)),
+        shape{op.getQuery().getType().getDimSize(3), op.getQuery().getType().getElementTypeBitWidth() / 8},
+        lanes(16 / shape.elementBytes), group(e.divide(k.thread, shape.chunks())),
+        chunk(e.remainder(k.thread, shape.chunks())) {}
+
+  void emit() {
+    Value first = e.loadAt(k.i32(), k.argument(kOffsets), k.x);
+    Value end = e.loadAt(k.i32(), k.argument(kOffsets), e.add(k.x, 1));
+    e.when(e.below(group, e.i32(shape.groups())), [&] { storeSums(sumRows(first, end)); });
+    k.meet();
+    storeMean(e.sub(end, first));
+    k.finish();
+  }
+
+private:
+  /// The address of this thread's chunk of the pair's first token.
+  Value chunkAddress() {
+    Value batch = e.divide(k.y, heads), head = e.sub(k.y, e.mul(batch, heads));
+    Value elements = e.add(e.mul(e.extend(batch), k.argument(kBatchStride)),
+                           e.mul(e.extend(head), k.argument(kHeadStride)));
+    return e.advance(k.argument(kSource), e.add(elements, e.extend(e.mul(chunk, lanes))), element);
+  }
+
+  Values sumRows(Value first, Value end) {
+    Value address = chunkAddress();
+    return e.loop(e.add(first, group), end, e.i32(shape.groups()), Values(lanes, e.f32(0)),
+                  [&](Value position, ValueRange sums) {
+                    Value token = e.loadAt(k.i32(), k.argument(kTokens), position);
+                    Value at = e.advance(address, e.mul(e.extend(token), k.argument(kTokenStride)), element);
+                    Value row = e.load(VectorType::get(lanes, element), at, 16);
+                    Values next;
+                    for (int64_t i = 0; i < lanes; ++i) {
+                      Value value = LLVM::ExtractElementOp::create(e.b, row, e.i32(i));
+                      if (!element.isF32())
+                        value = arith::ExtFOp::create(e.b, k.f32(), value);
+                      next.push_back(e.addF(sums[i], value));
+                    }
+                    return next;
+                  });
+  }
+
+  void storeSums(ArrayRef<Value> sums) {
+    Value at = e.shiftLeft(e.add(e.mul(group, shape.headDim), e.mul(chunk, lanes)), 2);
+    for (auto [i, sum] : llvm::enumerate(sums))
+      e.store(sum, e.shared(e.add(at, 4 * static_cast<int64_t>(i))), 4);
+  }
+
+  /// Adds up the groups' sums, in their order.
+  void storeMean(Value count) {
+    Value rows = arith::UIToFPOp::create(e.b, k.f32(), count);
+    Value pool = e.add(e.mul(k.y, k.gridX()), k.x);
+    e.loop(k.thread, e.i32(shape.headDim), e.i32(k.threads), [&](Value channel) {
+      Value sum = e.f32(0);
+      for (int64_t i = 0; i < shape.groups(); ++i)
+        sum = e.addF(sum, e.load(k.f32(), e.shared(e.shiftLeft(e.add(channel, i * shape.headDim), 2)), 4));
+      e.storeAt(e.divideF(sum, rows), k.argument(kMeans), e.add(e.mul(pool, shape.headDim), channel));
+    });
+  }
+
+  StageKernel k;
+  Emitter &e;
+  Type element;
+  int64_t heads;
+  rt::cuda::PoolShape shape;
+  /// Elements of a chunk.
+  int64_t lanes;
+  Value group, chunk;
+};
+
+} // namespace
+
+void weft::cuda::formPool(func::FuncOp kernel, BlockAttentionOp op) { PoolStage(kernel, op).emit(); }

@@ -1,0 +1,132 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Scores of pools: tiles of 64 x 64, each thread 4 x 4 of them, in f32.
+
+#include "codegen/CUDA/Stages.h"
+#include "runtime/CUDA/StageShapes.h"
+
+#include <array>
+
+using namespace mlir;
+using namespace weft;
+using namespace weft::cuda;
+using Shape = rt::cuda::ScoreShape;
+
+namespace {
+
+/// Means of query and key pools, the block of each, and the scores.
+enum Argument : unsigned { kQueryMeans, kKeyMeans, kQueryBlocks, kKeyBlocks, kScores };
+
+/// A thread's rows and columns.
+constexpr int64_t kSide = 4;
+constexpr int64_t kThreadsOfSide = Shape::kTile / kSide;
+
+class ScoreStage {
+public:
+  ScoreStage(func::FuncOp kernel, BlockAttentionOp op, const PoolPartition &query, const PoolPartition &key)
+      : k(kernel, "score", "ppppp", Shape::kThreads), e(k.e), shape{op.getQuery().getType().getDimSize(3)},
+        scale(op.getScale().convertToDouble()), queryPools(query.numPools()), keyPools(key.numPools()),
+        queryBlocks(query.firstPool.size() - 1), keyBlocks(key.firstPool.size() - 1),
+        firstQuery(e.mul(k.y, Shape::kTile)), firstKey(e.mul(k.x, Shape::kTile)),
+        row(e.divide(k.thread, kThreadsOfSide)), column(e.remainder(k.thread, kThreadsOfSide)) {}
+
+  void emit() {
+    int64_t channels = shape.channels();
+    Values products = e.loop(e.i32(0), e.i32(shape.headDim), e.i32(channels), Values(kSide * kSide, e.f32(0)),
+                             [&](Value first, ValueRange sums) {
+                               k.meet();
+                               loadTiles(first);
+                               k.meet();
+                               return multiply(sums);
+                             });
+    storeScores(products);
+    k.finish();
+  }
+
+private:
+  /// Brings `channels` channels of both tiles into shared memory, channel by channel.
+  void loadTiles(Value firstChannel) {
+    int64_t quads = shape.channels() / 4, loads = 2 * Shape::kTile * quads;
+    e.loop(k.thread, e.i32(loads), e.i32(k.threads), [&](Value load) {
+      Value isKey = e.notEqual(e.divide(load, loads / 2), 0);
+      Value own = e.remainder(load, loads / 2), pool = e.divide(own, quads), quad = e.remainder(own, quads);
+      Value query = e.minimum(e.add(firstQuery, pool), e.i32(queryPools - 1));
+      Value key = e.minimum(e.add(firstKey, pool), e.i32(keyPools - 1));
+      Value number = e.select(isKey, e.add(e.mul(k.z, keyPools), key), e.add(e.mul(k.z, queryPools), query));
+      Value means = e.select(isKey, k.argument(kKeyMeans), k.argument(kQueryMeans));
+      Value channel = e.add(firstChannel, e.mul(quad, 4));
+      Value from = e.advance(means, e.extend(e.add(e.mul(number, shape.headDim), channel)), k.f32());
+      Value mean = e.load(VectorType::get(4, k.f32()), from, 16);
+      Value tile = e.select(isKey, e.i32(shape.channels() * Shape::kPitch), e.i32(0));
+      Value at = e.add(tile, e.add(e.mul(quad, 4 * Shape::kPitch), pool));
+      for (int64_t i = 0; i < 4; ++i)
+        e.store(LLVM::ExtractElementOp::create(e.b, mean, e.i32(i)),
+                e.shared(e.shiftLeft(e.add(at, i * Shape::kPitch), 2)), 4);
+    });
+  }
+
+  /// Four neighbouring pools' channel.
+  Values loadSide(Value channel, int64_t tile, Value side) {
+    Value at = e.add(e.mul(channel, Shape::kPitch), e.add(e.mul(side, kSide), tile * shape.channels() * Shape::kPitch));
+    Value four = e.load(VectorType::get(kSide, k.f32()), e.shared(e.shiftLeft(at, 2)), 16);
+    Values result;
+    for (int64_t i = 0; i < kSide; ++i)
+      result.push_back(LLVM::ExtractElementOp::create(e.b, four, e.i32(i)));
+    return result;
+  }
+
+  Values multiply(ValueRange sums) {
+    return e.loop(e.i32(0), e.i32(shape.channels()), e.i32(1), sums, [&](Value channel, ValueRange current) {
+      Values queries = loadSide(channel, 0, row), keys = loadSide(channel, 1, column), next;
+      for (int64_t i = 0; i < kSide * kSide; ++i)
+        next.push_back(e.fma(queries[i / kSide], keys[i % kSide], current[i]));
+      return next;
+    });
+  }
+
+  /// As an integer in the order of scores; NaN is +inf.
+  Value orderOf(Value score) {
+    Value isNumber = e.equalF(score, score);
+    Value bits = LLVM::BitcastOp::create(e.b, k.i32(), score);
+    Value sign = LLVM::AShrOp::create(e.b, bits, e.i32(31));
+    return e.select(isNumber, e.bitXor(bits, e.bitAnd(sign, 0x7FFFFFFF)), e.i32(0x7F800000));
+  }
+
+  void storeScores(ArrayRef<Value> products) {
+    bool isWhole = queryPools == queryBlocks && keyPools == keyBlocks;
+    for (int64_t i = 0; i < kSide * kSide; ++i) {
+      Value query = e.add(firstQuery, e.add(e.mul(row, kSide), i / kSide));
+      Value key = e.add(firstKey, e.add(e.mul(column, kSide), i % kSide));
+      Value score = orderOf(e.mulF(products[i], e.f32(scale)));
+      Value exists = e.bitAnd(e.below(query, e.i32(queryPools)), e.below(key, e.i32(keyPools)));
+      e.when(exists, [&] {
+        if (isWhole)
+          return e.storeAt(score, k.argument(kScores), scoreIndex(query, key));
+        Value queryBlock = e.loadAt(k.i32(), k.argument(kQueryBlocks), query);
+        Value keyBlock = e.loadAt(k.i32(), k.argument(kKeyBlocks), key);
+        Value at = e.advance(k.argument(kScores), e.extend(scoreIndex(queryBlock, keyBlock)), k.i32());
+        LLVM::AtomicRMWOp::create(e.b, LLVM::AtomicBinOp::max, at, score, LLVM::AtomicOrdering::monotonic, "device");
+      });
+    }
+  }
+
+  Value scoreIndex(Value queryBlock, Value keyBlock) {
+    return e.add(e.mul(e.add(e.mul(k.z, queryBlocks), queryBlock), keyBlocks), keyBlock);
+  }
+
+  StageKernel k;
+  Emitter &e;
+  Shape shape;
+  double scale;
+  int64_t queryPools, keyPools, queryBlocks, keyBlocks;
+  Value firstQuery, firstKey, row, column;
+};
+
+} // namespace
+
+void weft::cuda::formScore(func::FuncOp kernel, BlockAttentionOp op, const PoolPartition &query,
+                           const PoolPartition &key) {
+  ScoreStage(kernel, op, query, key).emit();
+}

@@ -1,0 +1,65 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Declares the functions of stages.
+
+#include "codegen/CUDA/StageKernel.h"
+
+#include "codegen/CUDA/DeviceFunction.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+using namespace weft::cuda;
+
+static Type typeOf(Builder &b, char letter) {
+  switch (letter) {
+  case 'p':
+    return LLVM::LLVMPointerType::get(b.getContext(), 1);
+  case 'l':
+    return b.getI64Type();
+  case 'f':
+    return b.getF32Type();
+  default:
+    return b.getI32Type();
+  }
+}
+
+static LLVM::LLVMFuncOp declareStage(func::FuncOp kernel, StringRef suffix, StringRef arguments, int64_t threads) {
+  ImplicitLocOpBuilder b(kernel.getLoc(), kernel);
+  declareShared(b);
+  SmallVector<Type> types;
+  for (char letter : arguments)
+    types.push_back(typeOf(b, letter));
+  auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), types);
+  auto function = LLVM::LLVMFuncOp::create(b, ("weft_" + kernel.getName() + "_" + suffix).str(), type);
+  function->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  function->setAttr(NVVM::NVVMDialect::getMaxntidAttrName(), b.getDenseI32ArrayAttr(static_cast<int32_t>(threads)));
+  return function;
+}
+
+static ImplicitLocOpBuilder builderIn(LLVM::LLVMFuncOp function) {
+  ImplicitLocOpBuilder b(function.getLoc(), function.getContext());
+  b.setInsertionPointToStart(function.addEntryBlock(b));
+  return b;
+}
+
+StageKernel::StageKernel(func::FuncOp kernel, StringRef suffix, StringRef arguments, int64_t threads)
+    : StageKernel(declareStage(kernel, suffix, arguments, threads), threads) {}
+
+StageKernel::StageKernel(LLVM::LLVMFuncOp function, int64_t threads)
+    : e(builderIn(function), kSharedName), threads(threads), arguments(function.getArguments()) {
+  thread = NVVM::ThreadIdXOp::create(e.b, i32());
+  lane = e.bitAnd(thread, 31);
+  warp = e.broadcastFirstLane(e.shiftRight(thread, 5));
+  x = NVVM::BlockIdXOp::create(e.b, i32());
+  y = NVVM::BlockIdYOp::create(e.b, i32());
+  z = NVVM::BlockIdZOp::create(e.b, i32());
+}
+
+Value StageKernel::gridX() { return NVVM::GridDimXOp::create(e.b, i32()); }
+
+void StageKernel::meet() { NVVM::Barrier0Op::create(e.b); }
+
+void StageKernel::finish() { LLVM::ReturnOp::create(e.b, ValueRange()); }

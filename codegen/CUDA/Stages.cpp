@@ -1,0 +1,29 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Which stages an attention needs.
+
+#include "codegen/CUDA/Stages.h"
+
+#include "codegen/CUDA/AttentionKernel.h"
+#include "passes/FormPrediction.h"
+
+using namespace mlir;
+using namespace weft;
+using namespace weft::cuda;
+
+void weft::cuda::formStages(func::FuncOp kernel, BlockAttentionOp op, int64_t rows) {
+  if (std::optional<Selection> selection = Selection::from(op.getGiven())) {
+    auto [query, key] = poolsOf(op);
+    formPool(kernel, op);
+    formScore(kernel, op, query, key);
+    formSelect(kernel, op, *selection);
+    formSort(kernel, op);
+  }
+  if (op.getRows()) {
+    formCountRows(kernel, op);
+    formPlanRows(kernel, op, rows);
+    formScatterRows(kernel, op, rows, usedAxes(op, kQueryT));
+  }
+}

@@ -1,0 +1,45 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The stages that run on the device before an attention: prediction of block lists, and gathering of rows.
+//
+// A predicted mask is four kernels: pool (means of queries, then of keys), score, select and sort. Rows are three: count,
+// plan and scatter. They write what the attention kernel reads anyway: entries, items, their number, tokens and
+// coordinates of the rows of each tile. Nothing comes back to the host.
+
+#ifndef WEFT_CODEGEN_CUDA_STAGES_H
+#define WEFT_CODEGEN_CUDA_STAGES_H
+
+#include "codegen/CUDA/StageKernel.h"
+#include "dialect/Prediction.h"
+#include "dialect/WeftDialect.h"
+
+namespace weft::cuda {
+
+/// Means of the rows of pools. Grid: pools x pairs. The arguments' order is the launch's in
+/// runtime/CUDA/DevicePrediction.cpp, as that of the next three.
+void formPool(mlir::func::FuncOp kernel, BlockAttentionOp op);
+
+/// Scores of all pairs of pools, as integers that have the order of the scores; the greatest of each pair of blocks.
+/// Grid: tiles of key pools x tiles of query pools x pairs.
+void formScore(mlir::func::FuncOp kernel, BlockAttentionOp op, const PoolPartition &query, const PoolPartition &key);
+
+/// Selects key blocks of each row, and writes its list over its scores. Grid: rows / 4.
+void formSelect(mlir::func::FuncOp kernel, BlockAttentionOp op, const Selection &selection);
+
+/// Sorts the rows' items by length, the longest first. Grid: 1.
+void formSort(mlir::func::FuncOp kernel, BlockAttentionOp op);
+
+/// Counts rows by pair and pool, plans the tiles that they fill, and writes the tiles. Query coordinates are those of
+/// `axes`, and a tile has `rows` rows. Grids: parts x pairs, 1, parts x pairs. See runtime/CUDA/DeviceRows.cpp.
+void formCountRows(mlir::func::FuncOp kernel, BlockAttentionOp op);
+void formPlanRows(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows);
+void formScatterRows(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows, llvm::ArrayRef<int64_t> axes);
+
+/// Adds the stages that an attention needs, whose tiles have `rows` query rows.
+void formStages(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows);
+
+} // namespace weft::cuda
+
+#endif // WEFT_CODEGEN_CUDA_STAGES_H

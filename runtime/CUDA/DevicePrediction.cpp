@@ -1,0 +1,178 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Launches the stages of a prediction.
+
+#include "runtime/CUDA/DevicePrediction.h"
+
+#include "runtime/CUDA/StageShapes.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+using namespace weft::rt;
+using namespace weft::rt::cuda;
+
+std::vector<uint8_t> weft::rt::cuda::makeCodes(const BlockLists &outside, const BlockLists &inside) {
+  int64_t sets = std::max(outside.lists, inside.lists), rows = outside.queryBlocks, columns = outside.keyBlocks;
+  std::vector<uint8_t> codes(sets * rows * columns, 0);
+  auto mark = [&](const BlockLists &lists, int shift) {
+    for (int64_t set = 0; set < sets; ++set)
+      for (int64_t row = 0; row < rows; ++row) {
+        int64_t own = lists.setOf(set);
+        const int32_t *offsets = lists.offsets.data() + own * (rows + 1) + row;
+        for (int32_t i = offsets[0]; i < offsets[1]; ++i) {
+          int32_t entry = lists.entries[lists.starts[own] + i];
+          int code = entry & BlockLists::kPartial ? 2 : 1;
+          codes[(set * rows + row) * columns + (entry >> 2)] |= static_cast<uint8_t>(code << shift);
+        }
+      }
+  };
+  mark(outside, 0), mark(inside, 2);
+  return codes;
+}
+
+/// The block of each pool.
+static std::vector<int32_t> blocksOf(const TokenPools &pools) {
+  std::vector<int32_t> blocks;
+  for (size_t block = 0; block + 1 < pools.firstPool.size(); ++block)
+    blocks.resize(pools.firstPool[block + 1], static_cast<int32_t>(block));
+  return blocks;
+}
+
+Result<DevicePrediction> DevicePrediction::load(std::shared_ptr<const Device> device, Module module,
+                                                const KernelImage &image) {
+  DevicePrediction result;
+  std::string name = "weft_" + image.name + "_";
+  for (auto [stage, suffix] : {std::pair{&result.pool, "pool"}, std::pair{&result.score, "score"},
+                               std::pair{&result.select, "select"}, std::pair{&result.sort, "sort"}}) {
+    auto found = Stage::find(*device, module, name + suffix);
+    if (!found)
+      return found.status();
+    *stage = *found;
+  }
+  result.device = std::move(device);
+  if (Status status = result.uploadTables(image); !status)
+    return status;
+  return result;
+}
+
+Status DevicePrediction::uploadTables(const KernelImage &image) {
+  const Prediction &prediction = *image.prediction;
+  std::vector<int32_t> blocks(image.query.count());
+  std::iota(blocks.begin(), blocks.end(), 0);
+  auto tokens = [](const TokenBlocks &blocks) {
+    return std::vector<int32_t>(blocks.table.begin(), blocks.table.begin() + blocks.tokens);
+  };
+  struct Upload {
+    DeviceMemory &memory;
+    std::vector<int32_t> table;
+  };
+  for (auto &[memory, table] : {Upload{queryTokens, tokens(image.query)}, Upload{keyTokens, tokens(image.key)},
+                                Upload{queryOffsets, prediction.query.offsets},
+                                Upload{keyOffsets, prediction.key.offsets},
+                                Upload{queryBlocks, blocksOf(prediction.query)},
+                                Upload{keyBlocks, blocksOf(prediction.key)}, Upload{identity, blocks}}) {
+    auto made = DeviceMemory::upload(device, table.data(), table.size() * sizeof(int32_t), nullptr);
+    if (!made)
+      return made.status();
+    memory = std::move(*made);
+  }
+  return Status::ok();
+}
+
+DevicePrediction::Memory DevicePrediction::layOut(ScratchLayout &layout, const KernelImage &image,
+                                                  int64_t pairs) const {
+  const Prediction &prediction = *image.prediction;
+  int64_t rows = pairs * image.query.count();
+  Memory memory;
+  memory.queryMeans = layout.add(pairs * prediction.query.count() * image.headDim);
+  memory.keyMeans = layout.add(pairs * prediction.key.count() * image.headDim);
+  memory.scores = layout.add(rows * image.key.count());
+  memory.ranges = layout.add(2 * rows);
+  memory.lengths = layout.add(image.key.count() + 1);
+  memory.items = layout.add(4 * rows);
+  memory.numItems = layout.add(1);
+  return memory;
+}
+
+Status DevicePrediction::enqueuePool(const KernelImage &image, const Tensor &tensor, DevicePointer tokens,
+                                     DevicePointer offsets, int64_t pools, DevicePointer means, Stream stream) const {
+  PoolShape shape{image.headDim, static_cast<int64_t>(sizeOf(image.dtype))};
+  return pool.launch({pools, tensor.shape[0] * image.heads, 1}, PoolShape::kThreads, shape.sharedBytes(), stream,
+                     tensor.data, tensor.strides[0], tensor.strides[1], tensor.strides[2], tokens, offsets, means);
+}
+
+Status DevicePrediction::enqueueScore(const KernelImage &image, const Call &call) const {
+  const TokenPools &query = image.prediction->query, &key = image.prediction->key;
+  int64_t pairs = call.query.shape[0] * image.heads;
+  DevicePointer scores = call.scratch + call.memory.scores;
+  bool isWhole = query.count() == image.query.count() && key.count() == image.key.count();
+  if (!isWhole)
+    if (int code = device->driver.fill32(scores, 0x80000000u, pairs * image.query.count() * image.key.count(),
+                                         call.stream))
+      return device->driver.check(code, "cuMemsetD32Async");
+  auto tiles = [](int64_t pools) { return (pools + ScoreShape::kTile - 1) / ScoreShape::kTile; };
+  return score.launch({tiles(key.count()), tiles(query.count()), pairs}, ScoreShape::kThreads,
+                      ScoreShape{image.headDim}.sharedBytes(), call.stream, call.scratch + call.memory.queryMeans,
+                      call.scratch + call.memory.keyMeans, queryBlocks.get(), keyBlocks.get(), scores);
+}
+
+/// The least f32 that is not below a number, as an integer in the order of scores.
+static int32_t orderOfBound(double bound) {
+  auto rounded = static_cast<float>(bound);
+  if (rounded < bound)
+    rounded = std::nextafter(rounded, std::numeric_limits<float>::infinity());
+  auto bits = std::bit_cast<int32_t>(rounded);
+  return bits ^ (bits >> 31 & INT32_MAX);
+}
+
+Status DevicePrediction::enqueueSelect(const KernelImage &image, const Call &call) const {
+  int64_t rows = call.query.shape[0] * image.heads * image.query.count(), all = image.key.count();
+  const Prediction &prediction = *image.prediction;
+  int32_t limit = 0;
+  if (prediction.rule == SelectionRule::TopK)
+    limit = static_cast<int32_t>(shareOf(call.amount, all));
+  else if (prediction.rule == SelectionRule::Threshold)
+    limit = orderOfBound(call.amount);
+  DevicePointer lengths = call.scratch + call.memory.lengths;
+  if (int code = device->driver.fill32(lengths, 0, all + 1, call.stream))
+    return device->driver.check(code, "cuMemsetD32Async");
+  int64_t ctas = (rows + SelectShape::kRows - 1) / SelectShape::kRows;
+  return select.launch({ctas, 1, 1}, SelectShape::kThreads, 0, call.stream, call.scratch + call.memory.scores,
+                       call.codes, static_cast<int32_t>(call.sets), call.scratch + call.memory.ranges, lengths,
+                       static_cast<int32_t>(rows), limit, static_cast<float>(call.amount),
+                       static_cast<int32_t>(std::min(prediction.min, all)));
+}
+
+Result<DevicePrediction::Lists> DevicePrediction::enqueue(const KernelImage &image, const Call &call) const {
+  const Prediction &prediction = *image.prediction;
+  int64_t pairs = call.query.shape[0] * image.heads, rows = pairs * image.query.count();
+  if (rows * image.key.count() > INT32_MAX)
+    return Status::error("prediction: expected at most 2^31 pairs of blocks in a call, but got more");
+  Status status = enqueuePool(image, call.query, queryTokens.get(), queryOffsets.get(), prediction.query.count(),
+                              call.scratch + call.memory.queryMeans, call.stream);
+  if (status)
+    status = enqueuePool(image, call.key, keyTokens.get(), keyOffsets.get(), prediction.key.count(),
+                         call.scratch + call.memory.keyMeans, call.stream);
+  if (status)
+    status = enqueueScore(image, call);
+  if (status)
+    status = enqueueSelect(image, call);
+  DevicePointer ranges = call.scratch + call.memory.ranges, items = call.scratch + call.memory.items;
+  DevicePointer numItems = call.scratch + call.memory.numItems;
+  if (status)
+    status = sort.launch({1, 1, 1}, SortShape::kThreads, 0, call.stream, ranges, call.scratch + call.memory.lengths,
+                         items, numItems, static_cast<int32_t>(rows));
+  if (!status)
+    return status;
+  Lists lists;
+  lists.work.items = items, lists.work.numItems = numItems;
+  lists.work.entries = call.scratch + call.memory.scores, lists.work.mostItems = rows;
+  lists.ranges = {ranges, identity.get(), pairs, 1, image.query.count()};
+  return lists;
+}

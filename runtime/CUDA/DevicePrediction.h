@@ -1,0 +1,64 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// A predicted mask on the device: from queries and keys to block lists, without the host.
+
+#ifndef WEFT_RUNTIME_CUDA_DEVICEPREDICTION_H
+#define WEFT_RUNTIME_CUDA_DEVICEPREDICTION_H
+
+#include "runtime/CUDA/Scratch.h"
+#include "runtime/CUDA/Stage.h"
+#include "runtime/Kernel.h"
+
+namespace weft::rt::cuda {
+
+/// What an entry is, outside and inside the selection, for every pair of blocks: a byte by set, query and key block.
+std::vector<uint8_t> makeCodes(const BlockLists &outside, const BlockLists &inside);
+
+/// The stages pool, score, select and sort of one kernel.
+class DevicePrediction {
+public:
+  static Result<DevicePrediction> load(std::shared_ptr<const Device> device, Module module, const KernelImage &image);
+
+  /// Where the parts of a call's working memory lie.
+  struct Memory {
+    size_t queryMeans, keyMeans, scores, ranges, lengths, items, numItems;
+  };
+  Memory layOut(ScratchLayout &layout, const KernelImage &image, int64_t pairs) const;
+
+  /// One call: `amount` is what the rule asks for, `codes` are makeCodes() of `sets` sets.
+  struct Call {
+    const Tensor &query, &key;
+    double amount;
+    DevicePointer codes;
+    int64_t sets;
+    DevicePointer scratch;
+    Memory memory;
+    Stream stream;
+  };
+  struct Lists {
+    WorkList work;
+    ListRanges ranges;
+  };
+  /// Enqueues the stages; the lists are there once they ran.
+  Result<Lists> enqueue(const KernelImage &image, const Call &call) const;
+
+private:
+  Status uploadTables(const KernelImage &image);
+  Status enqueuePool(const KernelImage &image, const Tensor &tensor, DevicePointer tokens, DevicePointer offsets,
+                     int64_t pools, DevicePointer means, Stream stream) const;
+  Status enqueueScore(const KernelImage &image, const Call &call) const;
+  Status enqueueSelect(const KernelImage &image, const Call &call) const;
+
+  std::shared_ptr<const Device> device;
+  Stage pool, score, select, sort;
+  /// Tokens in block order, where pools begin, and the block of each pool.
+  DeviceMemory queryTokens, keyTokens, queryOffsets, keyOffsets, queryBlocks, keyBlocks;
+  /// The pool of each block, for rows: every block is one.
+  DeviceMemory identity;
+};
+
+} // namespace weft::rt::cuda
+
+#endif // WEFT_RUNTIME_CUDA_DEVICEPREDICTION_H

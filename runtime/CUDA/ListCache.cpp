@@ -1,0 +1,163 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Copies lists to the device once.
+
+#include "runtime/CUDA/ListCache.h"
+
+#include "runtime/CUDA/DevicePrediction.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <tuple>
+
+using namespace weft::rt;
+using namespace weft::rt::cuda;
+
+namespace {
+
+/// A work item as the kernel reads it.
+struct Item {
+  int32_t block, pair, offset, count;
+};
+
+/// Of `batch` elements from `first`; pairs are counted from that.
+std::vector<Item> makeItems(const BlockLists &lists, int64_t first, int64_t batch, int64_t heads) {
+  std::vector<Item> items;
+  items.reserve(batch * heads * lists.queryBlocks);
+  for (int64_t pair = 0; pair < batch * heads; ++pair) {
+    int64_t set = lists.setOf(first * heads + pair);
+    const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1);
+    for (int64_t block = 0; block < lists.queryBlocks; ++block)
+      items.push_back({static_cast<int32_t>(block), static_cast<int32_t>(pair),
+                       static_cast<int32_t>(lists.starts[set] + offsets[block]), offsets[block + 1] - offsets[block]});
+  }
+  // Of equal lists, those of one head stay together: its keys and values are read from the cache.
+  std::sort(items.begin(), items.end(), [](const Item &a, const Item &b) {
+    return std::tuple(-a.count, a.pair, a.block) < std::tuple(-b.count, b.pair, b.block);
+  });
+  return items;
+}
+
+/// The pools of one set, the longest list first.
+struct RankedPools {
+  /// The first query block of each.
+  std::vector<int32_t> blocks;
+  /// By query block: the number of its pool.
+  std::vector<int32_t> poolOf;
+
+  RankedPools(const BlockLists &lists, int64_t set) : poolOf(lists.queryBlocks) {
+    const int32_t *firstOf = lists.poolOf.data() + set * lists.queryBlocks;
+    for (int32_t block = 0; block < lists.queryBlocks; ++block)
+      if (firstOf[block] == block)
+        blocks.push_back(block);
+    const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1);
+    std::sort(blocks.begin(), blocks.end(), [&](int32_t a, int32_t b) {
+      int32_t lengthOfA = offsets[a + 1] - offsets[a], lengthOfB = offsets[b + 1] - offsets[b];
+      return lengthOfA != lengthOfB ? lengthOfA > lengthOfB : a < b;
+    });
+    std::vector<int32_t> rankOf(lists.queryBlocks);
+    for (size_t rank = 0; rank < blocks.size(); ++rank)
+      rankOf[blocks[rank]] = static_cast<int32_t>(rank);
+    for (int64_t block = 0; block < lists.queryBlocks; ++block)
+      poolOf[block] = rankOf[firstOf[block]];
+  }
+};
+
+template <typename T>
+Status copyTo(DeviceMemory &memory, const std::shared_ptr<const Device> &device, const std::vector<T> &data,
+              Stream stream) {
+  auto made = DeviceMemory::upload(device, data.data(), data.size() * sizeof(T), stream);
+  if (!made)
+    return made.status();
+  memory = std::move(*made);
+  return Status::ok();
+}
+
+} // namespace
+
+ListCache::Found ListCache::get(std::shared_ptr<const BlockLists> lists, int64_t first, int64_t batch, Stream stream,
+                                bool isCaptured) {
+  // Lists that all batch elements share are the same from everywhere.
+  first = lists->lists > heads ? first : 0;
+  return find(lists, first, batch, stream, isCaptured,
+              [&](DeviceLists &made) { return upload(*lists, made, stream); });
+}
+
+ListCache::Found ListCache::getCodes(std::shared_ptr<const std::vector<BlockLists>> classified, Stream stream,
+                                     bool isCaptured) {
+  return find(classified, 0, 0, stream, isCaptured, [&](DeviceLists &made) {
+    const BlockLists &outside = (*classified)[0], &inside = (*classified)[1];
+    made.sets = std::max(outside.lists, inside.lists);
+    return copyTo(made.codes, device, makeCodes(outside, inside), stream);
+  });
+}
+
+ListCache::Found ListCache::find(const std::shared_ptr<const void> &source, int64_t first, int64_t batch,
+                                 Stream stream, bool isCaptured,
+                                 const std::function<Status(DeviceLists &)> &upload) {
+  std::lock_guard lock(mutex);
+  auto entry = std::find_if(known.begin(), known.end(), [&](const auto &entry) {
+    return entry->source == source && entry->first == first && entry->batch == batch;
+  });
+  if (entry != known.end()) {
+    known.splice(known.begin(), known, entry);
+    known.front()->captured |= isCaptured;
+    return known.front();
+  }
+  if (isCaptured)
+    return Status::error("lists: expected block lists that an earlier launch has copied to the device, since the "
+                         "stream is being captured");
+  auto made = std::make_shared<DeviceLists>();
+  made->source = source, made->first = first, made->batch = batch;
+  if (Status status = upload(*made); !status)
+    return status;
+  // Another stream may use the lists next.
+  if (int code = device->driver.streamSynchronize(stream))
+    return device->driver.check(code, "cuStreamSynchronize");
+  known.push_front(std::move(made));
+  dropOld();
+  return known.front();
+}
+
+Status ListCache::upload(const BlockLists &source, DeviceLists &lists, Stream stream) const {
+  if (source.entries.size() > INT32_MAX)
+    return Status::error(fmt::format("lists: expected at most {} entries, but got {}", INT32_MAX,
+                                     source.entries.size()));
+  std::vector<Item> items = makeItems(source, lists.first, lists.batch, heads);
+  lists.mostItems = static_cast<int64_t>(items.size());
+  Status status = copyTo(lists.items, device, items, stream);
+  if (status)
+    status = copyTo(lists.entries, device, source.entries, stream);
+  if (status)
+    status = copyTo(lists.numItems, device, std::vector<int32_t>{static_cast<int32_t>(items.size())}, stream);
+  return status && !source.poolOf.empty() ? uploadRanges(source, lists, stream) : status;
+}
+
+Status ListCache::uploadRanges(const BlockLists &source, DeviceLists &lists, Stream stream) const {
+  int64_t rows = source.queryBlocks, firstSet = source.lists > heads ? lists.first * heads : 0;
+  lists.sets = source.lists > heads ? lists.batch * heads : source.lists;
+  std::vector<int32_t> ranges(2 * lists.sets * rows), poolOf;
+  for (int64_t set = 0; set < lists.sets; ++set) {
+    RankedPools pools(source, firstSet + set);
+    poolOf.insert(poolOf.end(), pools.poolOf.begin(), pools.poolOf.end());
+    lists.pools = std::max(lists.pools, static_cast<int64_t>(pools.blocks.size()));
+    const int32_t *offsets = source.offsets.data() + (firstSet + set) * (rows + 1);
+    for (size_t rank = 0; rank < pools.blocks.size(); ++rank) {
+      int32_t block = pools.blocks[rank], *range = ranges.data() + 2 * (set * rows + rank);
+      range[0] = static_cast<int32_t>(source.starts[firstSet + set] + offsets[block]);
+      range[1] = offsets[block + 1] - offsets[block];
+    }
+  }
+  Status status = copyTo(lists.ranges, device, ranges, stream);
+  return status ? copyTo(lists.poolOf, device, poolOf, stream) : status;
+}
+
+void ListCache::dropOld() {
+  for (auto entry = known.end(); known.size() > kMaxLists && entry != known.begin();)
+    if (!(*--entry)->captured)
+      entry = known.erase(entry);
+}

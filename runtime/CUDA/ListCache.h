@@ -1,0 +1,66 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Block lists that were copied to a device.
+
+#ifndef WEFT_RUNTIME_CUDA_LISTCACHE_H
+#define WEFT_RUNTIME_CUDA_LISTCACHE_H
+
+#include "runtime/BlockLists.h"
+#include "runtime/CUDA/Device.h"
+#include "runtime/CUDA/Stage.h"
+
+#include <functional>
+#include <list>
+#include <mutex>
+#include <vector>
+
+namespace weft::rt::cuda {
+
+/// Lists on the device for some batch elements, from the first on.
+struct DeviceLists {
+  std::shared_ptr<const void> source;
+  int64_t first = 0, batch = 0;
+  DeviceMemory items, entries, numItems;
+  int64_t mostItems = 0;
+  /// Where each pool's list is, and the pool of each query block; of lists that found their pools.
+  DeviceMemory ranges, poolOf;
+  int64_t sets = 0, pools = 0;
+  /// What entries are outside and inside a selection: of classified lists that a prediction chooses from.
+  DeviceMemory codes;
+  /// A graph may use them at any time: they stay.
+  mutable bool captured = false;
+
+  ListRanges rangesOf() const { return {ranges.get(), poolOf.get(), sets, sets, pools}; }
+};
+
+/// The lists of one kernel that were used last. Thread-safe.
+class ListCache {
+public:
+  ListCache(std::shared_ptr<const Device> device, int64_t heads) : device(std::move(device)), heads(heads) {}
+
+  using Found = Result<std::shared_ptr<const DeviceLists>>;
+  /// Lists for `batch` elements from `first` on. While a stream is captured they must be known.
+  Found get(std::shared_ptr<const BlockLists> lists, int64_t first, int64_t batch, Stream stream, bool isCaptured);
+  /// The codes of lists outside and inside a selection.
+  Found getCodes(std::shared_ptr<const std::vector<BlockLists>> classified, Stream stream, bool isCaptured);
+
+private:
+  Found find(const std::shared_ptr<const void> &source, int64_t first, int64_t batch, Stream stream, bool isCaptured,
+             const std::function<Status(DeviceLists &)> &upload);
+  Status upload(const BlockLists &source, DeviceLists &lists, Stream stream) const;
+  Status uploadRanges(const BlockLists &source, DeviceLists &lists, Stream stream) const;
+  void dropOld();
+
+  static constexpr size_t kMaxLists = 64;
+
+  std::shared_ptr<const Device> device;
+  int64_t heads;
+  std::mutex mutex;
+  std::list<std::shared_ptr<const DeviceLists>> known;
+};
+
+} // namespace weft::rt::cuda
+
+#endif // WEFT_RUNTIME_CUDA_LISTCACHE_H

@@ -1,0 +1,53 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// How the kernels beside the attention are launched: what their code and the runtime agree on.
+
+#ifndef WEFT_RUNTIME_CUDA_STAGESHAPES_H
+#define WEFT_RUNTIME_CUDA_STAGESHAPES_H
+
+#include <cstdint>
+
+namespace weft::rt::cuda {
+
+/// A CTA per pool and pair; 16-byte chunks of a row are of one thread each, and the rows are dealt to groups of threads.
+struct PoolShape {
+  static constexpr int64_t kThreads = 256;
+  int64_t headDim, elementBytes;
+
+  int64_t chunks() const { return headDim * elementBytes / 16; }
+  int64_t groups() const { return kThreads / chunks(); }
+  int64_t sharedBytes() const { return groups() * headDim * 4; }
+};
+
+/// A CTA per tile of the scores of a pair's query pools and key pools.
+struct ScoreShape {
+  static constexpr int64_t kThreads = 256, kTile = 64;
+  /// Floats from one channel of a tile to the next.
+  static constexpr int64_t kPitch = kTile + 4;
+  int64_t headDim;
+
+  /// Channels that are in shared memory at once.
+  int64_t channels() const { return headDim % 32 == 0 ? 32 : headDim % 16 == 0 ? 16 : 8; }
+  int64_t sharedBytes() const { return 2 * channels() * kPitch * 4; }
+};
+
+/// A warp per row of scores.
+struct SelectShape {
+  static constexpr int64_t kThreads = 128, kRows = 4;
+};
+
+/// One CTA that sorts items by the lengths of their lists.
+struct SortShape {
+  static constexpr int64_t kThreads = 1024;
+};
+
+/// CTAs that share the rows of a pair, and one that plans their tiles.
+struct RowShape {
+  static constexpr int64_t kThreads = 256, kParts = 8, kPlanThreads = 1024;
+};
+
+} // namespace weft::rt::cuda
+
+#endif // WEFT_RUNTIME_CUDA_STAGESHAPES_H
