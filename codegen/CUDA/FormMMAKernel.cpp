@@ -32,6 +32,7 @@ MMAProblem describeProblem(BlockAttentionOp op) {
   problem.elementBytes = type.getElementTypeBitWidth() / 8;
   problem.queryTokens = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()).maxTokens();
   problem.keyTokens = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()).maxTokens();
+  problem.hasBias = op.getBias() != nullptr;
   return problem;
 }
 
@@ -64,10 +65,6 @@ struct FormMMAKernel final : weft::impl::FormMMAKernelPassBase<FormMMAKernel> {
     BlockAttentionOp op = findBlockAttention(getOperation());
     if (!op)
       return signalPassFailure();
-    if (op.getBias()) {
-      op.emitOpError("expected an attention without a bias, which on GPUs runs on sm_90a alone, in bf16 and f16");
-      return signalPassFailure();
-    }
     auto kernel = cast<func::FuncOp>(op->getParentOp());
     const char *wanted = std::getenv("WEFT_MMA_SCHEDULE");
     std::string error;

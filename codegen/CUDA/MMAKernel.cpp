@@ -29,8 +29,8 @@ struct Item {
   Value block, pair, offset, steps;
   /// The thread's first row in the block.
   Value row;
-  /// Addresses of the head's keys and values.
-  Value keys, values;
+  /// Addresses of the head's keys and values, and of its bias if there is one.
+  Value keys, values, bias;
 };
 
 /// What is known of a step before it begins.
@@ -145,7 +145,7 @@ private:
     Values words = e.load4(e.advance(k.argument(kItems), e.mul(e.extend(e.divide(ticket, s.queryParts)), 16)));
     Value firstRow = e.mul(part, s.rows());
     Value ownRow = e.add(e.mul(warp, 16 * s.rowTiles), e.shiftRight(k.lane, 2));
-    Item item{words[0], words[1], words[2], e.mul(words[3], s.keyParts), e.add(firstRow, ownRow), {}, {}};
+    Item item{words[0], words[1], words[2], e.mul(words[3], s.keyParts), e.add(firstRow, ownRow), {}, {}, {}};
     Block *empty = e.createBlock(), *some = e.createBlock();
     e.branchIf(e.equal(words[3], 0), empty, some);
     e.enter(empty);
@@ -155,9 +155,18 @@ private:
     e.enter(some);
     item.keys = copies.headAddress(k.tensor(kKey), item.pair, k.heads);
     item.values = copies.headAddress(k.tensor(kValue), item.pair, k.heads);
+    if (k.hasBias())
+      item.bias = biasAddress(item.pair);
     copyQuery(item, firstRow);
     emitSteps(item);
     e.branch(loop, nextTicket);
+  }
+
+  Value biasAddress(Value pair) {
+    Value batch = e.divide(pair, k.heads), head = e.sub(pair, e.mul(batch, k.heads));
+    Value elements = e.add(e.mul(e.extend(batch), k.argument(kBiasBatchStride)),
+                           e.mul(e.extend(head), k.argument(kBiasHeadStride)));
+    return e.advance(k.argument(kBias), elements, e.b.getF32Type());
   }
 
   void copyQuery(const Item &item, Value firstRow) {
@@ -191,6 +200,10 @@ private:
     Value stage = e.mul(e.bitAnd(number, 1), s.keyBytes());
     copies.copy(e.sharedAddress(e.add(stage, s.keyOffset)), s.columns, k.tensor(kKey), item.keys, step.tokens);
     copies.copy(e.sharedAddress(e.add(stage, s.valueOffset)), s.columns, k.tensor(kValue), item.values, step.tokens);
+    if (k.hasBias()) {
+      Value numbers = e.add(e.mul(e.bitAnd(number, 1), s.biasBytes()), s.biasOffset);
+      copies.copyNumbers(e.sharedAddress(numbers), item.bias, k.argument(kBiasTokenStride), step.tokens);
+    }
   }
 
   //===--- Steps ---===//
@@ -229,6 +242,8 @@ private:
     Value entry = loadEntry(item, e.add(state.number, 3));
 
     RowTiles scores = tile.multiplyKeys(stage);
+    if (k.hasBias())
+      addBias(scores, stage);
     maskScores(scores, item, state);
     RowTiles weights;
     for (int64_t i = 0; i < s.rowTiles; ++i) {
@@ -244,6 +259,23 @@ private:
     state.number = nextNumber;
     state.current = state.next, state.next = ahead, state.entry = entry;
     return state;
+  }
+
+  /// Adds bias / scale: the softmax multiplies by the scale.
+  void addBias(RowTiles &scores, Value stage) {
+    Value factor = e.f32(1 / k.op.getScale().convertToDouble());
+    Value first = e.add(e.mul(stage, s.biasBytes()), e.shiftLeft(e.bitAnd(k.lane, 3), 3));
+    for (int64_t group = 0; group < s.columns / 8; ++group) {
+      Value pair = e.load(VectorType::get(2, e.b.getF32Type()), e.shared(e.add(first, s.biasOffset + 32 * group)), 8);
+      for (int64_t i = 0; i < 2; ++i) {
+        Value number = LLVM::ExtractElementOp::create(e.b, pair, e.i32(i));
+        for (Values &tile : scores)
+          for (int64_t row = 0; row < 2; ++row) {
+            Value &score = tile[4 * group + 2 * row + i];
+            score = e.fma(number, factor, score);
+          }
+      }
+    }
   }
 
   //===--- Masks ---===//

@@ -22,7 +22,8 @@ static void layOut(MMASchedule &s) {
   s.keyParts = llvm::divideCeil(s.problem.keyTokens, s.columns);
   s.keyOffset = s.queryBytes();
   s.valueOffset = s.keyOffset + MMASchedule::kStages * s.keyBytes();
-  s.ticketOffset = s.valueOffset + MMASchedule::kStages * s.keyBytes();
+  s.biasOffset = s.valueOffset + MMASchedule::kStages * s.keyBytes();
+  s.ticketOffset = s.biasOffset + MMASchedule::kStages * s.biasBytes();
   s.sharedBytes = s.ticketOffset + 16;
   // A thread has at most 255 registers, of 65536. More CTAs than a smaller GPU holds only wait for their first ticket.
   s.registerCTAs = std::max<int64_t>(1, 256 / s.threads());

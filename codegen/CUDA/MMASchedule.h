@@ -22,6 +22,8 @@ struct MMAProblem {
   int64_t elementBytes = 2;
   /// Tokens of the largest query and key block.
   int64_t queryTokens = 128, keyTokens = 128;
+  /// A number per key is added to its scores.
+  bool hasBias = false;
 };
 
 /// How the work of one query block is cut.
@@ -46,7 +48,7 @@ struct MMASchedule {
   /// CTAs between which a multiprocessor's registers are divided, and how many its memory takes on the largest GPUs.
   int64_t registerCTAs = 2, ctasPerSM = 2;
   /// Byte offsets in shared memory.
-  int64_t queryOffset = 0, keyOffset = 0, valueOffset = 0, ticketOffset = 0, sharedBytes = 0;
+  int64_t queryOffset = 0, keyOffset = 0, valueOffset = 0, biasOffset = 0, ticketOffset = 0, sharedBytes = 0;
 
   int64_t threads() const { return 32 * warps; }
   int64_t rows() const { return 16 * rowTiles * warps; }
@@ -54,6 +56,8 @@ struct MMASchedule {
   int64_t blockColumns() const { return columns * keyParts; }
   int64_t queryBytes() const { return rows() * kRowBytes * channelGroups; }
   int64_t keyBytes() const { return columns * kRowBytes * channelGroups; }
+  /// An f32 per key.
+  int64_t biasBytes() const { return problem.hasBias ? columns * 4 : 0; }
   /// Registers of a thread that live through a step: output, scores, and weights or fragments.
   int64_t liveRegisters() const;
 

@@ -53,4 +53,18 @@ void TileCopy::copy(Value shared, int64_t pitch, const TokenTensor &tensor, Valu
   }
 }
 
+void TileCopy::copyNumbers(Value shared, Value numbers, Value stride, ArrayRef<Value> tokens) {
+  // One of a row's eight threads.
+  e.when(e.equal(chunk, 0), [&] {
+    Value to = e.add(shared, e.shiftLeft(row, 2));
+    for (auto [i, token] : llvm::enumerate(tokens)) {
+      Value exists = e.less(e.i32(-1), token);
+      Value from = e.advance(numbers, e.mul(e.extend(e.select(exists, token, e.i32(0))), stride), e.b.getF32Type());
+      Value bytes = e.select(exists, e.i32(4), e.i32(0));
+      std::string place = std::to_string(4 * static_cast<int64_t>(i) * rowStep);
+      e.assembly("cp.async.ca.shared.global [$0+" + place + "], [$1], 4, $2;", "r,l,r", {to, from, bytes}, {});
+    }
+  });
+}
+
 void weft::cuda::waitForCopies(Emitter &e) { e.assembly("cp.async.wait_all;", "", {}, {}); }

@@ -34,6 +34,9 @@ public:
   void copy(mlir::Value shared, int64_t pitch, const TokenTensor &tensor, mlir::Value headAddress,
             llvm::ArrayRef<mlir::Value> tokens);
 
+  /// Asks for an f32 per token, at `numbers` + token * `stride` elements, into an array at `shared`; 0 without a token.
+  void copyNumbers(mlir::Value shared, mlir::Value numbers, mlir::Value stride, llvm::ArrayRef<mlir::Value> tokens);
+
 private:
   Emitter &e;
   int64_t headDim, elementBytes, rowStep;

@@ -96,10 +96,23 @@ func.func @single(%q: tensor<?x1x64x64xf32>, %k: tensor<?x1x64x64xf32>, %v: tens
 #raster = #weft.order<raster>
 #lists = #weft.block_lists<offsets = dense<[[0, 1]]> : tensor<1x2xi32>, entries = dense<[0]> : tensor<1xi32>>
 
+// Rows: the queries' tensor behind the maps, two warps that copy listed rows, and the stages that make tiles of them.
+// CHECK: cuda = {columns = 64 : i64
+// CHECK-SAME: query_order = #order, rows}
+// CHECK-LABEL: llvm.func @weft_listed(
+// CHECK-COUNT-6: llvm.byval = !llvm.array<128 x i8>
+// CHECK-SAME: !llvm.ptr<1>, %{{[^:]*}}: i64, %{{[^:]*}}: i64, %{{[^:]*}}: i64
+// CHECK: cp.async.cg.shared.global
+// CHECK: cp.async.wait_all
+// CHECK-NEXT: nvvm.fence.proxy
+// CHECK: nvvm.setmaxregister increase
+// CHECK-LABEL: llvm.func @weft_listed_count_rows(
+// CHECK: match.any.sync.b32
+// CHECK-LABEL: llvm.func @weft_listed_plan_rows(
+// CHECK-LABEL: llvm.func @weft_listed_scatter_rows(
 func.func @listed(%q: tensor<?x1x64x64xbf16>, %k: tensor<?x1x64x64xbf16>, %v: tensor<?x1x64x64xbf16>,
                   %out: tensor<?x1x64x64xbf16>, %outLse: tensor<?x1x64xf32>, %rows: !weft.rows)
     -> (tensor<?x1x64x64xbf16>, tensor<?x1x64xf32>) attributes {weft.kernel} {
-  // expected-error @below {{expected an attention without rows, which run on CPUs and in the interpreter, not yet on GPUs}}
   %o, %lse = weft.block_attention %q, %k, %v rows %rows into(%out, %outLse : tensor<?x1x64x64xbf16>, tensor<?x1x64xf32>)
     {folded, block = 64 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, lists = [#lists], scale = 0.25 : f64}
     : tensor<?x1x64x64xbf16>, tensor<?x1x64x64xbf16> -> tensor<?x1x64xf32> {}

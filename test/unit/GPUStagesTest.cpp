@@ -1,0 +1,253 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// What runs on the device before the attention: selections against those of CPU kernels, lists that are kept, and rows. On
+// a GPU, or on the executor that WEFT_CUDA_DRIVER names.
+
+#include "lib/Compiler/Compiler.h"
+#include "test/unit/Differential.h"
+#include "test/unit/OnDevice.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+using namespace weft;
+using namespace weft::test;
+
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+struct Shape {
+  GridShape grid = {3, 8, 16, 0, false};
+  int64_t heads = 2, headDim = 32, block = 64, batch = 1;
+  ElementType type = ElementType::BF16;
+};
+
+/// A program with operands, compiled for the CPU and for the device.
+struct Problem {
+  Case test;
+  std::shared_ptr<const rt::Kernel> onHost;
+  std::shared_ptr<const rt::cuda::GPUKernel> kernel;
+
+  explicit Problem(const std::string &attention, const Shape &shape = {}, std::vector<double> floats = {}) {
+    CompileRequest &request = test.program.request;
+    request.source = "attention a" + attention;
+    GenerateOptions &options = request.options;
+    options.queryGrid = options.keyGrid = shape.grid;
+    options.heads = shape.heads, options.headDim = shape.headDim, options.block = shape.block;
+    options.elementType = shape.type;
+    test.batch = shape.batch;
+    for (double value : floats)
+      test.program.parameters.push_back(std::bit_cast<int64_t>(value));
+    KernelResult compiled = compileKernel(request);
+    EXPECT_TRUE(compiled) << compiled.message();
+    GPUKernelResult compiledForDevice = compileGPUKernel(request, *device());
+    EXPECT_TRUE(compiledForDevice) << compiledForDevice.message();
+    onHost = *compiled, kernel = *compiledForDevice;
+    test.program.usesRows = kernel->image().hasRows;
+    auto layout = [] { return TensorLayout::BHSD; };
+    test.allocateInputs(layout), test.allocateResults(layout);
+  }
+
+  Operands &operands() { return test.operands; }
+
+  void fill(const std::function<double()> &number) {
+    for (TestTensor *tensor : {&operands().query, &operands().key, &operands().value})
+      tensor->fill([&](auto...) { return number(); });
+  }
+  void fillIntegers(uint64_t seed) {
+    Random random(seed);
+    fill([&] { return static_cast<double>(random.range(-2, 2)); });
+  }
+  void listRows(std::vector<int32_t> indices, int32_t count) {
+    int64_t capacity = indices.size();
+    operands().rows = TestRows{{1, 1}, capacity, std::move(indices), {count}};
+  }
+
+  rt::GivenLists selectOnHost() {
+    rt::RunArgs args = operands().args(2);
+    args.parameters = test.program.parameters;
+    auto lists = onHost->predict(args);
+    EXPECT_TRUE(lists) << lists.message();
+    return *lists;
+  }
+
+  rt::GivenLists select() {
+    DeviceOperands call;
+    EXPECT_TRUE(call.upload(operands()));
+    call.args.parameters = test.program.parameters;
+    auto kept = kernel->predict(call.args, nullptr);
+    EXPECT_TRUE(kept) << kept.message();
+    auto lists = kernel->download(**kept, nullptr);
+    EXPECT_TRUE(lists) << lists.message();
+    return *lists;
+  }
+
+  std::string run() {
+    DeviceOperands call;
+    rt::Status status = call.upload(operands());
+    call.args.parameters = test.program.parameters;
+    if (status)
+      status = kernel->launch(call.args, nullptr);
+    if (status)
+      status = call.download(operands());
+    return status.message();
+  }
+};
+
+void expectEqual(const rt::GivenLists &actual, const rt::GivenLists &expected) {
+  ASSERT_EQ(actual.lists, expected.lists);
+  EXPECT_EQ(actual.offsets, expected.offsets);
+  EXPECT_EQ(actual.keyBlocks, expected.keyBlocks);
+}
+
+class GPUStagesTest : public testing::Test {
+protected:
+  void SetUp() override {
+    if (!device())
+      GTEST_SKIP() << device().message();
+  }
+};
+
+TEST_F(GPUStagesTest, IntegersSelectWhatTheCPUSelects) {
+  // Means of 64 integers and their products are exact: ties are ties on both.
+  for (const char *mask :
+       {"{ mask topk(block_mean, keep: 0.3) }", "{ mask topk(block_mean, keep: 0.4, pool: 32, min: 3) or k.index < 10 }",
+        "{ mask threshold(block_mean, score: 0.0) }", "{ mask threshold(block_mean, score: 0.01, min: 2, pool: 16) }",
+        "{ mask topp(block_mean, mass: 0.4) and q.h >= 0 }"})
+    for (ElementType type : {ElementType::BF16, ElementType::F32}) {
+      Problem problem(mask, {{4, 8, 16, 64, false}, 2, 64, 64, 2, type});
+      problem.fillIntegers(7);
+      SCOPED_TRACE(mask);
+      expectEqual(problem.select(), problem.selectOnHost());
+    }
+}
+
+TEST_F(GPUStagesTest, EqualScoresSelectTheLowerBlock) {
+  Problem problem("{ mask topk(block_mean, keep: 0.5) }");
+  problem.fill([] { return 1.0; });
+  rt::GivenLists lists = problem.select();
+  EXPECT_EQ(std::vector(lists.keyBlocks.begin(), lists.keyBlocks.begin() + 6), (std::vector<int32_t>{0, 1, 2, 0, 1, 2}));
+}
+
+TEST_F(GPUStagesTest, NaNAndInfinityAreSelectedFirst) {
+  for (double special : {kNaN, kInfinity})
+    for (const char *mask : {"{ mask topk(block_mean, keep: 0.2) }", "{ mask topp(block_mean, mass: 0.2) }",
+                             "{ mask threshold(block_mean, score: 1000.0) }"}) {
+      Problem problem(mask);
+      problem.fill([] { return 1.0; });
+      problem.operands().key.set(0, 0, 300, 3, special); // block 4 of head 0
+      SCOPED_TRACE(mask);
+      expectEqual(problem.select(), problem.selectOnHost());
+      EXPECT_EQ(problem.run(), "");
+      EXPECT_TRUE(std::isnan(problem.operands().out.at(0, 0, 0, 0)));
+    }
+}
+
+TEST_F(GPUStagesTest, AmountsAtTheirEnds) {
+  for (const char *mask : {"(dynamic x: float) { mask topk(block_mean, keep: x, min: MIN) }",
+                           "(dynamic x: float) { mask topp(block_mean, mass: x, min: MIN) }"})
+    for (int64_t min : {0, 2, 100}) {
+      std::string source = mask;
+      source.replace(source.find("MIN"), 3, std::to_string(min));
+      for (double amount : {0.0, 1.0}) {
+        Problem problem(source, {}, {amount});
+        problem.fillIntegers(3);
+        expectEqual(problem.select(), problem.selectOnHost());
+      }
+    }
+}
+
+TEST_F(GPUStagesTest, ListsServeSeveralLaunches) {
+  Problem problem("{ mask topk(block_mean, keep: 0.3) or k.index < 10 }", {.batch = 2}),
+      other("{ mask topk(block_mean, keep: 0.3) }", {.batch = 2});
+  problem.fillIntegers(1);
+  DeviceOperands call;
+  ASSERT_TRUE(call.upload(problem.operands()));
+  auto kept = problem.kernel->predict(call.args, nullptr);
+  ASSERT_TRUE(kept) << kept.message();
+  ASSERT_TRUE(problem.kernel->launch(call.args, nullptr));
+  ASSERT_TRUE(call.download(problem.operands()));
+  std::vector<std::byte> predicted = problem.operands().out.storage;
+  ASSERT_TRUE(problem.kernel->launch(call.args, nullptr, kept->get()));
+  ASSERT_TRUE(call.download(problem.operands()));
+  EXPECT_EQ(problem.operands().out.storage, predicted);
+
+  rt::Status status = other.kernel->launch(call.args, nullptr, kept->get());
+  EXPECT_EQ(status.message(), "lists: expected lists that this kernel predicted, for a batch of this size and layout");
+  Problem dense("{}");
+  EXPECT_EQ(dense.kernel->predict(call.args, nullptr).message(),
+            "kernel 'a': expected a mask with topk, topp or threshold");
+  EXPECT_EQ(problem.kernel->resolveLists(call.args).message(),
+            "lists: expected given lists, since the device predicts them at every launch");
+}
+
+TEST_F(GPUStagesTest, RowsThatDoNotExistArePassedOver) {
+  Problem problem("{ mask abs(q.t - k.t) <= 1 rows given }");
+  problem.fill([] { return 1.0; });
+  problem.listRows({5, -3, 384, 70, 1 << 30, 200}, 100); // a count beyond the capacity
+  EXPECT_EQ(problem.run(), "");
+  for (int64_t token = 0; token < 384; ++token) {
+    bool isListed = token == 5 || token == 70 || token == 200;
+    ASSERT_EQ(problem.operands().out.at(0, 1, token), isListed ? 1 : Case::kHeld) << token;
+  }
+  problem.listRows({5, 6, 7}, -1);
+  problem.test.allocateResults([] { return TensorLayout::BHSD; });
+  EXPECT_EQ(problem.run(), "");
+  EXPECT_EQ(problem.operands().out.at(0, 0, 5), Case::kHeld);
+}
+
+TEST_F(GPUStagesTest, NoRoomForRowsComputesNothing) {
+  Problem problem("{ rows given }");
+  problem.fill([] { return 1.0; });
+  problem.listRows({}, 0);
+  EXPECT_EQ(problem.run(), "");
+  EXPECT_EQ(problem.operands().out.at(0, 0, 0), Case::kHeld);
+}
+
+TEST_F(GPUStagesTest, AllRowsAreTheWholeAttention) {
+  for (const char *mask : {"", "mask abs(q.w - k.w) <= 3 or q.t == 0 ", "mask topk(block_mean, keep: 0.4) "}) {
+    Shape shape{{3, 7, 11, 9, false}, 2, 64, 64, 2};
+    Problem all(fmt::format("{{ {} }}", mask), shape), listed(fmt::format("{{ {} rows given }}", mask), shape);
+    all.fillIntegers(5), listed.fillIntegers(5);
+    std::vector<int32_t> indices;
+    for (int32_t i = 0; i < 240; ++i)
+      indices.push_back(i * 37 % 240);
+    listed.listRows(indices, 240);
+    EXPECT_EQ(all.run(), "");
+    EXPECT_EQ(listed.run(), "");
+    SCOPED_TRACE(mask);
+    all.operands().out.forEach([&](int64_t b, int64_t h, int64_t s, int64_t c) {
+      ASSERT_EQ(listed.operands().out.at(b, h, s, c), all.operands().out.at(b, h, s, c))
+          << b << " " << h << " " << s << " " << c;
+    });
+    all.operands().lse.forEach([&](int64_t b, int64_t h, int64_t s, int64_t) {
+      ASSERT_EQ(listed.operands().lse.at(b, h, s), all.operands().lse.at(b, h, s)) << b << " " << h << " " << s;
+    });
+    for (TestTensor *tensor : {&listed.operands().out, &listed.operands().lse})
+      EXPECT_TRUE(tensor->isUntouchedAround());
+  }
+}
+
+TEST_F(GPUStagesTest, RowListsAreChecked) {
+  Problem problem("{ rows given }");
+  problem.listRows({1}, 1);
+  DeviceOperands call;
+  ASSERT_TRUE(call.upload(problem.operands()));
+  rt::RowLists rows = *call.args.rows;
+  rows.counts.dtype = rt::DType::F32;
+  call.args.rows = &rows;
+  EXPECT_EQ(problem.kernel->launch(call.args, nullptr).message(), "rows: expected counts of dtype i32, but got f32");
+  call.args.rows = nullptr;
+  EXPECT_EQ(problem.kernel->launch(call.args, nullptr).message(),
+            "rows: expected row lists, since the attention takes them, but got none");
+}
+
+} // namespace
