@@ -23,8 +23,9 @@ enum KernelArg : unsigned {
   kNumKernelArgs,
 };
 
-/// Bits of a step's flag: of a list's entry, and that not all columns hold a token of the block.
-enum StageFlag : int64_t { kPartialFlag = 1, kGivenFlag = 2, kShortFlag = 4 };
+/// Bits of a step's flag: of a list's entry; that some columns hold no token of the block; and that these are the last
+/// ones, behind a block of the usual size.
+enum StageFlag : int64_t { kPartialFlag = 1, kGivenFlag = 2, kShortFlag = 4, kTailFlag = 8 };
 
 /// Coordinates of a token as a predicate may read them.
 constexpr int64_t kNumAxes = 4;

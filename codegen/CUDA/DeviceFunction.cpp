@@ -62,6 +62,8 @@ void weft::cuda::describeDevice(Builder &b, func::FuncOp kernel, BlockAttentionO
   add("ctas_per_sm", shape.ctasPerSM);
   if (!shape.usesTensorMaps)
     add("query_parts", shape.queryParts);
+  if (shape.usualColumns)
+    add("usual_columns", shape.usualColumns);
   cuda.push_back(b.getNamedAttr("query_axes", b.getDenseI64ArrayAttr(usedAxes(op, kQueryT))));
   cuda.push_back(b.getNamedAttr("key_axes", b.getDenseI64ArrayAttr(usedAxes(op, kKeyT))));
   image.push_back(b.getNamedAttr("cuda", b.getDictionaryAttr(cuda)));

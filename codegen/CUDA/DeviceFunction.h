@@ -24,6 +24,8 @@ struct DeviceShape {
   int64_t rows = 0, columns = 0, threads = 0, sharedBytes = 0, ctasPerSM = 1, queryParts = 1;
   /// Operands are tensor maps; else addresses, strides and a table of the keys' tokens.
   bool usesTensorMaps = false;
+  /// Columns that hold a token in a key block that nothing cuts short; 0 if these are all, or the kernel does not ask.
+  int64_t usualColumns = 0;
 };
 
 /// Declares the kernels' shared memory, unless the module has it.

@@ -38,7 +38,8 @@ public:
     HopperKernel hopper(e, op, s, function.getArguments());
     emitEntry(hopper);
     formStages(kernel, op, s.rows);
-    describeDevice(b, kernel, op, {s.rows, s.columns, s.threads(), s.sharedBytes, s.ctasPerSM, 1, true});
+    describeDevice(b, kernel, op, {s.rows, s.columns, s.threads(), s.sharedBytes, s.ctasPerSM, 1, true,
+                                   s.usualColumns()});
   }
 
 private:
@@ -95,6 +96,9 @@ HopperProblem describeProblem(BlockAttentionOp op) {
   problem.queryTokens = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()).maxTokens();
   problem.keyTokens = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()).maxTokens();
   problem.hasBias = op.getBias() != nullptr;
+  problem.usualKeyTokens = op.getKeyOrder().getTiled()
+                               ? llvm::product_of(tileExtents(op.getKeyGrid(), op.getKeyOrder()))
+                               : problem.keyTokens;
   problem.queryAxes = usedAxes(op, kQueryT).size();
   problem.keyAxes = usedAxes(op, kKeyT).size();
   return problem;

@@ -160,13 +160,14 @@ private:
     Value query = k.bufferAt(s.queryCoordinatesOffset, s.queryCoordinateBytes(), k.querySlotOf(item.queryUse).index);
     return {e.load4(e.shared(k.bufferAt(s.maskOffset, 16, stage.index))),
             e.shared(e.add(query, e.shiftLeft(rowInTile, 2))),
-            e.shared(k.bufferAt(s.keyCoordinatesOffset, s.keyCoordinateBytes(), stage.index)), s.rows, s.columns};
+            e.shared(k.bufferAt(s.keyCoordinatesOffset, s.keyCoordinateBytes(), stage.index)), s.rows, s.columns,
+            s.usualColumns()};
   }
 
   /// Masks the scores where the stage's flag asks for it, and gives the stage's keys back.
   void maskScores(Values &scores, Value flag, const Item &item, HopperKernel::Slot stage) {
     Block *masked = e.createBlock(), *done = e.createBlock(SmallVector<Type>(scores.size(), f32()));
-    int64_t bits = kShortFlag | (k.isMasked() ? kPartialFlag : 0);
+    int64_t bits = kShortFlag | kTailFlag | (k.isMasked() ? kPartialFlag : 0);
     e.branchIf(e.equal(e.bitAnd(flag, bits), 0), done, scores, masked, {});
     e.enter(masked);
     RegisterMask mask(k, maskTables(item, stage), item.pair, flag);

@@ -232,6 +232,8 @@ private:
 
     Value maskClass = e.shiftRight(source.block[3], 1);
     Value isShort = e.select(e.equal(maskClass, 0), e.i32(0), e.i32(kShortFlag));
+    if (s.usualColumns()) // class 1 has these
+      isShort = e.select(e.equal(maskClass, 1), e.i32(kTailFlag), isShort);
     Values columns = e.load4(e.advance(k.argument(kColumnMasks), e.mul(e.extend(maskClass), 16)));
 
     k.waitFor(Barrier::EmptyKey, stage.index, parity);

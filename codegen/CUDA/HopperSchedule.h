@@ -24,6 +24,8 @@ struct HopperProblem {
   int64_t queryAxes = 0, keyAxes = 0;
   /// A number per key is added to its scores.
   bool hasBias = false;
+  /// Tokens of a key block that nothing cuts short.
+  int64_t usualKeyTokens = 128;
 };
 
 /// Barriers of the pipeline: the first of each kind, in units of 8 bytes. Two of each.
@@ -66,6 +68,8 @@ struct HopperSchedule {
           biasOffset = 0, onesOffset = 0, maskOffset = 0, flagOffset = 0, itemOffset = 0, barrierOffset = 0, sharedBytes = 0;
 
   int64_t threads() const { return 128 * (consumers + 1); }
+  /// Columns that hold a token in a usual block; 0 if these are all.
+  int64_t usualColumns() const { return problem.usualKeyTokens < columns ? problem.usualKeyTokens : 0; }
   int64_t queryBytes() const { return rows * kRowBytes * channelGroups; }
   int64_t keyBytes() const { return columns * kRowBytes * channelGroups; }
   /// Coordinates of one tile, axis by axis.

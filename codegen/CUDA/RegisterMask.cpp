@@ -25,11 +25,25 @@ static Value replaceUnless(Emitter &e, Value condition, Value score) {
 }
 
 Values RegisterMask::apply(ArrayRef<Value> scores) {
+  SmallVector<Type> types(scores.size(), e.b.getF32Type());
   Values masked(scores);
-  maskColumns(masked);
+  if (tables.usualColumns) {
+    Block *shorter = e.createBlock(), *tail = e.createBlock(), *done = e.createBlock(types);
+    e.branchIf(e.equal(e.bitAnd(flag, kShortFlag), 0), tail, shorter);
+    e.enter(tail);
+    Values others(scores);
+    maskTail(others);
+    e.branch(done, others);
+    e.enter(shorter);
+    maskColumns(masked);
+    e.branch(done, masked);
+    e.enter(done);
+    masked.assign(done->args_begin(), done->args_end());
+  } else {
+    maskColumns(masked);
+  }
   if (!k.isMasked())
     return masked;
-  SmallVector<Type> types(scores.size(), e.b.getF32Type());
   Block *partial = e.createBlock(), *done = e.createBlock(types);
   e.branchIf(e.equal(e.bitAnd(flag, kPartialFlag), 0), done, masked, partial, {});
   e.enter(partial);
@@ -47,6 +61,18 @@ void RegisterMask::maskColumns(Values &scores) {
     int64_t group = i / 4, bit = 8 * (group % 4) + i % 2;
     Value counts = e.notEqual(e.bitAnd(words[group / 4], int64_t{1} << bit), 0);
     score = replaceUnless(e, counts, score);
+  }
+}
+
+/// Where the flag says so: few columns, which are known here.
+void RegisterMask::maskTail(Values &scores) {
+  Value isWhole = e.equal(e.bitAnd(flag, kTailFlag), 0);
+  for (auto [i, score] : llvm::enumerate(scores)) {
+    int64_t column = 8 * (static_cast<int64_t>(i) / 4) + i % 2;
+    if (column + 6 >= tables.usualColumns) {
+      Value counts = e.less(firstColumn, e.i32(tables.usualColumns - column));
+      score = replaceUnless(e, e.bitOr(isWhole, counts), score);
+    }
   }
 }
 

@@ -19,6 +19,8 @@ struct MaskTables {
   mlir::Value queryCoordinates, keyCoordinates;
   /// Elements from one axis to the next.
   int64_t queryPitch = 0, keyPitch = 0;
+  /// Columns of a block of the usual size, if kTailFlag says that the others are empty.
+  int64_t usualColumns = 0;
 };
 
 /// Replaces scores that do not count by -inf: columns that hold no token of the block, and pairs for which the
@@ -33,6 +35,7 @@ public:
 
 private:
   void maskColumns(Values &scores);
+  void maskTail(Values &scores);
   void maskPairs(Values &scores);
   mlir::Value queryCoordinate(int64_t axis, int64_t row);
   Values keyCoordinates(int64_t axis, int64_t group);

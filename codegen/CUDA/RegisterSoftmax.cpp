@@ -24,7 +24,8 @@ SoftmaxResult weft::cuda::emitSoftmax(Emitter &e, ArrayRef<Value> scores, const 
     result.maximum[r] = e.maximum(e.reduceQuad(e.reduce(rows[r], greater), greater), maximum[r]);
     Value reference = e.select(e.equalF(result.maximum[r], lowest), e.f32(0), result.maximum[r]);
     shift[r] = e.negate(e.mulF(reference, scale));
-    result.correction[r] = e.exp2(e.fma(maximum[r], scale, shift[r]));
+    // The same rounded product as in the shift before: exactly 1 if the maximum stays, whatever stands in other rows.
+    result.correction[r] = e.exp2(e.addF(e.mulF(maximum[r], scale), shift[r]));
   }
   for (auto [i, score] : llvm::enumerate(scores))
     result.weights.push_back(e.exp2(e.fma(score, scale, shift[rowOf(i)])));

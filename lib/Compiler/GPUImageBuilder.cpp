@@ -33,8 +33,20 @@ public:
   /// The token of each row of each block, or -1.
   std::vector<int32_t> rowTokens;
 
-  /// Of each block, where its copy begins, and 2 * class + is text. Classes are added to `masks`.
-  std::vector<int32_t> describeBlocks(std::vector<TileMask> &masks) const {
+  /// Rows below `count`.
+  static TileMask firstRows(int64_t count) {
+    TileMask mask = {};
+    for (int64_t row = 0; row < count; ++row)
+      mask[row / 32] |= static_cast<int32_t>(uint32_t{1} << row % 32);
+    return mask;
+  }
+
+  /// Of each block, where its copy begins, and 2 * class + is text. Classes are added to `masks`: class 0 is that all rows
+  /// hold a token, and class 1 that the first `usual` do, if that is a number above 0.
+  std::vector<int32_t> describeBlocks(std::vector<TileMask> &masks, int64_t usual = 0) const {
+    masks.push_back(firstRows(rows));
+    if (usual)
+      masks.push_back(firstRows(usual));
     std::vector<int32_t> blocks;
     for (int64_t i = 0; i < partition.numBlocks(); ++i) {
       const BlockBox &box = partition.boxes[i];
@@ -79,16 +91,12 @@ private:
            ((box.t.low + t) * grid.getH() + box.h.low + h) * grid.getW() + box.w.low + w;
   }
 
-  /// Which rows of a block hold a token; class 0 is that all do.
+  /// Which rows of a block hold a token.
   int32_t classOf(int64_t block, std::vector<TileMask> &masks) const {
-    TileMask mask = {}, all = {};
-    for (int64_t row = 0; row < rows; ++row) {
-      all[row / 32] |= static_cast<int32_t>(uint32_t{1} << row % 32);
+    TileMask mask = {};
+    for (int64_t row = 0; row < rows; ++row)
       if (rowTokens[block * rows + row] >= 0)
         mask[row / 32] |= static_cast<int32_t>(uint32_t{1} << row % 32);
-    }
-    if (masks.empty())
-      masks.push_back(all);
     auto known = llvm::find(masks, mask);
     if (known == masks.end())
       known = masks.insert(masks.end(), mask);
@@ -133,7 +141,8 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
   TileTables query(queryGrid, queryOrder, queryBlock ? queryBlock.getInt() : block, result.rows), key(keyGrid, keyOrder, block, result.columns);
   std::vector<TileMask> unused, masks;
   result.queryBlocks = query.describeBlocks(unused);
-  result.keyBlocks = key.describeBlocks(masks);
+  auto usual = cuda.getAs<IntegerAttr>("usual_columns");
+  result.keyBlocks = key.describeBlocks(masks, usual ? usual.getInt() : 0);
   // Key tiles have at most 128 columns.
   for (const TileMask &mask : masks)
     result.columnMasks.insert(result.columnMasks.end(), mask.begin(), mask.begin() + 4);

@@ -6,6 +6,8 @@
 
 #include "tools/weft-run/Measure.h"
 
+#include "dialect/WeftDialect.h"
+
 #include "mlir/IR/Diagnostics.h"
 
 #include <fmt/format.h>
@@ -31,8 +33,10 @@ rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request
   auto module = buildProgram(*context, request);
   if (!module)
     return module.status();
-  // A given list counts in the partition of the chosen tiles, so the interpreter runs the plan where there is one.
-  if (given)
+  // Lists count in the partition of the chosen tiles, so the interpreter runs the plan where there are some.
+  bool hasLists = given != nullptr;
+  (*module)->walk([&](BlockMeansOp) { hasLists = true; });
+  if (hasLists)
     if (rt::Status status = lowerToPlan(**module); !status)
       return status;
   InterpreterArgs args;
