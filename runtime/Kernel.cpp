@@ -178,16 +178,28 @@ Status Kernel::checkAge(const RunArgs &args) const {
                                      args.rows->counts.shape[1]));
   if (Status status = checkDistinctElements("age", *args.age); !status)
     return status;
-  if (args.drift && !args.rows)
+  if (!args.rows)
     if (Status status = checkApart(args, "drift", *args.drift); !status)
       return status;
-  for (auto [name, operand] : {std::pair("query", &args.query), {"key", &args.key}, {"value", &args.value},
-                               {"out", &args.out}, {"lse", args.lse ? &*args.lse : nullptr},
-                               {"drift", args.drift && !args.rows ? &*args.drift : nullptr},
-                               {"bias", args.bias ? &*args.bias : nullptr},
-                               {"the rows' indices", args.rows ? &args.rows->indices : nullptr},
-                               {"the rows' counts", args.rows ? &args.rows->counts : nullptr}})
-    if (operand && operand->numElements() != 0 && shareMemory(*args.age, *operand))
+  return checkAgeApart(args);
+}
+
+/// Ages are written, so that nothing else of the call may lie there.
+Status Kernel::checkAgeApart(const RunArgs &args) {
+  struct Part {
+    const char *name;
+    const Tensor *tensor;
+  };
+  std::vector<Part> others = {{"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}};
+  for (auto [name, tensor] : {std::pair("lse", &args.lse), {"drift", &args.drift}, {"bias", &args.bias}})
+    if (*tensor)
+      others.push_back({name, &**tensor});
+  if (args.rows) {
+    others.push_back({"the rows' indices", &args.rows->indices});
+    others.push_back({"the rows' counts", &args.rows->counts});
+  }
+  for (auto [name, tensor] : others)
+    if (tensor->numElements() != 0 && shareMemory(*args.age, *tensor))
       return Status::error(fmt::format("age: expected memory apart from {}", name));
   return Status::ok();
 }

@@ -183,6 +183,7 @@ private:
 
   Status checkQueryAndKey(const RunArgs &args) const;
   Status checkImportance(const RunArgs &args, int64_t batch) const;
+  static Status checkAgeApart(const RunArgs &args);
   Status attend(const RunArgs &args) const;
   Status checkOperand(const char *name, const Tensor &tensor, const std::vector<int64_t> &shape) const;
 

@@ -35,7 +35,7 @@ static LogicalResult verifyAges(Operation *op, const Tensor &ages) {
     for (int64_t token = 0; token < ages.getTokens(); ++token)
       if (double age = ages.getRow(batch, 0, token)[0]; age < 0 || age > rt::kMaxAge)
         return op->emitOpError("expected ages from 0 to ")
-               << rt::kMaxAge << ", but got " << age << " of batch " << batch << " token " << token;
+               << rt::kMaxAge << ", but got " << static_cast<int64_t>(age) << " of batch " << batch << " token " << token;
   return success();
 }
 
