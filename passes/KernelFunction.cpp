@@ -64,10 +64,11 @@ static LogicalResult checkPredicate(BlockAttentionOp op) {
 }
 
 LogicalResult weft::checkKernel(func::FuncOp kernel, BlockAttentionOp op) {
+  if (kernel && failed(checkRowSelection(kernel, op)))
+    return failure();
   if (!kernel || !op.getFolded() || !returnsResults(op))
     return op.emitOpError("expected a folded op whose results its function returns");
-  if (failed(checkRowSelection(kernel, op)) || failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)) ||
-      failed(checkPrediction(kernel, op)))
+  if (failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)) || failed(checkPrediction(kernel, op)))
     return failure();
   if (op.getBody().empty())
     return success();
