@@ -54,11 +54,13 @@ class Cache:
         self.age = np.zeros(x.shape[:2], np.int32)
 
     def select(self, x, budget):
+        """The rows of this step; all tokens are then one step older, until keep() takes those that were computed."""
         drift = np.linalg.norm((x - self.last).astype(np.float64), axis=2)
-        return select(importance(self.lse, drift, self.age), budget)
+        rows = select(importance(self.lse, drift, self.age), budget)
+        self.age = np.minimum(self.age + 1, OLDEST)
+        return rows
 
     def keep(self, x, rows, out, lse):
-        self.age = np.minimum(self.age + 1, OLDEST)
         for clip, tokens in enumerate(rows):
             self.out[clip, tokens], self.last[clip, tokens] = out[clip], x[clip, tokens]
             self.lse[clip][:, tokens], self.age[clip, tokens] = lse[clip], 0
@@ -72,8 +74,9 @@ class SelectingSampler(Sampler):
         self.budgets, self.caches = budgets, {}
 
     def block(self, name, x, shared, label, turn, place):
-        cache = self.caches.setdefault(name, None) or Cache(x, self.config.heads)
-        self.caches[name] = cache
+        if name not in self.caches:
+            self.caches[name] = Cache(x, self.config.heads)
+        cache = self.caches[name]
         rows = cache.select(x, self.budgets[place.step])
         if rows.shape[1]:
             cache.keep(x, rows, *self.compute(name, x, rows, shared, label, turn))
