@@ -191,12 +191,14 @@ Status Kernel::checkAgeApart(const RunArgs &args) {
     const Tensor *tensor;
   };
   std::vector<Part> others = {{"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}};
-  for (auto [name, tensor] : {std::pair("lse", &args.lse), {"drift", &args.drift}, {"bias", &args.bias}})
+  for (auto [name, tensor] : {std::pair("lse", &args.lse), {"bias", &args.bias}})
     if (*tensor)
       others.push_back({name, &**tensor});
-  if (args.rows) {
+  if (args.rows) { // drift is unused
     others.push_back({"the rows' indices", &args.rows->indices});
     others.push_back({"the rows' counts", &args.rows->counts});
+  } else {
+    others.push_back({"drift", &*args.drift});
   }
   for (auto [name, tensor] : others)
     if (tensor->numElements() != 0 && shareMemory(*args.age, *tensor))
