@@ -37,7 +37,7 @@ def Weft_BlocksType : Weft_Type<"Blocks", "blocks"> {
 }
 
 def Weft_RowsType : Weft_Type<"Rows", "rows"> {
-  let summary = "query tokens that the caller selects at run time";
+  let summary = "query tokens that the caller selects at run time, or that their importance does";
   let description = [{
     For every batch and head (or once for all of either) a set of query tokens,
     as positions in the sequence.

@@ -6,7 +6,9 @@
 
 #include "passes/KernelFunction.h"
 
+#include "dialect/RowSelection.h"
 #include "passes/FormPrediction.h"
+#include "passes/FormRows.h"
 #include "passes/SinkCaptured.h"
 
 using namespace mlir;
@@ -14,14 +16,17 @@ using namespace weft;
 
 bool weft::isParameter(Type type) { return type.isInteger(1) || type.isInteger(32) || type.isF64(); }
 
-/// The runtime passes query, key and value, then a bias, the results that rows are written into, given lists, rows and
-/// parameters, as far as there are any.
+/// The runtime passes query, key and value, then a bias, the results that rows are written into, drift and age, given
+/// lists, rows and parameters, as far as there are any.
 static LogicalResult checkArguments(func::FuncOp kernel, BlockAttentionOp op) {
   for (auto [i, operand] : llvm::enumerate(ValueRange{op.getQuery(), op.getKey(), op.getValue()}))
     if (i >= kernel.getNumArguments() || operand != kernel.getArgument(i))
       return op.emitOpError("expected arguments 0, 1 and 2 of the function as query, key and value");
   int64_t numGiven = 0;
-  SmallVector<Value> extras = {op.getBias(), op.getRows(), op.getIntoOut(), op.getIntoLse()};
+  SmallVector<Value> extras = {op.getBias(), op.getIntoOut(), op.getIntoLse()};
+  if (!RowSelection::from(op.getRows()))
+    extras.push_back(op.getRows());
+  llvm::append_range(extras, rowSelectionArguments(op));
   for (BlockArgument argument : kernel.getArguments().drop_front(3)) {
     bool isGiven = isa<BlocksType>(argument.getType()), isExtra = llvm::is_contained(extras, argument);
     if (!isGiven && !isExtra && !isParameter(argument.getType()))
@@ -34,7 +39,8 @@ static LogicalResult checkArguments(func::FuncOp kernel, BlockAttentionOp op) {
   if (numGiven > 1)
     return op.emitOpError("expected a function of at most one !weft.blocks, but got ") << numGiven;
   if (llvm::any_of(extras, [](Value extra) { return extra != nullptr; }))
-    return op.emitOpError("expected arguments of the function as bias, rows and what these are written into");
+    return op.emitOpError("expected arguments of the function as bias, rows, what these are written into and what they "
+                          "are selected by");
   return success();
 }
 
@@ -58,7 +64,9 @@ static LogicalResult checkPredicate(BlockAttentionOp op) {
 }
 
 LogicalResult weft::checkKernel(func::FuncOp kernel, BlockAttentionOp op) {
-  if (!kernel || !op.getFolded() || !llvm::equal(op->getResults(), op->getBlock()->getTerminator()->getOperands()))
+  if (kernel && failed(checkRowSelection(kernel, op)))
+    return failure();
+  if (!kernel || !op.getFolded() || !returnsResults(op))
     return op.emitOpError("expected a folded op whose results its function returns");
   if (failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)) || failed(checkPrediction(kernel, op)))
     return failure();
@@ -111,6 +119,8 @@ SmallVector<NamedAttribute> weft::describeKernel(func::FuncOp kernel, BlockAtten
     add("bias", b.getUnitAttr());
   if (op.getRows())
     add("rows", b.getUnitAttr());
+  if (DictionaryAttr selection = describeRowSelection(kernel, op))
+    add("row_selection", selection);
   SmallVector<Attribute> descriptions;
   for (BlockArgument parameter : parametersOf(kernel))
     descriptions.push_back(describeParameter(kernel, parameter));

@@ -6,6 +6,7 @@
 
 #include "runtime/Kernel.h"
 
+#include "runtime/TensorChecks.h"
 #include "runtime/Threads.h"
 #include "runtime/Tiles.h"
 #include "runtime/Workspace.h"
@@ -32,66 +33,6 @@ Kernel::Kernel(KernelImage image) : parts(std::move(image)) {
 }
 
 namespace {
-
-/// The bytes from the first to the last element.
-struct Extent {
-  const std::byte *begin, *end;
-  explicit Extent(const Tensor &tensor) {
-    int64_t low = 0, high = 0;
-    for (int64_t i = 0; i < tensor.rank(); ++i) {
-      int64_t reach = (tensor.shape[i] - 1) * tensor.strides[i];
-      (reach < 0 ? low : high) += reach;
-    }
-    int64_t size = sizeOf(tensor.dtype);
-    begin = static_cast<const std::byte *>(tensor.data) + low * size;
-    end = static_cast<const std::byte *>(tensor.data) + (high + 1) * size;
-  }
-  bool overlaps(const Extent &other) const { return begin < other.end && other.begin < end; }
-};
-
-/// Rules that every operand follows.
-Status checkTensor(const char *name, const Tensor &tensor, DType dtype, const std::vector<int64_t> &shape) {
-  if (tensor.dtype != dtype)
-    return Status::error(
-        fmt::format("{}: expected dtype {}, but got {}", name, weft::rt::name(dtype), weft::rt::name(tensor.dtype)));
-  if (tensor.shape.size() != shape.size() || tensor.strides.size() != tensor.shape.size())
-    return Status::error(fmt::format("{}: expected rank {} with as many strides, but got shape [{}] and strides [{}]",
-                                     name, shape.size(), fmt::join(tensor.shape, ", "),
-                                     fmt::join(tensor.strides, ", ")));
-  if (tensor.shape != shape)
-    return Status::error(fmt::format("{}: expected shape [{}], but got [{}]", name, fmt::join(shape, ", "),
-                                     fmt::join(tensor.shape, ", ")));
-  if (!tensor.data)
-    return Status::error(fmt::format("{}: expected memory, but got a null pointer", name));
-  if (reinterpret_cast<uintptr_t>(tensor.data) % sizeOf(dtype) != 0)
-    return Status::error(
-        fmt::format("{}: expected an address aligned to {} bytes, but got {}", name, sizeOf(dtype), tensor.data));
-  return Status::ok();
-}
-
-Status checkContiguousRows(const char *name, const Tensor &tensor) {
-  if (tensor.strides.back() != 1)
-    return Status::error(fmt::format("{}: expected a contiguous last axis (stride 1), but got strides [{}]", name,
-                                     fmt::join(tensor.strides, ", ")));
-  return Status::ok();
-}
-
-/// Two elements of a result must not share memory: sorted by stride, each axis must step over the ones before it.
-Status checkDistinctElements(const char *name, const Tensor &tensor) {
-  std::vector<std::pair<int64_t, int64_t>> axes;
-  for (int64_t i = 0; i < tensor.rank(); ++i)
-    if (tensor.shape[i] > 1)
-      axes.emplace_back(std::abs(tensor.strides[i]), tensor.shape[i]);
-  std::sort(axes.begin(), axes.end());
-  int64_t reach = 0;
-  for (auto [stride, extent] : axes) {
-    if (stride <= reach)
-      return Status::error(fmt::format("{}: expected strides that keep elements apart, but got [{}] for shape [{}]",
-                                       name, fmt::join(tensor.strides, ", "), fmt::join(tensor.shape, ", ")));
-    reach += stride * (extent - 1);
-  }
-  return Status::ok();
-}
 
 const std::byte *at(const Tensor &tensor, int64_t batch, int64_t head) {
   int64_t offset = batch * tensor.strides[0] + head * tensor.strides[1];
@@ -148,14 +89,16 @@ Status Kernel::check(const RunArgs &args, MemoryKind memory) const {
   }
   for (const Operand &operand : operands) {
     bool isOut = &operand.tensor == &args.out;
-    if (!isOut && Extent(args.out).overlaps(Extent(operand.tensor)))
+    if (!isOut && shareMemory(args.out, operand.tensor))
       return Status::error(fmt::format("out: expected memory apart from {}", operand.name));
-    if (args.lse && Extent(*args.lse).overlaps(Extent(operand.tensor)))
+    if (args.lse && shareMemory(*args.lse, operand.tensor))
       return Status::error(fmt::format("lse: expected memory apart from {}", operand.name));
   }
   if (Status status = checkBias(args); !status)
     return status;
   if (Status status = checkRows(args, memory); !status)
+    return status;
+  if (Status status = checkAge(args); !status)
     return status;
   return checkLists(args);
 }
@@ -164,9 +107,9 @@ Status Kernel::check(const RunArgs &args, MemoryKind memory) const {
 static Status checkApart(const RunArgs &args, const char *name, const Tensor &tensor) {
   if (tensor.numElements() == 0)
     return Status::ok();
-  if (Extent(args.out).overlaps(Extent(tensor)))
+  if (shareMemory(args.out, tensor))
     return Status::error(fmt::format("out: expected memory apart from {}", name));
-  if (args.lse && Extent(*args.lse).overlaps(Extent(tensor)))
+  if (args.lse && shareMemory(*args.lse, tensor))
     return Status::error(fmt::format("lse: expected memory apart from {}", name));
   return Status::ok();
 }
@@ -188,6 +131,8 @@ Status Kernel::checkBias(const RunArgs &args) const {
 Status Kernel::checkRows(const RunArgs &args, MemoryKind memory) const {
   if (!parts.hasRows)
     return args.rows ? Status::error("rows: expected none, since the attention computes all") : Status::ok();
+  if (!args.rows && parts.rowSelection)
+    return Status::ok();
   if (!args.rows)
     return Status::error("rows: expected row lists, since the attention takes them, but got none");
   int64_t batch = args.query.shape[0];
@@ -198,6 +143,67 @@ Status Kernel::checkRows(const RunArgs &args, MemoryKind memory) const {
   if (Status status = checkApart(args, "the rows' indices", args.rows->indices); !status)
     return status;
   return checkApart(args, "the rows' counts", args.rows->counts);
+}
+
+/// What rows are selected by.
+Status Kernel::checkImportance(const RunArgs &args, int64_t batch) const {
+  struct Part {
+    const char *name;
+    const std::optional<Tensor> &tensor;
+  };
+  for (auto [name, tensor] : {Part{"lse", args.lse}, {"drift", args.drift}, {"age", args.age}})
+    if (!tensor)
+      return Status::error(fmt::format("{}: expected a tensor, since the attention selects rows by it, but got none", name));
+  if (Status status = checkTensor("lse", *args.lse, DType::F32, {batch, parts.heads, parts.query.tokens}); !status)
+    return status;
+  if (Status status = checkTensor("drift", *args.drift, DType::F32, {batch, parts.query.tokens}); !status)
+    return status;
+  return checkAges(*args.age, batch, parts.query.tokens);
+}
+
+Status Kernel::checkAge(const RunArgs &args) const {
+  if (!parts.rowSelection) {
+    for (auto [name, isThere] : {std::pair("drift", args.drift.has_value()), {"age", args.age.has_value()}})
+      if (isThere)
+        return Status::error(fmt::format("{}: expected none, since the attention does not select rows", name));
+    return Status::ok();
+  }
+  int64_t batch = args.query.shape[0];
+  if (!args.age)
+    return Status::error("age: expected a tensor, since the attention selects rows by it, but got none");
+  if (Status status = args.rows ? checkAges(*args.age, batch, parts.query.tokens) : checkImportance(args, batch); !status)
+    return status;
+  if (args.rows && args.rows->counts.shape[1] != 1)
+    return Status::error(fmt::format("rows: expected one set for all heads, as tokens have one age, but got {}",
+                                     args.rows->counts.shape[1]));
+  if (Status status = checkDistinctElements("age", *args.age); !status)
+    return status;
+  if (!args.rows)
+    if (Status status = checkApart(args, "drift", *args.drift); !status)
+      return status;
+  return checkAgeApart(args);
+}
+
+/// Ages are written, so that nothing else of the call may lie there.
+Status Kernel::checkAgeApart(const RunArgs &args) {
+  struct Part {
+    const char *name;
+    const Tensor *tensor;
+  };
+  std::vector<Part> others = {{"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}};
+  for (auto [name, tensor] : {std::pair("lse", &args.lse), {"bias", &args.bias}})
+    if (*tensor)
+      others.push_back({name, &**tensor});
+  if (args.rows) { // drift is unused
+    others.push_back({"the rows' indices", &args.rows->indices});
+    others.push_back({"the rows' counts", &args.rows->counts});
+  } else {
+    others.push_back({"drift", &*args.drift});
+  }
+  for (auto [name, tensor] : others)
+    if (tensor->numElements() != 0 && shareMemory(*args.age, *tensor))
+      return Status::error(fmt::format("age: expected memory apart from {}", name));
+  return Status::ok();
 }
 
 Status Kernel::checkLists(const RunArgs &args) const {
@@ -237,7 +243,10 @@ Result<std::vector<int64_t>> Kernel::bindParameters(const std::vector<int64_t> &
     if (parameter.isFloat) {
       bool isAmount = parts.prediction && parts.prediction->parameter == static_cast<int64_t>(i);
       double value = std::bit_cast<double>(bound[i]);
-      if (std::string expected = isAmount ? parts.prediction->expectedAmount(value) : ""; !expected.empty())
+      std::string expected = isAmount ? parts.prediction->expectedAmount(value) : "";
+      if (expected.empty() && parts.rowSelection)
+        expected = parts.rowSelection->expectedAmount(static_cast<int64_t>(i), value);
+      if (!expected.empty())
         return Status::error(
             fmt::format("parameters: expected '{}' to be {}, but got {}", parameter.name, expected, value));
       continue;
@@ -516,9 +525,44 @@ struct Kernel::Call {
   }
 };
 
+Result<OwnedRowLists> Kernel::selectRows(const RunArgs &args) const {
+  if (!parts.rowSelection)
+    return Status::error(fmt::format("kernel '{}': expected an attention with rows topk(importance, ..)", parts.name));
+  int64_t batch = args.lse && !args.lse->shape.empty() ? args.lse->shape[0] : 0;
+  if (Status status = checkImportance(args, batch); !status)
+    return status;
+  if (args.threads < 0)
+    return Status::error(fmt::format("threads: expected 0 or more, but got {}", args.threads));
+  Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
+  if (!parameters)
+    return parameters.status();
+  const RowSelection &selection = *parts.rowSelection;
+  return weft::rt::selectRows(selection, selection.keep.resolve(*parameters), selection.ageWeight.resolve(*parameters),
+                              *args.lse, *args.drift, *args.age, args.threads ? args.threads : defaultThreads());
+}
+
 Status Kernel::run(const RunArgs &args) const {
   if (Status status = check(args); !status)
     return status;
+  if (!parts.rowSelection)
+    return attend(args);
+  RunArgs call = args;
+  Result<OwnedRowLists> selected = OwnedRowLists();
+  RowLists rows;
+  if (!args.rows) {
+    selected = selectRows(args);
+    if (!selected)
+      return selected.status();
+    rows = selected->view(), call.rows = &rows;
+  }
+  if (Status status = attend(call); !status)
+    return status;
+  advanceAges(*call.rows, *args.age);
+  return Status::ok();
+}
+
+/// A call whose arguments are checked, with rows if the attention has any.
+Status Kernel::attend(const RunArgs &args) const {
   if (parts.usesTiles && !requestTiles())
     return Status::error(fmt::format("kernel '{}': expected a system that grants the use of AMX tiles", parts.name));
   Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);

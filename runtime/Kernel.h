@@ -9,6 +9,7 @@
 
 #include "runtime/BlockLists.h"
 #include "runtime/Prediction.h"
+#include "runtime/RowSelection.h"
 #include "runtime/Rows.h"
 #include "runtime/Status.h"
 #include "runtime/Tensor.h"
@@ -90,6 +91,8 @@ struct KernelImage {
   bool hasGiven = false, hasBias = false, hasRows = false;
   /// Where the given lists come from if the caller passes none; hasGiven is then set.
   std::optional<Prediction> prediction;
+  /// Where the rows come from if the caller passes none; hasRows is then set.
+  std::optional<RowSelection> rowSelection;
   /// The code needs AMX tiles.
   bool usesTiles = false;
   /// If it was compiled for `native` and that is less than the best of the architecture: why.
@@ -121,8 +124,15 @@ struct RunArgs {
   /// Needed if the mask uses `given`. A predicted mask takes them instead of predicting, so that what predict() gave
   /// can serve several calls.
   const GivenLists *given = nullptr;
-  /// The rows of out and lse to compute; the others keep what they hold. Needed if and only if the attention takes rows.
+  /// The rows of out and lse to compute; the others keep what they hold. Needed if the attention takes rows. One that
+  /// selects them takes these instead, one set for all heads.
   const RowLists *rows = nullptr;
+  /// f32 [batch, tokens] with any strides: how much the input of each query token changed since it was last computed.
+  /// Needed, as lse is, by an attention that selects rows and is not passed any.
+  std::optional<Tensor> drift;
+  /// i32 [batch, tokens] with any strides: for how many calls in a row each query token was not computed, from 0 to
+  /// kMaxAge. The call updates it. Needed if and only if the attention selects rows.
+  std::optional<Tensor> age;
   /// What resolveLists() made of these parameters and given lists, so that it is not made again: `given` is then unused.
   std::shared_ptr<const BlockLists> lists;
   /// 0: the default number of threads.
@@ -143,6 +153,7 @@ public:
   Status check(const RunArgs &args, MemoryKind memory = MemoryKind::Host) const;
   Status checkBias(const RunArgs &args) const;
   Status checkRows(const RunArgs &args, MemoryKind memory) const;
+  Status checkAge(const RunArgs &args) const;
   Status checkLists(const RunArgs &args) const;
   /// All values of the dynamic parameters, checked; defaults for those that are not given.
   Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
@@ -155,6 +166,11 @@ public:
   /// The lists for values of the parameters, floats aside: one, or those outside and inside of given lists.
   Result<SharedLists> classifiedLists(std::vector<int64_t> parameters) const;
 
+  /// The rows that a call would select: of each batch element those that are most important by what lse, drift and age
+  /// hold. Needs these and parameters alone. Passed as RunArgs::rows they are the rows of the call, so that a caller can
+  /// use them for its projections too.
+  Result<OwnedRowLists> selectRows(const RunArgs &args) const;
+
   /// The lists that a call with these arguments visits. Needs queries and keys if it has to predict them.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
@@ -166,6 +182,9 @@ private:
   struct Call;
 
   Status checkQueryAndKey(const RunArgs &args) const;
+  Status checkImportance(const RunArgs &args, int64_t batch) const;
+  static Status checkAgeApart(const RunArgs &args);
+  Status attend(const RunArgs &args) const;
   Status checkOperand(const char *name, const Tensor &tensor, const std::vector<int64_t> &shape) const;
 
   Result<std::shared_ptr<const BlockLists>> listsFor(const std::vector<int64_t> &parameters,

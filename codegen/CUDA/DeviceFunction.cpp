@@ -7,6 +7,7 @@
 #include "codegen/CUDA/DeviceFunction.h"
 
 #include "codegen/CUDA/AttentionKernel.h"
+#include "dialect/RowSelection.h"
 #include "passes/KernelFunction.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -78,5 +79,10 @@ BlockAttentionOp weft::cuda::findBlockAttention(ModuleOp module) {
     return {};
   }
   BlockAttentionOp op = ops.front();
+  if (RowSelection::from(op.getRows())) {
+    op.emitOpError("expected an attention without rows topk(importance, ..), which run on CPUs and in the interpreter, "
+                   "not yet on GPUs");
+    return {};
+  }
   return failed(checkKernel(dyn_cast<func::FuncOp>(op->getParentOp()), op)) ? BlockAttentionOp() : op;
 }

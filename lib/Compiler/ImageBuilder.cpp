@@ -88,6 +88,18 @@ static rt::Prediction buildPrediction(DictionaryAttr image, DictionaryAttr descr
   return result;
 }
 
+static rt::Amount buildAmount(Attribute description) {
+  if (auto constant = dyn_cast<FloatAttr>(description))
+    return {constant.getValueAsDouble(), -1};
+  return {0, cast<IntegerAttr>(description).getInt()};
+}
+
+static rt::RowSelection buildRowSelection(DictionaryAttr description) {
+  ArrayRef<int32_t> always = description.getAs<DenseI32ArrayAttr>("always");
+  return {description.getAs<IntegerAttr>("min").getInt(), buildAmount(description.get("keep")),
+          buildAmount(description.get("age_weight")), std::vector<int32_t>(always.begin(), always.end())};
+}
+
 rt::KernelImage weft::buildImage(ModuleOp module) {
   auto image = module->getAttrOfType<DictionaryAttr>("weft.image");
   auto integer = [&](StringRef name) {
@@ -112,6 +124,8 @@ rt::KernelImage weft::buildImage(ModuleOp module) {
   result.usesTiles = image.contains("tiles");
   if (auto prediction = image.getAs<DictionaryAttr>("prediction"))
     result.prediction = buildPrediction(image, prediction, queryBlock, block);
+  if (auto selection = image.getAs<DictionaryAttr>("row_selection"))
+    result.rowSelection = buildRowSelection(selection);
   for (Attribute parameter : image.getAs<ArrayAttr>("parameters"))
     result.parameters.push_back(buildParameter(cast<DictionaryAttr>(parameter)));
   if (auto lists = image.getAs<ArrayAttr>("lists"))

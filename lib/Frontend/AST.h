@@ -71,14 +71,19 @@ struct FloatExpr {
   double value = 0;
 };
 
-/// How a predicted mask selects key blocks.
+/// How a predicted mask selects key blocks, and predicted rows their tokens.
 enum class SelectionRule { TopK, TopP, Threshold };
 
-/// `topk(block_mean, keep: .., min: .., pool: ..)` and so on; `min` and `pool`
-/// may be null.
+/// By what: a mask's blocks by the means of their tokens, rows by importance.
+enum class Predictor { BlockMean, Importance };
+
+/// `topk(block_mean, keep: .., min: .., pool: ..)` and so on, or
+/// `topk(importance, keep: .., min: .., age: ..)`; parts but the amount may be
+/// null.
 struct PredictionExpr {
   SelectionRule rule = SelectionRule::TopK;
-  ExprPtr amount, min, pool;
+  Predictor predictor = Predictor::BlockMean;
+  ExprPtr amount, min, pool, age;
 };
 
 /// An operator and its operands.
@@ -153,9 +158,16 @@ struct MaskClause {
   ExprPtr condition;
 };
 
-/// `bias given` or `rows given`
+/// `bias given`
 struct GivenClause {
   SourceRange range;
+};
+
+/// `rows given`, or `rows selection` with a set of query tokens.
+struct RowsClause {
+  SourceRange range;
+  /// Null if they are given.
+  ExprPtr selection;
 };
 
 /// `attention name(parameters) { clauses }`; a missing order is raster, a
@@ -166,7 +178,8 @@ struct Attention {
   Parameters parameters;
   std::optional<OrderClause> order;
   std::optional<MaskClause> mask;
-  std::optional<GivenClause> bias, rows;
+  std::optional<GivenClause> bias;
+  std::optional<RowsClause> rows;
 };
 
 /// A whole file; definitions and attentions in source order.
@@ -180,6 +193,11 @@ constexpr std::string_view spelling(Axis axis) {
   constexpr std::string_view names[] = {"t",     "h",    "w",
                                         "index", "text", "text_index"};
   return names[static_cast<size_t>(axis)];
+}
+
+/// How a predictor is written.
+constexpr std::string_view spelling(Predictor predictor) {
+  return predictor == Predictor::BlockMean ? "block_mean" : "importance";
 }
 
 /// The rule's keyword.
@@ -202,7 +220,8 @@ template <typename Visit> void forEachChild(const Expr &expr, Visit visit) {
       visit(*argument.value);
   if (auto *prediction = std::get_if<PredictionExpr>(&expr.node))
     for (const ExprPtr *part :
-         {&prediction->amount, &prediction->min, &prediction->pool})
+         {&prediction->amount, &prediction->min, &prediction->pool,
+          &prediction->age})
       if (*part)
         visit(**part);
 }
@@ -214,7 +233,7 @@ template <typename Visit> void forEachChild(Expr &expr, Visit visit) {
 }
 
 /// Calls `visit` on the expressions of an attention that are not defaults: tile
-/// sizes, then the mask.
+/// sizes, then the mask, then the rows.
 template <typename Visit>
 void forEachClauseExpr(const Attention &attention, Visit visit) {
   if (attention.order && attention.order->sizes)
@@ -222,6 +241,8 @@ void forEachClauseExpr(const Attention &attention, Visit visit) {
       visit(*size);
   if (attention.mask)
     visit(*attention.mask->condition);
+  if (attention.rows && attention.rows->selection)
+    visit(*attention.rows->selection);
 }
 
 } // namespace weft

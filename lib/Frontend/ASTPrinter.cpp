@@ -63,8 +63,13 @@ void Printer::print(const Attention &attention) {
   }
   if (attention.bias)
     line("bias given", attention.bias->range);
-  if (attention.rows)
-    line("rows given", attention.rows->range);
+  if (attention.rows) {
+    line(attention.rows->selection ? "rows" : "rows given",
+         attention.rows->range);
+    Indent inner(depth);
+    if (attention.rows->selection)
+      print(*attention.rows->selection);
+  }
 }
 
 void Printer::print(const Parameters &parameters) {
@@ -107,7 +112,8 @@ struct Label {
     return fmt::format("{}", literal.value);
   }
   std::string operator()(const PredictionExpr &prediction) const {
-    return fmt::format("{} block_mean", spelling(prediction.rule));
+    return fmt::format("{} {}", spelling(prediction.rule),
+                       spelling(prediction.predictor));
   }
   std::string operator()(const OperatorExpr &operation) const {
     bool negate = operation.op == Operator::Negate;
@@ -131,6 +137,7 @@ void Printer::print(const PredictionExpr &prediction) {
   printPart(amountName(prediction.rule), prediction.amount);
   printPart("min", prediction.min);
   printPart("pool", prediction.pool);
+  printPart("age", prediction.age);
 }
 
 void Printer::print(const Expr &expr) {

@@ -65,6 +65,7 @@ void KindChecker::checkPrediction(const PredictionExpr &prediction) {
   expectPart(prediction.amount, Kind::Float, amountName(prediction.rule));
   expectPart(prediction.min, Kind::Int, "min");
   expectPart(prediction.pool, Kind::Int, "pool");
+  expectPart(prediction.age, Kind::Float, "age");
 }
 
 void KindChecker::checkOperation(const OperatorExpr &operation,
@@ -113,7 +114,9 @@ static std::string_view listsWord(const Expr &expr) {
   if (std::holds_alternative<GivenExpr>(expr.node))
     return "given";
   auto *prediction = std::get_if<PredictionExpr>(&expr.node);
-  return prediction ? spelling(prediction->rule) : "";
+  bool isOfBlocks =
+      prediction && prediction->predictor == Predictor::BlockMean;
+  return isOfBlocks ? spelling(prediction->rule) : "";
 }
 
 class GivenChecker {
@@ -179,8 +182,12 @@ void checkKinds(Program &program, Diagnostics &diagnostics) {
       checker.check(expr);
       bool isMask =
           attention->mask && &expr == attention->mask->condition.get();
-      checker.expectKind(expr, isMask ? Kind::Bool : Kind::Int,
-                         isMask ? "as a mask" : "as a tile size");
+      bool isRows =
+          attention->rows && &expr == attention->rows->selection.get();
+      checker.expectKind(expr, isMask || isRows ? Kind::Bool : Kind::Int,
+                         isMask   ? "as a mask"
+                         : isRows ? "as rows"
+                                  : "as a tile size");
     });
   }
 }
@@ -201,6 +208,8 @@ void checkGiven(const Program &program, Diagnostics &diagnostics) {
     forbidInDefaults(attention->parameters);
     if (attention->mask)
       GivenChecker(diagnostics).checkMask(*attention->mask->condition);
+    if (attention->rows && attention->rows->selection)
+      GivenChecker(diagnostics).forbid(*attention->rows->selection, rule);
   }
 }
 

@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <functional>
 
 using namespace mlir;
 
@@ -54,6 +55,14 @@ private:
   Value emitScores(const PredictionExpr &expr, Location loc);
   Value emitMeans(Value operand, GridAttr grid, IntegerAttr pool, Location loc);
   Value emitAmount(const Expr &expr);
+
+  // The rows.
+  bool selectsRows() const { return attention.rows && attention.rows->selection; }
+  RankedTensorType perTokenType(Type element);
+  SmallVector<Type> resultTypes();
+  Value emitRows(Value lse, Value drift, Value age);
+  SmallVector<int32_t> tokensAlways(const Expr &expr);
+
   IntegerAttr integerAttr(const ExprPtr &expr);
   double scale() const;
   Value emitConnective(const OperatorExpr &expr, Location loc);
@@ -144,10 +153,25 @@ SmallVector<Type> Generator::operandTypes() {
         builder.getF32Type()));
   if (attention.rows)
     types.append({tensorType(queryGrid), lseType()});
+  if (selectsRows())
+    types.append({perTokenType(builder.getF32Type()), perTokenType(builder.getI32Type())});
   if (usesGiven(attention))
     types.push_back(BlocksType::get(context));
-  if (attention.rows)
+  if (attention.rows && !selectsRows())
     types.push_back(RowsType::get(context));
+  return types;
+}
+
+/// Of every query token, for all heads.
+RankedTensorType Generator::perTokenType(Type element) {
+  return RankedTensorType::get({ShapedType::kDynamic, queryGrid.getTokens()},
+                               element);
+}
+
+SmallVector<Type> Generator::resultTypes() {
+  SmallVector<Type> types = {tensorType(queryGrid), lseType()};
+  if (selectsRows())
+    types.push_back(perTokenType(builder.getI32Type()));
   return types;
 }
 
@@ -185,8 +209,7 @@ OwningOpRef<ModuleOp> Generator::run() {
   Location loc = locate(attention.range);
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   builder.setInsertionPointToEnd(module->getBody());
-  auto type = builder.getFunctionType(argumentTypes(),
-                                      {tensorType(queryGrid), lseType()});
+  auto type = builder.getFunctionType(argumentTypes(), resultTypes());
   auto function = func::FuncOp::create(builder, loc, attention.name.text, type);
   function->setAttr(WeftDialect::kKernelAttrName, builder.getUnitAttr());
   builder.setInsertionPointToStart(function.addEntryBlock());
@@ -206,17 +229,21 @@ void Generator::emitBody(func::FuncOp function) {
   Value value = take(true);
   Value bias = take(attention.bias.has_value());
   Value intoOut = take(hasRows), intoLse = take(hasRows);
+  Value drift = take(selectsRows()), age = take(selectsRows());
   blocks = take(usesGiven(attention));
-  Value rows = take(hasRows);
+  Value rows = selectsRows() ? emitRows(intoLse, drift, age) : take(hasRows);
   Value mask;
   if (attention.mask)
     mask = emitMask(*attention.mask->condition);
   auto op = AttentionOp::create(
-      builder, loc, function.getResultTypes(), query, key, value, bias, mask,
+      builder, loc, tensorType(queryGrid), lseType(), query, key, value, bias, mask,
       rows, intoOut, intoLse, queryGrid, keyGrid, orderAttr(), orderAttr(),
       builder.getI64IntegerAttr(options.block), /*query_block=*/IntegerAttr(),
       builder.getF64FloatAttr(scale()));
-  func::ReturnOp::create(builder, loc, op.getResults());
+  SmallVector<Value> results = op.getResults();
+  if (selectsRows())
+    results.push_back(AdvanceAgeOp::create(builder, loc, age, rows));
+  func::ReturnOp::create(builder, loc, results);
 }
 
 Value Generator::emitMask(const Expr &expr) {
@@ -297,6 +324,54 @@ Value Generator::emitPrediction(const PredictionExpr &expr, Location loc) {
     break;
   }
   return GivenOp::create(builder, loc, maskType, selected);
+}
+
+/// The selection by importance among operands of `or`.
+static const Expr &selectionOf(const Expr &expr) {
+  auto *operation = std::get_if<OperatorExpr>(&expr.node);
+  if (!operation)
+    return expr;
+  const Expr &left = selectionOf(*operation->operands[0]);
+  bool isLeft = std::holds_alternative<PredictionExpr>(left.node);
+  return isLeft ? left : selectionOf(*operation->operands[1]);
+}
+
+/// The tokens that the other operands hold.
+SmallVector<int32_t> Generator::tokensAlways(const Expr &expr) {
+  SmallVector<int32_t> tokens;
+  std::function<bool(const Expr &, const TokenCoordinateValues &)> holds =
+      [&](const Expr &part, const TokenCoordinateValues &token) {
+        if (auto *operation = std::get_if<OperatorExpr>(&part.node);
+            operation && operation->op == Operator::Or)
+          return holds(*operation->operands[0], token) ||
+                 holds(*operation->operands[1], token);
+        return evaluator.evaluateFor(token, part, frame).value_or(0) != 0;
+      };
+  for (int32_t i = 0; i < queryGrid.getTokens(); ++i)
+    if (holds(expr, coordinatesAt(values.queryGrid, i)))
+      tokens.push_back(i);
+  return tokens;
+}
+
+Value Generator::emitRows(Value lse, Value drift, Value age) {
+  constexpr double defaultWeight = 0.5;
+  const Expr &expr = *attention.rows->selection;
+  const Expr &selected = selectionOf(expr);
+  auto &selection = std::get<PredictionExpr>(selected.node);
+  Location loc = locate(selected.range);
+  Value weight = selection.age ? emitAmount(*selection.age)
+                               : arith::ConstantOp::create(
+                                     builder, loc,
+                                     builder.getF64FloatAttr(defaultWeight));
+  Value importance =
+      ImportanceOp::create(builder, loc, perTokenType(builder.getF64Type()),
+                           lse, drift, age, weight);
+  IntegerAttr min = selection.min ? integerAttr(selection.min)
+                                  : builder.getI64IntegerAttr(0);
+  return SelectRowsOp::create(builder, loc,
+                              RowsType::get(builder.getContext()), importance,
+                              emitAmount(*selection.amount), min,
+                              builder.getDenseI32ArrayAttr(tokensAlways(expr)));
 }
 
 /// Null for operators that are not `and`, `or` or `not`.

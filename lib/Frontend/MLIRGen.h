@@ -35,10 +35,12 @@ struct GenerateOptions : StaticRequest {
 };
 
 /// Generates one kernel function, named after the attention: its arguments are
-/// q, k, v, then with `bias given` the bias, with `rows given` the results that
-/// rows are written into, the block lists if the mask uses `given`, the rows,
-/// and the dynamic parameters: i32, i1 and f64. Loads the dialects it needs; every op has a location in the
-/// source.
+/// q, k, v, then with `bias given` the bias, with `rows` the results that rows
+/// are written into, then drift and age if rows are selected, the block lists if
+/// the mask uses `given`, the rows if they are given, and the dynamic
+/// parameters: i32, i1 and f64. Its results are out, lse and, if rows are
+/// selected, the ages after the call. Loads the dialects it needs; every op has
+/// a location in the source.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>>
 generateModule(mlir::MLIRContext &context, const Program &program,
                const GenerateOptions &options, Diagnostics &diagnostics);

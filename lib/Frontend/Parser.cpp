@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 
@@ -51,10 +52,10 @@ private:
   bool atItem() const;
   bool atClause() const {
     return at(TokenKind::OrderKeyword) || at(TokenKind::MaskKeyword) ||
-           (atGivenClause() && following.is(TokenKind::GivenKeyword));
+           ((atWord("bias") || atWord("rows")) &&
+            following.is(TokenKind::GivenKeyword)) ||
+           (atWord("rows") && following.is(TokenKind::TopkKeyword));
   }
-  /// `bias` and `rows` are words of a clause at its begin alone.
-  bool atGivenClause() const { return atWord("bias") || atWord("rows"); }
   void skipToItem();
   void skipToClause();
 
@@ -64,7 +65,8 @@ private:
   bool parseAttention(Program &program);
   void parseClauses(Attention &attention);
   bool parseClause(Attention &attention);
-  bool parseGivenClause(Attention &attention);
+  bool parseBias(Attention &attention);
+  bool parseRows(Attention &attention);
   bool parseOrder(OrderClause &order);
   bool parseTileSizes(OrderClause &order);
   template <typename Clause>
@@ -84,6 +86,7 @@ private:
   ExprPtr parseInteger(uint32_t begin, bool negative);
   ExprPtr parseDecimal(uint32_t begin, bool negative);
   ExprPtr parsePrediction(SelectionRule rule);
+  bool parsePredictor(PredictionExpr &prediction);
   bool parsePredictionArgument(PredictionExpr &prediction);
   ExprPtr parseMember();
   ExprPtr parseBuiltin(const OperatorInfo &builtin);
@@ -269,8 +272,11 @@ bool Parser::parseClause(Attention &attention) {
     keepFirst(attention.mask, std::move(mask), "mask");
     return true;
   }
-  if (atGivenClause())
-    return parseGivenClause(attention);
+  // `bias` and `rows` are words of a clause at its begin alone.
+  if (atWord("bias"))
+    return parseBias(attention);
+  if (atWord("rows"))
+    return parseRows(attention);
   if (at(TokenKind::Identifier))
     diagnostics.error(
         token.range,
@@ -285,12 +291,26 @@ bool Parser::parseClause(Attention &attention) {
   return false;
 }
 
-bool Parser::parseGivenClause(Attention &attention) {
+bool Parser::parseBias(Attention &attention) {
   Token word = take();
-  if (!expect(TokenKind::GivenKeyword, fmt::format(" after '{}'", word.text)))
+  if (!expect(TokenKind::GivenKeyword, " after 'bias'"))
     return false;
-  keepFirst(word.text == "bias" ? attention.bias : attention.rows,
-            GivenClause{from(word.range.begin)}, word.text);
+  keepFirst(attention.bias, GivenClause{from(word.range.begin)}, "bias");
+  return true;
+}
+
+bool Parser::parseRows(Attention &attention) {
+  RowsClause rows;
+  uint32_t begin = take().range.begin;
+  if (!at(TokenKind::GivenKeyword) && !at(TokenKind::TopkKeyword)) {
+    unexpected("'given' or 'topk' after 'rows'");
+    return false;
+  }
+  if (!consumeIf(TokenKind::GivenKeyword) &&
+      !(rows.selection = parseExpression()))
+    return false;
+  rows.range = from(begin);
+  keepFirst(attention.rows, std::move(rows), "rows");
   return true;
 }
 
@@ -536,18 +556,8 @@ ExprPtr Parser::parsePrediction(SelectionRule rule) {
   prediction.rule = rule;
   if (!expect(TokenKind::LeftParen, fmt::format(" after '{}'", keyword.text)))
     return nullptr;
-  if (!atWord("block_mean")) {
-    if (at(TokenKind::Identifier))
-      diagnostics.error(token.range,
-                        fmt::format("unknown predictor '{}': expected "
-                                    "'block_mean'{}",
-                                    token.text,
-                                    didYouMean(token.text, {"block_mean"})));
-    else
-      unexpected("the predictor 'block_mean'");
+  if (!parsePredictor(prediction))
     return nullptr;
-  }
-  take();
   while (consumeIf(TokenKind::Comma))
     if (!parsePredictionArgument(prediction))
       return nullptr;
@@ -561,16 +571,41 @@ ExprPtr Parser::parsePrediction(SelectionRule rule) {
   return make(begin, std::move(prediction), Kind::Bool);
 }
 
+/// The share of the tokens is the one rule for importance.
+bool Parser::parsePredictor(PredictionExpr &prediction) {
+  std::vector<std::string_view> names = {spelling(Predictor::BlockMean)};
+  if (prediction.rule == SelectionRule::TopK)
+    names.push_back(spelling(Predictor::Importance));
+  for (Predictor predictor : {Predictor::BlockMean, Predictor::Importance})
+    if (atWord(spelling(predictor)) &&
+        std::ranges::count(names, spelling(predictor))) {
+      take();
+      prediction.predictor = predictor;
+      return true;
+    }
+  if (at(TokenKind::Identifier))
+    diagnostics.error(token.range,
+                      fmt::format("unknown predictor '{}': expected {}{}",
+                                  token.text, quotedList(names),
+                                  didYouMean(token.text, names)));
+  else
+    unexpected(fmt::format("the predictor {}", quotedList(names)));
+  return false;
+}
+
 /// `min` is a keyword, the other names are not.
 bool Parser::parsePredictionArgument(PredictionExpr &prediction) {
   std::string_view amount = amountName(prediction.rule);
-  ExprPtr *part = atWord(amount)               ? &prediction.amount
-                  : at(TokenKind::MinKeyword)  ? &prediction.min
-                  : atWord("pool")             ? &prediction.pool
-                                               : nullptr;
+  bool isMask = prediction.predictor == Predictor::BlockMean;
+  std::string_view last = isMask ? "pool" : "age";
+  ExprPtr *part = atWord(amount)              ? &prediction.amount
+                  : at(TokenKind::MinKeyword) ? &prediction.min
+                  : !atWord(last)             ? nullptr
+                  : isMask                    ? &prediction.pool
+                                              : &prediction.age;
   if (!part) {
-    unexpected(fmt::format("'{}:', 'min:' or 'pool:'", amount),
-               didYouMean(token.text, {amount, "min", "pool"}));
+    unexpected(fmt::format("'{}:', 'min:' or '{}:'", amount, last),
+               didYouMean(token.text, {amount, "min", last}));
     return false;
   }
   Token name = take();

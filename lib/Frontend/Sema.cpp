@@ -30,6 +30,7 @@ void analyze(Program &program, Diagnostics &diagnostics) {
   DefinitionOrder order = sortDefinitions(program, diagnostics);
   checkKinds(program, diagnostics);
   checkGiven(program, diagnostics);
+  checkRows(program, diagnostics);
   if (diagnostics.hasErrors())
     return;
   checkExpansion(program, order, diagnostics);

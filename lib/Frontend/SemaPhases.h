@@ -29,6 +29,9 @@ DefinitionOrder sortDefinitions(const Program &program,
 void checkKinds(Program &program, Diagnostics &diagnostics);
 /// Reports `given` where it may not stand.
 void checkGiven(const Program &program, Diagnostics &diagnostics);
+/// Reports selections by importance where they may not stand, and what may not
+/// stand beside them.
+void checkRows(const Program &program, Diagnostics &diagnostics);
 /// Reports programs that grow too large when patterns are expanded.
 void checkExpansion(const Program &program, const DefinitionOrder &order,
                     Diagnostics &diagnostics);

@@ -29,6 +29,30 @@ int32_t extent(const GridShape &grid, Axis axis) {
   return 0;
 }
 
+TokenCoordinateValues coordinatesAt(const GridShape &grid, int32_t index) {
+  constexpr int32_t far = 1 << 20;
+  int64_t video = grid.t * grid.h * grid.w;
+  int64_t place = index - (grid.textFirst ? grid.text : 0);
+  if (place < 0 || place >= video)
+    return {far, far, far, index, 1,
+            static_cast<int32_t>(grid.textFirst ? index : index - video)};
+  return {static_cast<int32_t>(place / (grid.h * grid.w)),
+          static_cast<int32_t>(place / grid.w % grid.h),
+          static_cast<int32_t>(place % grid.w),
+          index,
+          0,
+          far};
+}
+
+MaybeStatic StaticEvaluator::evaluateFor(const TokenCoordinateValues &query,
+                                         const Expr &expr,
+                                         const Frame &frame) {
+  queryToken = query;
+  MaybeStatic value = evaluate(expr, frame);
+  queryToken.reset();
+  return value;
+}
+
 MaybeStatic StaticEvaluator::evaluate(const Expr &expr, const Frame &frame) {
   if (auto *literal = std::get_if<LiteralExpr>(&expr.node))
     return literal->value;
@@ -38,6 +62,9 @@ MaybeStatic StaticEvaluator::evaluate(const Expr &expr, const Frame &frame) {
     return evaluateReference(*reference, frame);
   if (auto *grid = std::get_if<GridExtentExpr>(&expr.node); grid && keyGrid)
     return extent(*keyGrid, grid->axis);
+  if (auto *coordinate = std::get_if<CoordinateExpr>(&expr.node);
+      coordinate && !coordinate->ofKey && queryToken)
+    return (*queryToken)[static_cast<size_t>(coordinate->axis)];
   return std::nullopt;
 }
 

@@ -11,6 +11,7 @@
 #include "lib/Frontend/AST.h"
 #include "lib/Frontend/Diagnostic.h"
 
+#include <iterator>
 #include <optional>
 #include <set>
 #include <vector>
@@ -35,6 +36,12 @@ int32_t extent(const GridShape &grid, Axis axis);
 /// A value if it is known; booleans are 0 and 1.
 using MaybeStatic = std::optional<int32_t>;
 
+/// The coordinates of a token by Axis.
+using TokenCoordinateValues = std::array<int32_t, std::size(allAxes)>;
+
+/// Those of the token at `index` of a sequence.
+TokenCoordinateValues coordinatesAt(const GridShape &grid, int32_t index);
+
 /// The parameters of one expansion, by index, and the call that asked for it;
 /// no call for an attention.
 struct Frame {
@@ -53,6 +60,9 @@ public:
 
   /// The value of `expr` with its parameters taken from `frame`.
   MaybeStatic evaluate(const Expr &expr, const Frame &frame);
+  /// The same for a query token, whose coordinates are known.
+  MaybeStatic evaluateFor(const TokenCoordinateValues &query, const Expr &expr,
+                          const Frame &frame);
   /// A frame for expanding `call`, its arguments evaluated in `caller`.
   Frame enter(const ReferenceExpr &call, const Frame &caller);
   /// The sizes of `order tiles(...)`; reports sizes and products that are out
@@ -68,6 +78,7 @@ private:
 
   Diagnostics &diagnostics;
   std::optional<GridShape> keyGrid;
+  std::optional<TokenCoordinateValues> queryToken;
   std::set<const Expr *> reported;
 };
 

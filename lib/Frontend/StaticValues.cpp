@@ -168,6 +168,13 @@ void Instantiation::checkPredictions(const Expr &expr,
                                     "{}",
                                     name, least, *value));
   };
+  std::optional<double> weight =
+      prediction->age ? values.floatValue(*prediction->age) : std::nullopt;
+  if (weight && !(std::isfinite(*weight) && *weight >= 0))
+    diagnostics.error(prediction->age->range,
+                      fmt::format("expected a finite 'age' of at least 0, but "
+                                  "got {}",
+                                  *weight));
   checkLeast(prediction->min, "min", 0);
   checkLeast(prediction->pool, "pool", 1);
 }
@@ -195,6 +202,10 @@ std::optional<StaticValues> Instantiation::run() {
   if (attention->mask) {
     evaluator.evaluate(*attention->mask->condition, values.frame());
     checkPredictions(*attention->mask->condition, values);
+  }
+  if (attention->rows && attention->rows->selection) {
+    evaluator.evaluate(*attention->rows->selection, values.frame());
+    checkPredictions(*attention->rows->selection, values);
   }
   if (diagnostics.hasErrors())
     return std::nullopt;

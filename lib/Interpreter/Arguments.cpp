@@ -51,10 +51,13 @@ private:
       auto [expected, actual] = sizes;
       return !ShapedType::isDynamic(expected) && expected != actual;
     };
-    if (view.rank() != type.getRank() || (view.rank() != 4 && view.rank() != 3) ||
+    if (view.rank() != type.getRank() || view.rank() < 2 || view.rank() > 4 ||
         llvm::any_of(llvm::zip(type.getShape(), view.shape), isOther))
       return op->emitError("expected ") << type << " for argument " << number << ", but got " << view.describe();
-    if (!isFloat(view.dtype))
+    bool isInteger = type.getElementType().isInteger(32);
+    if (isInteger && view.dtype != rt::DType::I32)
+      return op->emitError("expected i32 for argument ") << number << ", but got " << view.describe();
+    if (!isInteger && !isFloat(view.dtype))
       return op->emitError("expected floats for argument ") << number << ", but got " << view.describe();
     bool isShared = view.rank() == 3 && view.shape[0] == 1;
     if (!isShared && view.shape[0] != args.tensors.front().shape[0])

@@ -50,8 +50,8 @@ LogicalResult interp::evaluateScalar(Operation *op, Scope &scope) {
 
 static LogicalResult evaluateOp(Operation *op, Scope &scope) {
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<AttentionOp, BlockAttentionOp, BlockMeansOp, BlockScoresOp, ConstantMaskOp, GivenOp, MaskAndOp, MaskNotOp,
-            MaskOrOp, MaxScoresOp, PredicateOp, ReorderOp, RestoreOp>(
+      .Case<AdvanceAgeOp, AttentionOp, BlockAttentionOp, BlockMeansOp, BlockScoresOp, ConstantMaskOp, GivenOp,
+            ImportanceOp, MaskAndOp, MaskNotOp, MaskOrOp, MaxScoresOp, PredicateOp, ReorderOp, RestoreOp, SelectRowsOp>(
           [&](auto known) { return evaluate(known, scope); })
       .Case<SelectTopKOp, SelectTopPOp, SelectThresholdOp>([&](auto) { return evaluateSelection(op, scope); })
       .Default([&](Operation *other) { return evaluateScalar(other, scope); });
@@ -95,7 +95,7 @@ FailureOr<InterpreterResult> weft::interpret(func::FuncOp func, const Interprete
   if (failed(bound))
     return failure();
   Scope scope;
-  scope.selected = args.selected;
+  scope.selected = args.selected, scope.selectedRows = args.selectedRows;
   for (auto [argument, value] : llvm::zip(func.getArguments(), *bound))
     scope.bind(argument, std::move(value));
   Block &body = func.front();
@@ -104,15 +104,21 @@ FailureOr<InterpreterResult> weft::interpret(func::FuncOp func, const Interprete
       return failure();
 
   OperandRange returned = body.getTerminator()->getOperands();
-  if (returned.empty() || returned.size() > 2 || !llvm::all_of(returned.getTypes(), llvm::IsaPred<RankedTensorType>))
-    return func.emitError("expected one or two tensors as results, but got ") << returned.getTypes();
+  if (returned.empty() || returned.size() > 3 || !llvm::all_of(returned.getTypes(), llvm::IsaPred<RankedTensorType>))
+    return func.emitError("expected one to three tensors as results, but got ") << returned.getTypes();
   InterpreterResult result;
-  for (auto [i, value] : llvm::enumerate(returned)) {
-    FailureOr<DoubleTensor> tensor = collectResult(func, scope.getTensor(value), args.rows);
-    if (failed(tensor))
+  DoubleTensor *const results[] = {&result.out, &result.lse, &result.age};
+  for (auto [value, tensor] : llvm::zip_first(returned, results)) {
+    bool hasHeads = cast<RankedTensorType>(value.getType()).getRank() > 2;
+    auto collected = collectResult(func, scope.getTensor(value), hasHeads ? args.rows : std::vector<int64_t>());
+    if (failed(collected))
       return failure();
-    (i == 0 ? result.out : result.lse) = std::move(*tensor);
+    *tensor = std::move(*collected);
+    if (!hasHeads)
+      tensor->shape.erase(tensor->shape.begin() + 1);
   }
+  for (auto &rows : scope.getKeptRows())
+    result.selectedRows.push_back(rows->rows);
   for (auto &lists : scope.getKept())
     result.predicted.push_back(*lists);
   return result;

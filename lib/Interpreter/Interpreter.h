@@ -10,7 +10,7 @@
 
 #include "dialect/BlockPartition.h"
 #include "runtime/BlockLists.h"
-#include "runtime/Rows.h"
+#include "runtime/RowSelection.h"
 #include "runtime/Tensor.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -22,7 +22,8 @@ namespace weft {
 /// What a function is called with; each vector fills the function's arguments of that type in their order.
 struct InterpreterArgs {
   /// In any float type and with any strides. [batch, heads, tokens, head dim]: q, k and v, and out where rows are
-  /// written into it. [batch, heads, tokens]: lse, and a bias, whose batch and heads may be 1.
+  /// written into it. [batch, heads, tokens]: lse, and a bias, whose batch and heads may be 1. [batch, tokens]: drift, and
+  /// ages in i32.
   std::vector<rt::Tensor> tensors;
   /// Dynamic parameters, the bits of an f64 for a float. Parameters beyond the end take their defaults.
   std::vector<int64_t> parameters;
@@ -30,6 +31,8 @@ struct InterpreterArgs {
   std::vector<rt::RowLists> rowLists;
   /// Taken instead of what each op selects, as a kernel takes given lists; null for the op's own selection.
   const rt::GivenLists *selected = nullptr;
+  /// The same for rows.
+  const rt::RowLists *selectedRows = nullptr;
   /// Positions on axis 2 of the results to evaluate; all if empty.
   std::vector<int64_t> rows;
 };
@@ -48,8 +51,12 @@ struct InterpreterResult {
   DoubleTensor out;
   /// Empty if the function returns one tensor only.
   DoubleTensor lse;
+  /// [batch, tokens] after the call; empty unless the function returns three tensors.
+  DoubleTensor age;
   /// The block lists that ops selected, in their order.
   std::vector<rt::GivenLists> predicted;
+  /// The rows that ops selected, in their order.
+  std::vector<rt::OwnedRowLists> selectedRows;
 };
 
 /// Evaluates `func`, a function of one block on the program or plan level.

@@ -16,12 +16,14 @@
 namespace weft::interp {
 
 mlir::LogicalResult evaluate(AccumulateOp op, Scope &scope);
+mlir::LogicalResult evaluate(AdvanceAgeOp op, Scope &scope);
 mlir::LogicalResult evaluate(AttentionOp op, Scope &scope);
 mlir::LogicalResult evaluate(BlockAttentionOp op, Scope &scope);
 mlir::LogicalResult evaluate(BlockMeansOp op, Scope &scope);
 mlir::LogicalResult evaluate(BlockScoresOp op, Scope &scope);
 mlir::LogicalResult evaluate(ConstantMaskOp op, Scope &scope);
 mlir::LogicalResult evaluate(GivenOp op, Scope &scope);
+mlir::LogicalResult evaluate(ImportanceOp op, Scope &scope);
 mlir::LogicalResult evaluate(InitTileOp op, Scope &scope);
 mlir::LogicalResult evaluate(LoadTileOp op, Scope &scope);
 mlir::LogicalResult evaluate(MaskAndOp op, Scope &scope);
@@ -34,6 +36,7 @@ mlir::LogicalResult evaluate(ReorderOp op, Scope &scope);
 mlir::LogicalResult evaluate(RestoreOp op, Scope &scope);
 mlir::LogicalResult evaluate(ScoreRowOp op, Scope &scope);
 mlir::LogicalResult evaluate(ScoresOp op, Scope &scope);
+mlir::LogicalResult evaluate(SelectRowsOp op, Scope &scope);
 mlir::LogicalResult evaluate(SoftmaxOp op, Scope &scope);
 mlir::LogicalResult evaluate(StoreTileOp op, Scope &scope);
 mlir::LogicalResult evaluate(mlir::memref::CollapseShapeOp op, Scope &scope);
@@ -107,6 +110,21 @@ mlir::LogicalResult bindAttention(Op op, Scope &scope, VisibleKeys visible, std:
   scope.bind(op.getLse(), result.lse);
   return mlir::success();
 }
+
+/// The tensor whose rows `compute` gives for batch, head and token, each computed once.
+template <typename Compute> Tensor computeRows(std::vector<int64_t> shape, Compute compute) {
+  auto rows = std::make_shared<std::vector<Row>>();
+  for (int64_t batch = 0; batch < shape[0]; ++batch)
+    for (int64_t head = 0; head < shape[1]; ++head)
+      for (int64_t i = 0; i < shape[2]; ++i)
+        rows->push_back(compute(batch, head, i));
+  return Tensor(shape, [rows, heads = shape[1], count = shape[2]](int64_t batch, int64_t head, int64_t i) {
+    return (*rows)[(batch * heads + head) * count + i];
+  });
+}
+
+/// ceil(share * count), with products that are almost whole numbers taken for these.
+int64_t takeShare(double share, int64_t count);
 
 /// A partition with the inverse of its table: where each token is.
 struct TokenBlocks {

@@ -19,18 +19,6 @@ using namespace weft::interp;
 
 static constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// The tensor whose rows `compute` gives, each computed once.
-template <typename Compute> static Tensor computeRows(std::vector<int64_t> shape, Compute compute) {
-  auto rows = std::make_shared<std::vector<Row>>();
-  for (int64_t batch = 0; batch < shape[0]; ++batch)
-    for (int64_t head = 0; head < shape[1]; ++head)
-      for (int64_t i = 0; i < shape[2]; ++i)
-        rows->push_back(compute(batch, head, i));
-  return Tensor(shape, [rows, heads = shape[1], count = shape[2]](int64_t batch, int64_t head, int64_t i) {
-    return (*rows)[(batch * heads + head) * count + i];
-  });
-}
-
 static LogicalResult verifyChosen(Operation *op, std::initializer_list<OrderAttr> orders) {
   if (llvm::any_of(orders, [](OrderAttr order) { return order.isOpen(); }))
     return op->emitOpError("expected orders with their tile sizes chosen");
@@ -100,6 +88,11 @@ LogicalResult interp::evaluate(MaxScoresOp op, Scope &scope) {
   return success();
 }
 
+int64_t interp::takeShare(double share, int64_t count) {
+  double product = share * count, nearest = std::nearbyint(product);
+  return static_cast<int64_t>(std::abs(product - nearest) <= 1e-9 ? nearest : std::ceil(product));
+}
+
 namespace {
 
 /// A row of scores, greatest first; of equal ones that with the lower index first.
@@ -114,12 +107,6 @@ struct RankedRow {
   Row scores;
   std::vector<int32_t> order;
 };
-
-/// ceil(share * count), with products that are almost whole numbers taken for these.
-int64_t shareOf(double share, int64_t count) {
-  double product = share * count, nearest = std::nearbyint(product);
-  return static_cast<int64_t>(std::abs(product - nearest) <= 1e-9 ? nearest : std::ceil(product));
-}
 
 /// The shortest prefix with `mass` of the softmax.
 int64_t countMass(const RankedRow &row, double mass) {
@@ -144,7 +131,7 @@ int64_t countSelected(const Selection &selection, double amount, const RankedRow
     return llvm::count_if(row.scores, [&](double score) { return score >= amount; });
   if (amount == 1)
     return all;
-  return selection.rule == "topk" ? shareOf(amount, all) : countMass(row, amount);
+  return selection.rule == "topk" ? takeShare(amount, all) : countMass(row, amount);
 }
 
 } // namespace

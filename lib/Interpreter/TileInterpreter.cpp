@@ -303,5 +303,7 @@ FailureOr<InterpreterResult> weft::interpretKernel(ModuleOp module, const Interp
   auto lse = collectResult(module, makeResult(shape, results, &HeadResult::lse), args.rows);
   if (failed(out) || failed(lse))
     return failure();
-  return InterpreterResult{std::move(*out), std::move(*lse), {}};
+  InterpreterResult result;
+  result.out = std::move(*out), result.lse = std::move(*lse);
+  return result;
 }

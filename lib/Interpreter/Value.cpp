@@ -18,6 +18,8 @@ int64_t Tensor::getWidth() const {
 }
 
 Tensor interp::makeTensor(const rt::Tensor &view) {
+  if (view.rank() == 2)
+    return makeTensor({view.data, view.dtype, {view.shape[0], 1, view.shape[1]}, {view.strides[0], 0, view.strides[1]}});
   assert((view.rank() == 3 || view.rank() == 4) && "expected [batch, heads, tokens], and head dim");
   int64_t width = view.rank() == 4 ? view.shape[3] : 1, step = view.rank() == 4 ? view.strides[3] : 0;
   return Tensor(view.shape, [view, width, step](int64_t batch, int64_t head, int64_t token) {

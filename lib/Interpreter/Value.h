@@ -41,7 +41,7 @@ private:
   std::shared_ptr<const RowFunction> rows;
 };
 
-/// The elements of a caller's tensor, which must outlive the result.
+/// The elements of a caller's tensor, which must outlive the result. One of [batch, tokens] is as one of one head.
 Tensor makeTensor(const rt::Tensor &view);
 
 /// A query and a key by their sequence positions, and by their blocks in the partition of the attention that asks.
@@ -83,10 +83,25 @@ public:
   /// The lists that ops made, in their order.
   const std::vector<std::unique_ptr<rt::GivenLists>> &getKept() const { return kept; }
 
+  /// The same for rows.
+  const rt::RowLists *keep(rt::OwnedRowLists rows) {
+    keptRows.push_back(std::make_unique<KeptRows>(std::move(rows)));
+    return &keptRows.back()->view;
+  }
+  /// A row list with its memory.
+  struct KeptRows {
+    explicit KeptRows(rt::OwnedRowLists lists) : rows(std::move(lists)), view(rows.view()) {}
+    rt::OwnedRowLists rows;
+    rt::RowLists view;
+  };
+  const std::vector<std::unique_ptr<KeptRows>> &getKeptRows() const { return keptRows; }
+
   /// Lists that ops bind instead of those that they select; may be null.
   const rt::GivenLists *selected = nullptr;
+  const rt::RowLists *selectedRows = nullptr;
 
 private:
+  std::vector<std::unique_ptr<KeptRows>> keptRows;
   std::vector<std::unique_ptr<rt::GivenLists>> kept;
   llvm::DenseMap<mlir::Value, RuntimeValue> values;
 };

@@ -247,7 +247,8 @@ std::vector<Proposal> Document::complete(uint32_t offset) const {
   proposals.push_back({"bias", SymbolKind::Keyword,
                        "clause `bias given`: what the caller adds to the scores"});
   proposals.push_back({"rows", SymbolKind::Keyword,
-                       "clause `rows given`: the caller selects queries"});
+                       "clause: queries that are computed, `given` by the caller or of "
+                       "greatest importance"});
   return proposals;
 }
 

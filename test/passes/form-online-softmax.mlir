@@ -111,7 +111,7 @@ func.func @computed_bias(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %
 
 func.func @constant_bias(%q: tensor<?x2x64x32xf32>, %k: tensor<?x2x64x32xf32>, %v: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?x2x64xf32>) {
   %n = arith.constant dense<1.0> : tensor<1x1x64xf32>
-  // expected-error @+1 {{expected arguments of the function as bias, rows and what these are written into}}
+  // expected-error @+1 {{expected arguments of the function as bias, rows, what these are written into and what they are selected by}}
   %o, %lse = weft.block_attention %q, %k, %v bias(%n : tensor<1x1x64xf32>)
     {folded, block = 32 : i64, query_grid = #g, key_grid = #g, query_order = #raster, key_order = #raster, scale = 0.25 : f64, lists = [#lists]}
     : tensor<?x2x64x32xf32>, tensor<?x2x64x32xf32> -> tensor<?x2x64xf32> {}

@@ -67,6 +67,29 @@ void Case::makeExtras(Random &random) {
     operands.bias = makeBias(random, {shared(batch), shared(options().heads), options().keyGrid.tokens()});
   if (program.usesRows)
     operands.rows = makeRows(random, {shared(batch), shared(options().heads)}, options().queryGrid.tokens());
+  if (program.selectsRows)
+    makeRowState(random);
+}
+
+/// Numbers of which some are equal; heads without keys, and now and then a NaN.
+void Case::makeRowState(Random &random) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  int64_t tokens = options().queryGrid.tokens();
+  auto layout = [&] { return random.pick({TensorLayout::BHSD, TensorLayout::Padded, TensorLayout::Reversed}); };
+  heldLse = TestTensor(rt::DType::F32, {batch, options().heads, tokens}, TensorLayout::BHSD);
+  operands.drift = TestTensor(rt::DType::F32, {batch, 1, tokens}, layout());
+  operands.age = TestTensor(rt::DType::I32, {batch, 1, tokens}, layout());
+  int without = random.pick({0, 20}), coarse = random.pick({1, 1000});
+  heldLse.fill([&](auto...) {
+    return random.chance(without) ? -infinity : std::round((3 + random.normal()) * coarse) / coarse;
+  });
+  operands.drift->fill([&](auto...) { return std::round(std::abs(random.normal()) * coarse) / coarse; });
+  operands.age->fill([&](auto...) { return random.pick({0, 0, 1, 2, 79, 80}); });
+  if (random.chance(20))
+    heldLse.set(0, 0, random.range(0, tokens - 1), 0, std::nan(""));
+  if (random.chance(20))
+    operands.drift->set(batch - 1, 0, random.range(0, tokens - 1), 0, random.pick({infinity, std::nan("")}));
+  heldAge = *operands.age;
 }
 
 void Case::allocateInputs(const std::function<TensorLayout()> &layout) {
@@ -81,9 +104,11 @@ void Case::allocateResults(const std::function<TensorLayout()> &layout) {
   operands.out = TestTensor(toDType(options().elementType), shape, layout());
   shape.pop_back();
   operands.lse = TestTensor(rt::DType::F32, shape, layout());
-  if (program.usesRows)
+  if (program.usesRows || program.selectsRows)
     for (TestTensor *tensor : {&operands.out, &operands.lse})
       tensor->fill([](auto...) { return kHeld; });
+  if (program.selectsRows)
+    operands.lse.fill([&](int64_t b, int64_t h, int64_t s, int64_t) { return heldLse.at(b, h, s); });
 }
 
 void Case::makeOperands(Random &random, const rt::KernelImage &image) {
@@ -116,15 +141,18 @@ rt::Result<InterpreterResult> Case::interpret(const std::vector<int64_t> &rows,
   if (operands.bias)
     args.tensors.push_back(operands.bias->view);
   TestTensor out, lse;
-  if (operands.rows) {
+  if (operands.rows || program.selectsRows) {
     out = TestTensor(operands.out.view.dtype, operands.out.view.shape, TensorLayout::BHSD);
     lse = TestTensor(rt::DType::F32, operands.lse.view.shape, TensorLayout::BHSD);
-    for (TestTensor *tensor : {&out, &lse}) {
+    for (TestTensor *tensor : {&out, &lse})
       tensor->fill([](auto...) { return kHeld; });
-      args.tensors.push_back(tensor->view);
-    }
-    args.rowLists.push_back(operands.rows->view());
+    args.tensors.push_back(out.view);
+    args.tensors.push_back(program.selectsRows ? heldLse.view : lse.view);
   }
+  if (operands.rows)
+    args.rowLists.push_back(operands.rows->view());
+  if (program.selectsRows)
+    args.tensors.push_back(perToken(*operands.drift)), args.tensors.push_back(perToken(heldAge));
   if (operands.given)
     args.given.push_back(*operands.given);
   args.rows = rows;
@@ -187,7 +215,7 @@ std::string test::compareRows(const Operands &operands, const InterpreterResult 
           double value = out.at(b, h, rows[i], c), wanted = expected.out.data[at * width + c];
           if (std::isnan(wanted) && std::isnan(value))
             continue;
-          if (!std::isfinite(value) || !std::isfinite(wanted) || (isEmpty && value != 0))
+          if (!std::isfinite(value) || !std::isfinite(wanted) || (isEmpty && value != wanted))
             return fmt::format("out of batch {} head {} row {} channel {}: expected {}, but got {}", b, h, rows[i], c,
                                wanted, value);
           difference += (value - wanted) * (value - wanted), reference += wanted * wanted;

@@ -24,6 +24,8 @@ struct Case {
   RandomProgram program;
   int64_t batch = 1;
   Operands operands;
+  /// What lse and age hold before a call that selects rows.
+  TestTensor heldLse, heldAge;
 
   const GenerateOptions &options() const { return program.request.options; }
   std::vector<int64_t> queryShape() const;
@@ -31,8 +33,9 @@ struct Case {
 
   /// Random lists for the kernel's blocks, if the program uses `given`.
   void makeGivenLists(Random &random, const rt::KernelImage &image);
-  /// A random bias and random rows, if the program uses them.
+  /// A random bias, random rows, and what rows are selected by, if the program uses them.
   void makeExtras(Random &random);
+  void makeRowState(Random &random);
   /// Memory for query, key and value, and for out and lse.
   void allocateInputs(const std::function<TensorLayout()> &layout);
   void allocateResults(const std::function<TensorLayout()> &layout);

@@ -59,15 +59,17 @@ struct CompiledCase : Case {
 /// Runs with one and with two threads; the results must be the same, and nothing else written.
 std::string runTwice(CompiledCase &test, bool oneFirst) {
   TestTensor &out = test.operands.out, &lse = test.operands.lse;
+  std::optional<TestTensor> &age = test.operands.age;
   TestTensor again = out, lseAgain = lse;
+  std::optional<TestTensor> ageAgain = age;
   if (rt::Status status = test.run(oneFirst ? 1 : 2); !status)
     return "run: " + status.message();
-  std::swap(out, again), std::swap(lse, lseAgain);
+  std::swap(out, again), std::swap(lse, lseAgain), std::swap(age, ageAgain);
   if (rt::Status status = test.run(oneFirst ? 2 : 1); !status)
     return "second run: " + status.message();
-  if (out.storage != again.storage || lse.storage != lseAgain.storage)
+  if (out.storage != again.storage || lse.storage != lseAgain.storage || (age && age->storage != ageAgain->storage))
     return "one and two threads give different results";
-  if (!again.isUntouchedAround() || !lseAgain.isUntouchedAround())
+  if (!again.isUntouchedAround() || !lseAgain.isUntouchedAround() || (age && !ageAgain->isUntouchedAround()))
     return "memory around the results was written";
   return "";
 }
@@ -125,6 +127,61 @@ std::string checkPredictedOf(uint64_t seed) {
   return error.empty() ? error : error + "\n" + test.describe();
 }
 
+/// The rows that a kernel and the interpreter select, and the ages after the call: all exactly equal.
+std::string compareSelection(const CompiledCase &test, const rt::OwnedRowLists &rows,
+                             const InterpreterResult &expected) {
+  if (expected.selectedRows.size() != 1)
+    return "expected rows of the interpreter";
+  if (rows.counts != expected.selectedRows.front().counts || rows.indices != expected.selectedRows.front().indices)
+    return "the kernel selects other rows than the interpreter";
+  const TestTensor &age = *test.operands.age;
+  for (int64_t b = 0; b < test.batch; ++b)
+    for (int64_t i = 0; i < age.view.shape[2]; ++i)
+      if (age.at(b, 0, i) != expected.age.at({b, i}))
+        return fmt::format("age of batch {} token {}: expected {}, but got {}", b, i, expected.age.at({b, i}),
+                           age.at(b, 0, i));
+  return "";
+}
+
+/// As checkProgram, with rows that their importance selects.
+std::string checkSelected(Random &random, CompiledCase &test) {
+  ProgramLimits limits{.bias = 30, .selectedRows = 100};
+  limits.predicted = random.pick({0, 30});
+  test.program = makeProgram(random, limits);
+  test.program.request.target = random.pick(runnableTargets());
+  test.batch = random.pick<int64_t>({1, 1, 2, 3});
+  if (rt::Status status = test.compile(); !status)
+    return "compilation: " + status.message();
+  test.makeOperands(random, test.kernel->image());
+  rt::RunArgs args = test.operands.args(random.pick({1, 2}));
+  args.parameters = test.program.parameters;
+  auto rows = test.kernel->selectRows(args);
+  if (!rows)
+    return "selection: " + rows.message();
+  std::optional<rt::GivenLists> lists;
+  if (test.kernel->image().prediction) {
+    auto predicted = test.kernel->predict(args);
+    if (!predicted)
+      return "prediction: " + predicted.message();
+    lists = std::move(*predicted);
+  }
+  if (std::string error = runTwice(test, random.chance(50)); !error.empty())
+    return error;
+  const rt::GivenLists *selected = lists ? &*lists : nullptr;
+  auto expected = test.interpret({0}, selected);
+  if (!expected)
+    return "interpretation: " + expected.message();
+  std::string error = compareSelection(test, *rows, *expected);
+  return error.empty() ? compareWithInterpreter(test, selected) : error;
+}
+
+std::string checkSelectedOf(uint64_t seed) {
+  Random random(seed);
+  CompiledCase test;
+  std::string error = checkSelected(random, test);
+  return error.empty() ? error : error + "\n" + test.describe();
+}
+
 using Check = std::string (*)(uint64_t seed);
 
 /// Runs `check` on `count` seeds in two threads.
@@ -147,6 +204,8 @@ void checkSeeds(int64_t first, int64_t count, Check check) {
 TEST(DifferentialTest, RandomPrograms) { checkSeeds(0, 320, checkProgramOf); }
 
 TEST(DifferentialTest, RandomPredictedPrograms) { checkSeeds(1000, 120, checkPredictedOf); }
+
+TEST(DifferentialTest, RandomProgramsSelectRows) { checkSeeds(2000, 80, checkSelectedOf); }
 
 /// One-hot attention: the scores of a row are multiples of 256 in units of powers of two, and all differ. So each row's
 /// output is the value of one key, exactly, in every type.

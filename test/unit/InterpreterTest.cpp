@@ -302,6 +302,53 @@ TEST_F(InterpreterTest, RowsAreWrittenAndTheOthersKept) {
   EXPECT_EQ(errorOf([&] { return interpret(func, args); }), "expected row lists for argument 6");
 }
 
+/// Ops on one batch element of four tokens and two heads: importance, rows of it, and the ages after these.
+std::string selectionSource(const std::string &returned, const std::string &weight = "0.5", const std::string &keep = "0.5") {
+  return "func.func @f(%lse: tensor<?x2x4xf32>, %drift: tensor<?x4xf32>, %age: tensor<?x4xi32>) -> " + returned +
+         "{\n%w = arith.constant " + weight + " : f64\n%k = arith.constant " + keep + " : f64\n" +
+         "%s = weft.importance %lse drift %drift age %age weight %w : tensor<?x2x4xf32>, tensor<?x4xf32>, "
+         "tensor<?x4xi32> -> tensor<?x4xf64>\n"
+         "%r = weft.select_rows %s keep %k {always = array<i32: 3>} : tensor<?x4xf64>\n"
+         "%a = weft.advance_age %age rows %r : tensor<?x4xi32>\nreturn " +
+         (returned == "tensor<?x4xf64>" ? "%s : " : "%a : ") + returned + "\n}";
+}
+
+TEST_F(InterpreterTest, RowsByImportance) {
+  std::vector<float> lse = {1, 2, float(-infinity), 4, 3, float(-infinity), float(-infinity), 4}, drift = {0.5, 1, 9, NAN};
+  std::vector<int32_t> age = {0, 1, 2, 80};
+  InterpreterArgs args;
+  args.tensors = {rt::Tensor::contiguous(lse.data(), rt::DType::F32, {1, 2, 4}),
+                  rt::Tensor::contiguous(drift.data(), rt::DType::F32, {1, 4}),
+                  rt::Tensor::contiguous(age.data(), rt::DType::I32, {1, 4})};
+  InterpreterResult importance = run(parse(selectionSource("tensor<?x4xf64>")), args);
+  EXPECT_EQ(importance.out.shape, (std::vector<int64_t>{1, 4}));
+  // The means are 2, 2, none and 4.
+  EXPECT_EQ(importance.out.data[0], 2 * 0.5 + 0.5);
+  EXPECT_EQ(importance.out.data[1], 2 * 1 + 0.5 * std::exp(1.0));
+  EXPECT_EQ(importance.out.data[2], 0.5 * std::exp(2.0));
+  EXPECT_TRUE(std::isnan(importance.out.data[3]));
+  InterpreterResult ages = run(parse(selectionSource("tensor<?x4xi32>")), args);
+  ASSERT_EQ(ages.selectedRows.size(), 1u);
+  EXPECT_EQ(ages.selectedRows[0].view().tokensOf(0), (std::vector<int32_t>{2, 3})) << "NaN is first";
+  EXPECT_EQ(ages.out.data, (std::vector<double>{1, 2, 0, 0}));
+  drift[3] = 0;
+  ages = run(parse(selectionSource("tensor<?x4xi32>", "0.0", "0.25")), args);
+  EXPECT_EQ(ages.selectedRows[0].view().tokensOf(0), (std::vector<int32_t>{1, 3})) << "3 is selected always";
+  RowSets rows(1, 1, {{1}});
+  args.selectedRows = &rows.lists;
+  EXPECT_EQ(run(parse(selectionSource("tensor<?x4xi32>")), args).out.data, (std::vector<double>{1, 0, 3, 80}));
+  RowSets perHead(1, 2, {{1}, {2}});
+  args.selectedRows = &perHead.lists;
+  EXPECT_EQ(errorOf([&] { return interpret(parse(selectionSource("tensor<?x4xi32>")), args); }),
+            "'weft.advance_age' op expected rows of one set for all heads, but got 2");
+  age[1] = 81;
+  EXPECT_EQ(errorOf([&] { return interpret(parse(selectionSource("tensor<?x4xf64>")), args); }),
+            "'weft.importance' op expected ages from 0 to 80, but got 81 of batch 0 token 1");
+  args.tensors[2].dtype = rt::DType::F32;
+  EXPECT_EQ(errorOf([&] { return interpret(parse(selectionSource("tensor<?x4xf64>")), args); }),
+            "expected i32 for argument 2, but got f32[1, 4]");
+}
+
 TEST_F(InterpreterTest, HeadsMayDiffer) {
   Data q({1, 2, 30, 32}, 1), k({1, 2, 30, 32}, 2), v({1, 2, 30, 32}, 3);
   std::string body = "%i = arith.addi %head, %ki : i32\n%b = arith.cmpi sge, %i, %qi : i32\n";

@@ -56,6 +56,11 @@ rt::RowLists TestRows::view() const {
   return {tensor(indices, {shape[0], shape[1], capacity}), tensor(counts, shape)};
 }
 
+rt::Tensor test::perToken(const TestTensor &tensor) {
+  const rt::Tensor &view = tensor.view;
+  return {view.data, view.dtype, {view.shape[0], view.shape[2]}, {view.strides[0], view.strides[2]}};
+}
+
 rt::RunArgs Operands::args(int threads) const {
   rt::RunArgs args;
   args.query = query.view, args.key = key.view, args.value = value.view;
@@ -65,6 +70,10 @@ rt::RunArgs Operands::args(int threads) const {
     args.bias = bias->view;
   if (rows)
     rowView = rows->view(), args.rows = &rowView;
+  if (drift)
+    args.drift = perToken(*drift);
+  if (age)
+    args.age = perToken(*age);
   args.threads = threads;
   return args;
 }

@@ -62,6 +62,9 @@ struct TestTensor {
   bool isUntouchedAround();
 };
 
+/// The view [batch, tokens] of a tensor [batch, 1, tokens].
+rt::Tensor perToken(const TestTensor &tensor);
+
 /// Row lists that own their numbers.
 struct TestRows {
   /// Of the sets: [batch or 1, heads or 1].
@@ -79,6 +82,8 @@ struct Operands {
   std::optional<TestTensor> bias;
   std::optional<rt::GivenLists> given;
   std::optional<TestRows> rows;
+  /// Of query tokens, [batch, 1, tokens].
+  std::optional<TestTensor> drift, age;
 
   /// The result refers to this.
   rt::RunArgs args(int threads) const;

@@ -197,8 +197,8 @@ TEST(Parser, ClauseErrors) {
             "t:1:15: error: unknown clause 'bais': expected 'order', 'mask', "
             "'bias' or 'rows'; did you mean 'bias'?\n");
   EXPECT_EQ(errors("attention a { rows order raster }"),
-            "t:1:20: error: expected 'given' after 'rows', but got the keyword "
-            "'order'\n");
+            "t:1:20: error: expected 'given' or 'topk' after 'rows', but got "
+            "the keyword 'order'\n");
   EXPECT_EQ(errors("attention a { bias given rows given bias given }"),
             "t:1:37: error: duplicate clause 'bias'\n"
             "t:1:15: note: the first is here\n");
@@ -302,8 +302,8 @@ TEST(Parser, RecoversAtItemsAndClauses) {
                    "oops\n"),
             "t:2:1: error: expected an expression, but got the keyword 'let'\n"
             "t:2:9: error: expected an expression, but got ')'\n"
-            "t:4:8: error: expected 'given' after 'rows', but got the keyword "
-            "'topk'\n"
+            "t:4:13: error: expected the predictor 'block_mean' or "
+            "'importance', but got '1'\n"
             "t:5:9: error: expected 'raster' or 'tiles', but got 'sideways'\n"
             "t:7:1: error: expected an expression, but got '}'\n"
             "t:8:9: error: expected a name, but got '='\n"

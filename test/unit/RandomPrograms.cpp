@@ -58,6 +58,8 @@ public:
       clauses += "  bias given\n";
     if (limits.rows && (program.usesRows = random.chance(limits.rows)))
       clauses += "  rows given\n";
+    if (limits.selectedRows && (program.selectsRows = random.chance(limits.selectedRows)))
+      clauses += fmt::format("  rows {}\n", selectedRows());
     program.request.source =
         definitions + fmt::format("attention {}({}) {{\n{}}}\n", limits.name, attentionParameters, clauses);
   }
@@ -91,7 +93,7 @@ private:
       booleans.push_back("enable");
       dynamic.push_back(true);
     }
-    if (limits.predicted) {
+    if (limits.predicted || limits.selectedRows) {
       declare("dynamic ", "amount", "float", share());
       floats = "amount";
     }
@@ -163,6 +165,19 @@ private:
     if (random.chance(40))
       parts += fmt::format(", pool: {}", random.pick({1, 3, 16, 32, 100}));
     return parts + ")";
+  }
+  std::string selectedRows() {
+    std::string parts = "topk(importance, keep: ";
+    parts += floats.empty() || random.chance(50) ? share() : floats;
+    if (random.chance(30))
+      parts += fmt::format(", min: {}", random.range(0, 40));
+    if (random.chance(50))
+      parts += fmt::format(", age: {}", random.pick({"0.0", "0.1", "2.5"}));
+    parts += ")";
+    while (random.chance(30))
+      parts += " or " + random.pick<std::string>({"q.text", "q.t < 1", "(q.h + q.w) mod 3 == 1", "q.text_index == 2",
+                                                  "not q.t == grid.t / 2 and q.index mod 5 == 0", "false"});
+    return parts;
   }
   std::string share() { return random.pick({"0.0", "0.1", "0.25", "0.5", "0.7", "1.0"}); }
 

@@ -9,6 +9,7 @@
 #include "runtime/Threads.h"
 #include "tools/ToolOptions.h"
 #include "tools/Version.h"
+#include "tools/weft-run/Cache.h"
 #include "tools/weft-run/Executable.h"
 #include "tools/weft-run/Measure.h"
 
@@ -82,12 +83,26 @@ rt::Result<Inputs> zeroInputs(const ExpectedShape &shape) {
   return Inputs{*query, *key, *key};
 }
 
+/// What is explained is the mask of all queries: an attention with rows gets all of them.
+rt::Status listAllRows(const CompileRequest &request, const rt::KernelImage &image, Inputs &inputs) {
+  if (!image.hasRows)
+    return rt::Status::ok();
+  auto rows = randomRows(/*seed=*/1, /*share=*/1, shapeOf(request));
+  auto cache = rows ? emptyCache(inputs, image.rowSelection.has_value()) : rt::Result<Results>(rows.status());
+  if (!cache)
+    return cache.status();
+  inputs.rows = *rows, inputs.cache = *cache;
+  return rt::Status::ok();
+}
+
 /// Exact pairs of the mask over the sampled queries.
 rt::Status countKept(const CompileRequest &request, const rt::GivenLists *lists, const std::vector<int64_t> &sample,
                      const rt::KernelImage &image, const rt::BlockLists &resolved, explain::Report &report) {
   auto zeros = zeroInputs(shapeOf(request));
   if (!zeros)
     return zeros.status();
+  if (rt::Status status = listAllRows(request, image, *zeros); !status)
+    return status;
   auto result = runInterpreter(request, *zeros, lists, sample);
   if (!result)
     return result.status();
@@ -111,7 +126,7 @@ rt::Status measureRecall(const CompileRequest &request, const Inputs &inputs, co
   dense.source = "attention dense {}", dense.sourceName = "dense";
   dense.options.attention.clear(), dense.options.values.clear();
   auto masked = runInterpreter(request, inputs, lists, sample);
-  auto full = masked ? runInterpreter(dense, inputs, nullptr, sample) : masked;
+  auto full = masked ? runInterpreter(dense, {inputs.query, inputs.key, inputs.value}, nullptr, sample) : masked;
   if (!full)
     return full.status();
   int64_t heads = report.heads.size(), batch = inputs.query.view.shape[0], count = sample.size();
@@ -166,6 +181,8 @@ rt::Status runTool() {
     if (!read)
       return read.status();
     inputs = *read;
+    if (rt::Status status = listAllRows(*request, kernel.image(), *inputs); !status)
+      return status;
   }
   auto resolved = kernel.resolveLists(inputs.value_or(Inputs{}), lists);
   if (!resolved)

@@ -7,6 +7,7 @@
 #include "tools/weft-run/Executable.h"
 
 #include "runtime/CUDA/StreamTimer.h"
+#include "tools/weft-run/Cache.h"
 
 #include <algorithm>
 #include <chrono>
@@ -24,13 +25,17 @@ static double median(std::vector<double> values) {
   return *middle;
 }
 
-/// Memory for the outputs, and the arguments of a call on host memory.
+static rt::Result<Results> prepareResults(const Inputs &inputs) {
+  return inputs.cache ? copyCache(*inputs.cache) : allocateResults(inputs);
+}
+
+/// Memory for the outputs.
 static rt::Result<Run> prepareRun(const Inputs &inputs) {
-  auto results = allocateResults(inputs);
+  auto results = prepareResults(inputs);
   if (!results)
     return results.status();
   Run run;
-  run.out = results->out, run.lse = results->lse;
+  run.results = *results;
   return run;
 }
 
@@ -54,15 +59,21 @@ public:
     auto run = prepareRun(inputs);
     if (!run)
       return run;
-    rt::RunArgs args;
-    args.query = inputs.query.view, args.key = inputs.key.view, args.value = inputs.value.view;
-    args.out = run->out.view, args.lse = run->lse.view, args.given = given;
-    if (inputs.bias)
-      args.bias = inputs.bias->view;
     rt::RowLists rows;
     if (inputs.rows)
-      rows = inputs.rows->view(), args.rows = &rows;
+      rows = inputs.rows->view();
     for (int i = 0; i <= repeat; ++i) {
+      auto results = prepareResults(inputs);
+      if (!results)
+        return results.status();
+      run->results = *results;
+      rt::RunArgs args = makeArgs(inputs, *results);
+      args.given = given;
+      if (inputs.rows)
+        args.rows = &rows;
+      else if (i == 0 && image().rowSelection)
+        if (rt::Status status = selectRows(args, *run); !status)
+          return status;
       auto start = Clock::now();
       if (rt::Status status = kernel->run(args); !status)
         return status;
@@ -80,6 +91,27 @@ public:
   }
 
 private:
+  static rt::RunArgs makeArgs(const Inputs &inputs, const Results &results) {
+    rt::RunArgs args;
+    args.query = inputs.query.view, args.key = inputs.key.view, args.value = inputs.value.view;
+    args.out = results.out.view, args.lse = results.lse.view;
+    if (inputs.bias)
+      args.bias = inputs.bias->view;
+    if (inputs.drift)
+      args.drift = inputs.drift->view;
+    if (results.age)
+      args.age = results.age->view;
+    return args;
+  }
+
+  rt::Status selectRows(const rt::RunArgs &args, Run &run) const {
+    auto rows = kernel->selectRows(args);
+    if (!rows)
+      return rows.status();
+    run.selectedRows = std::move(*rows);
+    return rt::Status::ok();
+  }
+
   std::shared_ptr<const rt::Kernel> kernel;
 };
 
@@ -104,8 +136,8 @@ public:
     };
     args.lse.emplace();
     std::vector<Operand> operands = {{args.query, inputs.query.view}, {args.key, inputs.key.view},
-                                     {args.value, inputs.value.view}, {args.out, run->out.view},
-                                     {*args.lse, run->lse.view}};
+                                     {args.value, inputs.value.view}, {args.out, run->results.out.view},
+                                     {*args.lse, run->results.lse.view}};
     if (inputs.bias)
       operands.push_back({args.bias.emplace(), inputs.bias->view});
     rt::RowLists rows;
@@ -140,7 +172,7 @@ public:
       recordTime(*run, i, *milliseconds);
     }
     run->milliseconds = median(run->times);
-    for (auto [onDevice, onHost] : {Operand{args.out, run->out.view}, Operand{*args.lse, run->lse.view}})
+    for (auto [onDevice, onHost] : {Operand{args.out, run->results.out.view}, Operand{*args.lse, run->results.lse.view}})
       if (int code = gpu->driver.copyToHost(onHost.data, reinterpret_cast<rt::cuda::DevicePointer>(onDevice.data),
                                             bytesOf(onHost), nullptr))
         return gpu->driver.check(code, "cuMemcpyDtoHAsync");

@@ -18,9 +18,11 @@
 
 namespace weft {
 
-/// Outputs of a kernel, the time of its first call, the times of those after it in order, and their median.
+/// What a call left in its results, and the rows that it selected if it selects any; the time of the first call, the
+/// times of those after it in order, and their median.
 struct Run {
-  OwnedTensor out, lse;
+  Results results;
+  std::optional<rt::OwnedRowLists> selectedRows;
   double firstMilliseconds = 0;
   std::vector<double> times;
   double milliseconds = 0;
@@ -36,7 +38,8 @@ public:
   virtual const rt::KernelImage &image() const = 0;
   /// The name of the GPU that runs the kernel; empty if none does.
   virtual std::string device() const = 0;
-  /// Calls the kernel once to warm up and `repeat` times, at least 1, for the median.
+  /// Calls the kernel once to warm up and `repeat` times, at least 1, for the median. Every call begins with what the
+  /// inputs have kept.
   virtual rt::Result<Run> run(const Inputs &inputs, const rt::GivenLists *given, int repeat) const = 0;
   /// The lists that a call visits.
   virtual rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const Inputs &inputs,

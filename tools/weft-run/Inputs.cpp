@@ -254,5 +254,5 @@ rt::Result<Results> weft::allocateResults(const Inputs &inputs) {
   auto lse = OwnedTensor::allocate(rt::DType::F32, shape);
   if (!out || !lse)
     return out ? lse.status() : out.status();
-  return Results{*out, *lse};
+  return Results{*out, *lse, std::nullopt};
 }

@@ -27,11 +27,20 @@ struct OwnedRows {
   rt::RowLists view() const { return {indices.view, counts.view}; }
 };
 
-/// q, k and v as [batch, heads, tokens, head dim], and bias and rows if these are given.
+/// Memory for the results of a call, with ages if it selects rows.
+struct Results {
+  OwnedTensor out, lse;
+  std::optional<OwnedTensor> age = {};
+};
+
+/// q, k and v as [batch, heads, tokens, head dim]; bias and rows if these are given; for an attention with rows what was
+/// kept of the last call, and for one that selects them the drift.
 struct Inputs {
   OwnedTensor query, key, value;
   std::optional<OwnedTensor> bias = {};
   std::optional<OwnedRows> rows = {};
+  std::optional<Results> cache = {};
+  std::optional<OwnedTensor> drift = {};
 };
 
 /// Reads tensors `q`, `k` and `v` (or `query`, `key`, `value`) from a file, or from three .npy files with commas
@@ -45,10 +54,7 @@ rt::Result<Inputs> randomInputs(uint64_t seed, int64_t batch, const ExpectedShap
 /// Reads one tensor of f32.
 rt::Result<OwnedTensor> readBias(const std::string &path);
 
-/// Memory for the results of a call, all zeros.
-struct Results {
-  OwnedTensor out, lse;
-};
+/// All zeros, without ages.
 rt::Result<Results> allocateResults(const Inputs &inputs);
 
 /// A normally distributed bias for each head, for all batches.

@@ -43,13 +43,22 @@ rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request
   args.tensors = {inputs.query.view, inputs.key.view, inputs.value.view};
   if (inputs.bias)
     args.tensors.push_back(inputs.bias->view);
-  auto kept = inputs.rows ? allocateResults(inputs) : rt::Result<Results>(Results());
-  if (!kept)
-    return kept.status();
-  if (inputs.rows) {
-    args.tensors.push_back(kept->out.view), args.tensors.push_back(kept->lse.view);
-    args.rowLists.push_back(inputs.rows->view());
-  }
+  if (inputs.cache)
+    args.tensors.push_back(inputs.cache->out.view), args.tensors.push_back(inputs.cache->lse.view);
+  bool selectsRows = inputs.cache && inputs.cache->age;
+  auto noDrift = OwnedTensor::allocate(rt::DType::F32, {inputs.query.view.shape[0], inputs.query.view.shape[2]});
+  if (!noDrift)
+    return noDrift.status();
+  if (selectsRows)
+    args.tensors.push_back((inputs.drift ? *inputs.drift : *noDrift).view),
+        args.tensors.push_back(inputs.cache->age->view);
+  rt::RowLists rowLists;
+  if (inputs.rows)
+    rowLists = inputs.rows->view();
+  if (inputs.rows && selectsRows)
+    args.selectedRows = &rowLists;
+  else if (inputs.rows)
+    args.rowLists.push_back(rowLists);
   if (given)
     args.given.push_back(*given);
   args.rows = rows;
@@ -122,11 +131,11 @@ double weft::relativeError(const rt::Tensor &a, const rt::Tensor &reference, con
   return sum.relative();
 }
 
-double weft::listedShare(const rt::RowLists &rows, int64_t tokens) {
-  double listed = 0;
+int64_t weft::countRows(const rt::RowLists &rows) {
+  int64_t count = 0;
   for (int64_t set = 0; set < rows.sets(); ++set)
-    listed += rows.tokensOf(set).size();
-  return listed / (static_cast<double>(rows.sets()) * tokens);
+    count += static_cast<int64_t>(rows.tokensOf(set).size());
+  return count;
 }
 
 double weft::visitedDensity(const rt::KernelImage &image, const rt::BlockLists &lists) {

@@ -28,8 +28,8 @@ double relativeError(const rt::Tensor &a, const DoubleTensor &reference, const s
 /// The same for two contiguous tensors of one shape, in the listed rows or all.
 double relativeError(const rt::Tensor &a, const rt::Tensor &reference, const rt::RowLists *rows);
 
-/// Listed rows over all.
-double listedShare(const rt::RowLists &rows, int64_t tokens);
+/// Listed rows of all sets.
+int64_t countRows(const rt::RowLists &rows);
 
 /// Visited pairs of tokens over all pairs, whole blocks counted as visited.
 double visitedDensity(const rt::KernelImage &image, const rt::BlockLists &lists);

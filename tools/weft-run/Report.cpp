@@ -30,6 +30,8 @@ std::string weft::toText(const Report &report) {
     text += fmt::format("  {:<24}{} x {}\n", "blocks", report.queryBlocks, report.keyBlocks);
   line("density", report.density, percent);
   line("rows", report.rowShare, percent);
+  if (report.rowCount)
+    text += fmt::format("  {:<24}{}\n", "rows computed", *report.rowCount);
   line("error to interpreter", report.interpreterError, error);
   line("lse error", report.lseError, error);
   line("error to dense", report.denseError, error);
@@ -69,6 +71,7 @@ std::string weft::toJSON(const Report &report) {
   json["key_blocks"] = report.keyBlocks;
   json["density"] = number(report.density);
   json["row_share"] = number(report.rowShare);
+  json["row_count"] = number(report.rowCount);
   json["error_interpreter"] = number(report.interpreterError);
   json["error_lse"] = number(report.lseError);
   json["error_dense"] = number(report.denseError);

@@ -23,6 +23,8 @@ struct Report {
   std::vector<std::string> values;
   std::optional<int> threads;
   int64_t queryBlocks = 0, keyBlocks = 0;
+  /// Rows that are computed, of all sets.
+  std::optional<int64_t> rowCount;
   std::optional<double> density, rowShare, compileMilliseconds, firstMilliseconds, milliseconds;
   std::vector<double> times;
   std::optional<double> interpreterError, lseError, denseError, denseMilliseconds, speedup;

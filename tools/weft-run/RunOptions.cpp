@@ -37,6 +37,13 @@ RunOptions::RunOptions()
            cl::desc(".npy with the map [batch or 1, heads or 1, query tokens] of `rows given`, 1 for rows to compute; or "
                     "their share, from 0 to 1, for random ones"),
            cl::value_desc("FILE"), cl::cat(category)),
+      cache("cache",
+            cl::desc(".safetensors with out and lse of the last call of an attention with rows, and age if it selects "
+                     "them, as --output writes them; or random; zeros if not given"),
+            cl::value_desc("FILE"), cl::cat(category)),
+      drift("drift",
+            cl::desc(".npy with the f32 drift [batch, query tokens] that rows are selected by, or random"),
+            cl::value_desc("FILE"), cl::cat(category)),
       map("map", cl::desc(".npy for the block map: 0 empty, 1 partial, 2 full"), cl::value_desc("FILE"),
           cl::cat(category)),
       json("json", cl::desc("write the figures as JSON; - is standard output"), cl::ValueOptional,
@@ -91,7 +98,7 @@ rt::Status RunOptions::checkUse(const RunPlan &plan) const {
     if (rt::Status status = checkUnused({checkRows}, "without --check"); !status)
       return status;
   OptionRefs ofRandomTensors = {batch};
-  if (!rowShare() && !hasRandomBias())
+  if (!rowShare() && !hasRandomBias() && !hasRandomCache() && !hasRandomDrift())
     ofRandomTensors.push_back(seed);
   if (rt::Status status = input.empty() ? checkUnused({bshd}, "without --input")
                                         : checkUnused(ofRandomTensors, "with --input");
@@ -102,6 +109,17 @@ rt::Status RunOptions::checkUse(const RunPlan &plan) const {
   for (const NumberOption<int64_t> *count : {&repeat, &checkRows, &batch})
     if (rt::Status status = checkAtLeast(*count, *count, 1); !status)
       return status;
+  return rt::Status::ok();
+}
+
+rt::Status RunOptions::checkRowUse(bool withRows, bool selectsRows) const {
+  if (!withRows)
+    if (rt::Status status = checkUnused({cache}, "on an attention that computes all rows"); !status)
+      return status;
+  if (!selectsRows)
+    return checkUnused({drift}, "on an attention that does not select rows");
+  if (drift.empty() && rows.empty())
+    return rt::Status::error("--drift: expected a file or random, since the attention selects rows by it");
   return rt::Status::ok();
 }
 
@@ -125,6 +143,10 @@ std::vector<RunOptions::NamedPath> RunOptions::inputPaths() const {
     paths.push_back({"--bias", bias});
   if (!rows.empty() && !rowShare())
     paths.push_back({"--rows", rows});
+  if (!cache.empty() && !hasRandomCache())
+    paths.push_back({"--cache", cache});
+  if (!drift.empty() && !hasRandomDrift())
+    paths.push_back({"--drift", drift});
   return paths;
 }
 

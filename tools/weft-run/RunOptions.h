@@ -26,7 +26,7 @@ struct RunOptions {
 
   llvm::cl::OptionCategory category;
   ToolOptions tool;
-  llvm::cl::opt<std::string> backend, check, input, output, bias, given, rows, map, json;
+  llvm::cl::opt<std::string> backend, check, input, output, bias, given, rows, cache, drift, map, json;
   llvm::cl::opt<bool> bshd;
   NumberOption<int64_t> repeat, checkRows, batch;
   NumberOption<uint64_t> seed;
@@ -37,6 +37,12 @@ struct RunOptions {
   /// The share of random rows, if `rows` is a number and not a file.
   std::optional<double> rowShare() const;
   bool hasRandomBias() const { return bias == "random"; }
+  bool hasRandomCache() const { return cache == "random"; }
+  bool hasRandomDrift() const { return drift == "random"; }
+
+  /// An option that has no effect on an attention without what it is about, or that lacks: `withRows` and `selectsRows`
+  /// say what the program has.
+  rt::Status checkRowUse(bool withRows, bool selectsRows) const;
 
   /// What stands in the way of writing is found before anything is computed.
   rt::Status checkOutputs() const;

@@ -9,6 +9,7 @@
 #include "lib/TensorFile/FileIO.h"
 #include "runtime/Threads.h"
 #include "tools/Version.h"
+#include "tools/weft-run/Cache.h"
 #include "tools/weft-run/Executable.h"
 #include "tools/weft-run/Inputs.h"
 #include "tools/weft-run/Measure.h"
@@ -63,7 +64,32 @@ CompileRequest denseRequest(const CompileRequest &request) {
   return dense;
 }
 
-rt::Result<Inputs> makeInputs(const CompileRequest &request) {
+/// What a program is, as far as the tool must know.
+struct ProgramFacts {
+  std::string name;
+  bool hasRows = false, selectsRows = false;
+};
+
+/// What an attention with rows keeps, and what it selects them by.
+rt::Status addState(const ProgramFacts &program, Inputs &inputs) {
+  if (!program.hasRows)
+    return rt::Status::ok();
+  auto cache = options.cache.empty()       ? emptyCache(inputs, program.selectsRows)
+               : options.hasRandomCache() ? randomCache(options.seed + 3, inputs, program.selectsRows)
+                                           : readCache(options.cache, inputs, program.selectsRows);
+  if (!cache)
+    return cache.status();
+  inputs.cache = *cache;
+  if (options.drift.empty())
+    return rt::Status::ok();
+  auto drift = options.hasRandomDrift() ? randomDrift(options.seed + 4, inputs) : readDrift(options.drift, inputs);
+  if (!drift)
+    return drift.status();
+  inputs.drift = *drift;
+  return rt::Status::ok();
+}
+
+rt::Result<Inputs> makeInputs(const CompileRequest &request, const ProgramFacts &program) {
   const GenerateOptions &wanted = request.options;
   ExpectedShape shape{wanted.heads, wanted.queryGrid.tokens(), wanted.keyGrid.tokens(), wanted.headDim,
                       options.tool.elementType(),
@@ -85,13 +111,17 @@ rt::Result<Inputs> makeInputs(const CompileRequest &request) {
       return rows.status();
     inputs->rows = *rows;
   }
+  if (rt::Status status = addState(program, *inputs); !status)
+    return status;
   return inputs;
 }
 
-rt::Status writeOutput(const OwnedTensor &out, const OwnedTensor &lse) {
+rt::Status writeOutput(const Results &results) {
   TensorMap file;
-  file.tensors["out"] = out;
-  file.tensors["lse"] = lse;
+  file.tensors["out"] = results.out;
+  file.tensors["lse"] = results.lse;
+  if (results.age)
+    file.tensors["age"] = *results.age;
   return writeTensorFile(options.output, file);
 }
 
@@ -104,6 +134,13 @@ rt::Status writeMap(const rt::BlockLists &lists) {
   return writeTensorFile(options.map, file);
 }
 
+/// The rows that were computed; nothing if all were.
+std::optional<rt::RowLists> rowsOf(const Inputs &inputs, const Run &run) {
+  if (inputs.rows)
+    return inputs.rows->view();
+  return run.selectedRows ? std::optional(run.selectedRows->view()) : std::nullopt;
+}
+
 /// Adds the comparison with dense attention to the report.
 rt::Status compareWithDense(const CompileRequest &request, KernelBackend backend, const Inputs &inputs, const Run &run,
                             Report &report) {
@@ -113,10 +150,8 @@ rt::Status compareWithDense(const CompileRequest &request, KernelBackend backend
   auto dense = compiled->executable->run({inputs.query, inputs.key, inputs.value}, nullptr, options.repeat);
   if (!dense)
     return dense.status();
-  rt::RowLists rows;
-  if (inputs.rows)
-    rows = inputs.rows->view();
-  report.denseError = relativeError(run.out.view, dense->out.view, inputs.rows ? &rows : nullptr);
+  std::optional<rt::RowLists> rows = rowsOf(inputs, run);
+  report.denseError = relativeError(run.results.out.view, dense->results.out.view, rows ? &*rows : nullptr);
   report.denseMilliseconds = dense->milliseconds;
   report.speedup = dense->milliseconds / run.milliseconds;
   return rt::Status::ok();
@@ -128,8 +163,8 @@ rt::Status compareWithInterpreter(const CompileRequest &request, const Inputs &i
   auto reference = runInterpreter(request, inputs, lists, sample);
   if (!reference)
     return reference.status();
-  report.interpreterError = relativeError(run.out.view, reference->out, sample);
-  rt::Tensor lse = run.lse.view;
+  report.interpreterError = relativeError(run.results.out.view, reference->out, sample);
+  rt::Tensor lse = run.results.lse.view;
   lse.shape.push_back(1), lse.strides.push_back(1);
   report.lseError = relativeError(lse, reference->lse, sample);
   return rt::Status::ok();
@@ -153,12 +188,12 @@ rt::Status nameGiven(const rt::Status &status) {
 }
 
 /// What a run leaves behind, apart from its report.
-struct Results {
-  OwnedTensor out, lse;
+struct Outcome {
+  Results results;
   std::shared_ptr<const rt::BlockLists> lists;
 };
 
-rt::Result<Results> runOnKernel(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap,
+rt::Result<Outcome> runOnKernel(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap,
                                 const RunPlan &plan, Report &report) {
   const rt::GivenLists *lists = givenMap ? &givenMap->lists : nullptr;
   KernelBackend backend = plan.backend == Backend::CUDA ? KernelBackend::CUDA : KernelBackend::CPU;
@@ -186,15 +221,17 @@ rt::Result<Results> runOnKernel(const CompileRequest &request, const Inputs &inp
     return resolved.status();
   report.queryBlocks = (*resolved)->queryBlocks, report.keyBlocks = (*resolved)->keyBlocks;
   report.density = visitedDensity(kernel.image(), **resolved);
-  if (inputs.rows)
-    report.rowShare = listedShare(inputs.rows->view(), kernel.image().query.tokens);
+  if (std::optional<rt::RowLists> rows = rowsOf(inputs, *run)) {
+    report.rowCount = countRows(*rows);
+    report.rowShare = static_cast<double>(*report.rowCount) / (rows->sets() * kernel.image().query.tokens);
+  }
   if (plan.check != Check::None)
     if (rt::Status status = compareWithInterpreter(request, inputs, lists, *run, report); !status)
       return status;
   if (plan.check == Check::Dense)
     if (rt::Status status = compareWithDense(request, backend, inputs, *run, report); !status)
       return status;
-  return Results{run->out, run->lse, *resolved};
+  return Outcome{run->results, *resolved};
 }
 
 rt::Result<OwnedTensor> toTensor(const DoubleTensor &source, rt::DType dtype) {
@@ -205,14 +242,21 @@ rt::Result<OwnedTensor> toTensor(const DoubleTensor &source, rt::DType dtype) {
   return result;
 }
 
-rt::Result<Results> runOnInterpreter(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap) {
+rt::Result<Outcome> runOnInterpreter(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap) {
   auto result = runInterpreter(request, inputs, givenMap ? &givenMap->lists : nullptr, {});
   if (!result)
     return result.status();
   auto out = toTensor(result->out, rt::DType::F64), lse = toTensor(result->lse, rt::DType::F64);
   if (!out || !lse)
     return out ? lse.status() : out.status();
-  return Results{*out, *lse, nullptr};
+  Outcome outcome{{*out, *lse, std::nullopt}, nullptr};
+  if (result->age.shape.empty())
+    return outcome;
+  auto age = toTensor(result->age, rt::DType::I32);
+  if (!age)
+    return age.status();
+  outcome.results.age = *age;
+  return outcome;
 }
 
 /// Every dynamic parameter needs a value for the call.
@@ -226,8 +270,8 @@ rt::Status checkParameters(mlir::func::FuncOp function) {
   return rt::Status::ok();
 }
 
-/// A program that does not compile is reported before tensors are read. Returns the name of its attention.
-rt::Result<std::string> checkProgram(const CompileRequest &request) {
+/// A program that does not compile is reported before tensors are read.
+rt::Result<ProgramFacts> checkProgram(const CompileRequest &request) {
   auto context = createContext();
   std::string warnings;
   auto module = buildProgram(*context, request, &warnings);
@@ -237,16 +281,23 @@ rt::Result<std::string> checkProgram(const CompileRequest &request) {
   mlir::func::FuncOp function = *(*module)->getOps<mlir::func::FuncOp>().begin();
   if (rt::Status status = checkParameters(function); !status)
     return status;
-  return function.getName().str();
+  ProgramFacts program{function.getName().str()};
+  function.walk([&](AttentionOp op) {
+    program.hasRows = op.getRows() != nullptr;
+    program.selectsRows = program.hasRows && op.getRows().getDefiningOp<SelectRowsOp>();
+  });
+  if (rt::Status status = options.checkRowUse(program.hasRows, program.selectsRows); !status)
+    return status;
+  return program;
 }
 
-rt::Status writeResults(const Results &results, const Report &report) {
+rt::Status writeResults(const Outcome &outcome, const Report &report) {
   OutputFiles files;
   if (!options.map.empty())
-    if (rt::Status status = files.write(options.map, [&] { return writeMap(*results.lists); }); !status)
+    if (rt::Status status = files.write(options.map, [&] { return writeMap(*outcome.lists); }); !status)
       return status;
   if (!options.output.empty())
-    if (rt::Status status = files.write(options.output, [&] { return writeOutput(results.out, results.lse); }); !status)
+    if (rt::Status status = files.write(options.output, [&] { return writeOutput(outcome.results); }); !status)
       return status;
   const auto &json = options.json;
   bool jsonIsOutput = json.getNumOccurrences() && (json.empty() || json == "-");
@@ -303,17 +354,17 @@ rt::Status runTool() {
     return rt::Status::error(fmt::format("{}: expected a .weft program", options.tool.file.getValue()));
   if (rt::Status status = options.checkOutputs(); !status)
     return status;
-  auto name = checkProgram(*request);
-  if (!name)
-    return name.status();
+  auto program = checkProgram(*request);
+  if (!program)
+    return program.status();
   auto map = readLists();
   if (!map)
     return map.status();
   const GivenMap *lists = *map ? &**map : nullptr;
-  auto inputs = makeInputs(*request);
+  auto inputs = makeInputs(*request, *program);
   if (!inputs)
     return inputs.status();
-  Report report = startReport(*plan, *name);
+  Report report = startReport(*plan, program->name);
   auto results = plan->backend == Backend::Interpreter ? runOnInterpreter(*request, *inputs, lists)
                                                        : runOnKernel(*request, *inputs, lists, *plan, report);
   if (!results)

@@ -18,7 +18,7 @@ import json
 import random
 import struct
 
-CODES = {"F32": ("f", 4), "F64": ("d", 8)}
+CODES = {"F32": ("f", 4), "F64": ("d", 8), "I32": ("i", 4)}
 
 
 def read_safetensors(path):
