@@ -6,7 +6,9 @@
 
 #include "passes/KernelFunction.h"
 
+#include "dialect/Reuse.h"
 #include "passes/FormPrediction.h"
+#include "passes/FormReuse.h"
 #include "passes/SinkCaptured.h"
 
 using namespace mlir;
@@ -17,7 +19,7 @@ bool weft::isParameter(Type type) { return type.isInteger(1) || type.isInteger(3
 /// The runtime passes query, key and value, then a bias, the results that rows are written into, given lists, rows and
 /// parameters, as far as there are any.
 static LogicalResult checkArguments(func::FuncOp kernel, BlockAttentionOp op) {
-  for (auto [i, operand] : llvm::enumerate(ValueRange{op.getQuery(), op.getKey(), op.getValue()}))
+  for (auto [i, operand] : llvm::enumerate(ValueRange{originalTokens(op.getQuery()), originalTokens(op.getKey()), op.getValue()}))
     if (i >= kernel.getNumArguments() || operand != kernel.getArgument(i))
       return op.emitOpError("expected arguments 0, 1 and 2 of the function as query, key and value");
   int64_t numGiven = 0;
@@ -60,7 +62,8 @@ static LogicalResult checkPredicate(BlockAttentionOp op) {
 LogicalResult weft::checkKernel(func::FuncOp kernel, BlockAttentionOp op) {
   if (!kernel || !op.getFolded() || !llvm::equal(op->getResults(), op->getBlock()->getTerminator()->getOperands()))
     return op.emitOpError("expected a folded op whose results its function returns");
-  if (failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)) || failed(checkPrediction(kernel, op)))
+  if (failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)) || failed(checkPrediction(kernel, op)) ||
+      failed(checkReuse(kernel, op)))
     return failure();
   if (op.getBody().empty())
     return success();
@@ -107,6 +110,8 @@ SmallVector<NamedAttribute> weft::describeKernel(func::FuncOp kernel, BlockAtten
   add("given", b.getBoolAttr(takesLists || prediction));
   if (prediction)
     add("prediction", prediction);
+  if (DictionaryAttr reuse = describeReuse(kernel, op))
+    add("reuse", reuse);
   if (op.getBias())
     add("bias", b.getUnitAttr());
   if (op.getRows())

@@ -7,6 +7,7 @@
 #include "codegen/CUDA/DeviceFunction.h"
 
 #include "codegen/CUDA/AttentionKernel.h"
+#include "passes/FormReuse.h"
 #include "passes/KernelFunction.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -76,5 +77,10 @@ BlockAttentionOp weft::cuda::findBlockAttention(ModuleOp module) {
     return {};
   }
   BlockAttentionOp op = ops.front();
-  return failed(checkKernel(dyn_cast<func::FuncOp>(op->getParentOp()), op)) ? BlockAttentionOp() : op;
+  auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
+  if (kernel && describeReuse(kernel, op)) {
+    op.emitOpError("expected an attention without reuse, which runs on CPUs and in the interpreter, not yet on GPUs");
+    return {};
+  }
+  return failed(checkKernel(kernel, op)) ? BlockAttentionOp() : op;
 }

@@ -88,6 +88,26 @@ static rt::Prediction buildPrediction(DictionaryAttr image, DictionaryAttr descr
   return result;
 }
 
+static rt::SnapGrid buildSnapGrid(GridAttr grid, StringAttr axes) {
+  rt::SnapGrid result{{grid.getT(), grid.getH(), grid.getW()}, {}, grid.getVideoBegin()};
+  for (auto [i, axis] : llvm::enumerate(StringRef("thw")))
+    result.axes[i] = axes && axes.getValue().contains(axis);
+  return result;
+}
+
+static rt::Reuse buildReuse(DictionaryAttr image, DictionaryAttr description) {
+  rt::Reuse result;
+  result.window = description.getAs<IntegerAttr>("window").getInt();
+  result.whole = description.contains("whole");
+  if (auto threshold = description.getAs<FloatAttr>("threshold"))
+    result.threshold = threshold.getValueAsDouble();
+  if (auto parameter = description.getAs<IntegerAttr>("parameter"))
+    result.parameter = parameter.getInt();
+  result.query = buildSnapGrid(image.getAs<GridAttr>("query_grid"), description.getAs<StringAttr>("query_axes"));
+  result.key = buildSnapGrid(image.getAs<GridAttr>("key_grid"), description.getAs<StringAttr>("key_axes"));
+  return result;
+}
+
 rt::KernelImage weft::buildImage(ModuleOp module) {
   auto image = module->getAttrOfType<DictionaryAttr>("weft.image");
   auto integer = [&](StringRef name) {
@@ -112,6 +132,8 @@ rt::KernelImage weft::buildImage(ModuleOp module) {
   result.usesTiles = image.contains("tiles");
   if (auto prediction = image.getAs<DictionaryAttr>("prediction"))
     result.prediction = buildPrediction(image, prediction, queryBlock, block);
+  if (auto reuse = image.getAs<DictionaryAttr>("reuse"))
+    result.reuse = buildReuse(image, reuse);
   for (Attribute parameter : image.getAs<ArrayAttr>("parameters"))
     result.parameters.push_back(buildParameter(cast<DictionaryAttr>(parameter)));
   if (auto lists = image.getAs<ArrayAttr>("lists"))

@@ -166,6 +166,8 @@ void StaticChecker::checkAttention(const Attention &attention) {
   forEachClauseExpr(attention, [&](const Expr &expr) { checkUses(expr); });
   if (attention.mask)
     evaluateAlone(*attention.mask->condition, attention.parameters.size());
+  if (attention.reuse && attention.reuse->window)
+    requireStatic(*attention.reuse->window, "window", *attention.reuse->window);
   if (!attention.order || !attention.order->sizes)
     return;
   for (const ExprPtr &size : *attention.order->sizes)

@@ -51,7 +51,7 @@ LogicalResult interp::evaluateScalar(Operation *op, Scope &scope) {
 static LogicalResult evaluateOp(Operation *op, Scope &scope) {
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case<AttentionOp, BlockAttentionOp, BlockMeansOp, BlockScoresOp, ConstantMaskOp, GivenOp, MaskAndOp, MaskNotOp,
-            MaskOrOp, MaxScoresOp, PredicateOp, ReorderOp, RestoreOp>(
+            MaskOrOp, MaxScoresOp, PredicateOp, ReorderOp, RestoreOp, SnapOp>(
           [&](auto known) { return evaluate(known, scope); })
       .Case<SelectTopKOp, SelectTopPOp, SelectThresholdOp>([&](auto) { return evaluateSelection(op, scope); })
       .Default([&](Operation *other) { return evaluateScalar(other, scope); });

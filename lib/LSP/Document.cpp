@@ -248,6 +248,9 @@ std::vector<Proposal> Document::complete(uint32_t offset) const {
                        "clause `bias given`: what the caller adds to the scores"});
   proposals.push_back({"rows", SymbolKind::Keyword,
                        "clause `rows given`: the caller selects queries"});
+  proposals.push_back({"reuse", SymbolKind::Keyword,
+                       "clause `reuse neighbours(..)`: neighbours that hardly "
+                       "differ share their scores"});
   return proposals;
 }
 
