@@ -69,6 +69,12 @@ public:
       recordTime(*run, i, millisecondsSince(start));
     }
     run->milliseconds = median(run->times);
+    if (kernel->image().reuse) {
+      auto saving = kernel->measureReuse(args);
+      if (!saving)
+        return saving.status();
+      run->reuse = *saving;
+    }
     return run;
   }
 

@@ -26,6 +26,8 @@ struct Run {
   double milliseconds = 0;
   /// What a GPU predicted.
   std::optional<rt::GivenLists> predicted = {};
+  /// Of a kernel that reuses scores.
+  std::optional<rt::ReuseSaving> reuse;
 };
 
 /// A kernel that runs on tensors of the host.

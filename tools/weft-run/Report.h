@@ -25,6 +25,10 @@ struct Report {
   int64_t queryBlocks = 0, keyBlocks = 0;
   std::optional<double> density, rowShare, compileMilliseconds, firstMilliseconds, milliseconds;
   std::vector<double> times;
+  /// Of an attention with reuse: "channel" or "token", the shares of queries and keys that are a neighbour's, or of
+  /// their values, and the share of the pairs that is not computed.
+  std::string reuse;
+  double reusedQueries = 0, reusedKeys = 0, workSaved = 0;
   std::optional<double> interpreterError, lseError, denseError, denseMilliseconds, speedup;
 };
 

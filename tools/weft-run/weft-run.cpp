@@ -188,6 +188,11 @@ rt::Result<Results> runOnKernel(const CompileRequest &request, const Inputs &inp
   report.density = visitedDensity(kernel.image(), **resolved);
   if (inputs.rows)
     report.rowShare = listedShare(inputs.rows->view(), kernel.image().query.tokens);
+  if (run->reuse) {
+    report.reuse = kernel.image().reuse->whole ? "token" : "channel";
+    report.reusedQueries = run->reuse->queries, report.reusedKeys = run->reuse->keys;
+    report.workSaved = run->reuse->work;
+  }
   if (plan.check != Check::None)
     if (rt::Status status = compareWithInterpreter(request, inputs, lists, *run, report); !status)
       return status;
