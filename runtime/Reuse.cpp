@@ -8,6 +8,8 @@
 
 #include "runtime/Elements.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -16,6 +18,14 @@ using namespace weft::rt;
 
 std::string Reuse::expectedThreshold(double value) {
   return std::isfinite(value) && value >= 0 ? "" : "a finite number of at least 0";
+}
+
+std::string ReuseSaving::describe() const {
+  if (whole)
+    return fmt::format("{:.2f} % of queries, {:.2f} % of keys merged, {:.2f} % of the work saved", 100 * queries,
+                       100 * keys, 100 * work);
+  return fmt::format("{:.2f} % of query values, {:.2f} % of key values taken from neighbours, no work saved",
+                     100 * queries, 100 * keys);
 }
 
 namespace {

@@ -49,12 +49,17 @@ struct Reuse {
   static std::string expectedThreshold(double value);
 };
 
-/// What a call saved, over all its heads.
+/// What a call saves, over all its heads.
 struct ReuseSaving {
+  /// Of a kernel that snaps tokens whole.
+  bool whole = false;
   /// Share of the queries and keys, or of their values where channels are snapped, that are a neighbour's.
   double queries = 0, keys = 0;
   /// Share of the visited pairs of queries and keys that is not computed.
   double work = 0;
+
+  /// One line for a person.
+  std::string describe() const;
 };
 
 /// One head's tokens: rows of contiguous channels.

@@ -204,6 +204,6 @@ Result<ReuseSaving> Kernel::measureReuse(const RunArgs &args) const {
     heads.snap(pair, 1);
     heads.count(counts);
   }
-  return ReuseSaving{shareOf(counts.mergedQueries, counts.queries), shareOf(counts.mergedKeys, counts.keys),
-                     shareOf(counts.pairs - counts.computedPairs, counts.pairs)};
+  return ReuseSaving{parts.reuse->whole, shareOf(counts.mergedQueries, counts.queries),
+                     shareOf(counts.mergedKeys, counts.keys), shareOf(counts.pairs - counts.computedPairs, counts.pairs)};
 }

@@ -69,12 +69,6 @@ public:
       recordTime(*run, i, millisecondsSince(start));
     }
     run->milliseconds = median(run->times);
-    if (kernel->image().reuse) {
-      auto saving = kernel->measureReuse(args);
-      if (!saving)
-        return saving.status();
-      run->reuse = *saving;
-    }
     return run;
   }
 
@@ -83,6 +77,19 @@ public:
     rt::RunArgs args;
     args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
     return kernel->resolveLists(args);
+  }
+
+  rt::Result<std::optional<rt::ReuseSaving>> measureReuse(const Inputs &inputs,
+                                                          const rt::GivenLists *given) const override {
+    if (!kernel->image().reuse)
+      return std::optional<rt::ReuseSaving>();
+    rt::RunArgs args;
+    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
+    rt::RowLists rows;
+    if (inputs.rows)
+      rows = inputs.rows->view(), args.rows = &rows;
+    auto saving = kernel->measureReuse(args);
+    return saving ? rt::Result<std::optional<rt::ReuseSaving>>(*saving) : saving.status();
   }
 
 private:

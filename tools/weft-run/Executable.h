@@ -26,8 +26,6 @@ struct Run {
   double milliseconds = 0;
   /// What a GPU predicted.
   std::optional<rt::GivenLists> predicted = {};
-  /// Of a kernel that reuses scores.
-  std::optional<rt::ReuseSaving> reuse;
 };
 
 /// A kernel that runs on tensors of the host.
@@ -43,6 +41,11 @@ public:
   /// The lists that a call visits.
   virtual rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const Inputs &inputs,
                                                                          const rt::GivenLists *given) const = 0;
+  /// What the reuse of scores saves; nothing for a kernel without reuse, as all on GPUs are.
+  virtual rt::Result<std::optional<rt::ReuseSaving>> measureReuse(const Inputs &inputs,
+                                                                  const rt::GivenLists *given) const {
+    return std::optional<rt::ReuseSaving>();
+  }
 };
 
 enum class KernelBackend { CPU, CUDA };

@@ -30,12 +30,8 @@ std::string weft::toText(const Report &report) {
     text += fmt::format("  {:<24}{} x {}\n", "blocks", report.queryBlocks, report.keyBlocks);
   line("density", report.density, percent);
   line("rows", report.rowShare, percent);
-  if (report.reuse == "token")
-    text += fmt::format("  {:<24}{} of queries, {} of keys merged, {} of the work saved\n", "reuse",
-                        percent(report.reusedQueries), percent(report.reusedKeys), percent(report.workSaved));
-  if (report.reuse == "channel")
-    text += fmt::format("  {:<24}{} of query values, {} of key values taken from neighbours, no work saved\n", "reuse",
-                        percent(report.reusedQueries), percent(report.reusedKeys));
+  if (report.reuse)
+    text += fmt::format("  {:<24}{}\n", "reuse", report.reuse->describe());
   line("error to interpreter", report.interpreterError, error);
   line("lse error", report.lseError, error);
   line("error to dense", report.denseError, error);
@@ -76,11 +72,11 @@ std::string weft::toJSON(const Report &report) {
   json["density"] = number(report.density);
   json["row_share"] = number(report.rowShare);
   json["reuse"] = nullptr;
-  if (!report.reuse.empty())
-    json["reuse"] = {{"granularity", report.reuse},
-                     {"queries", report.reusedQueries},
-                     {"keys", report.reusedKeys},
-                     {"work_saved", report.workSaved}};
+  if (report.reuse)
+    json["reuse"] = {{"granularity", report.reuse->whole ? "token" : "channel"},
+                     {"queries", report.reuse->queries},
+                     {"keys", report.reuse->keys},
+                     {"work_saved", report.reuse->work}};
   json["error_interpreter"] = number(report.interpreterError);
   json["error_lse"] = number(report.lseError);
   json["error_dense"] = number(report.denseError);

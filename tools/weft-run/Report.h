@@ -7,6 +7,8 @@
 #ifndef WEFT_TOOLS_WEFT_RUN_REPORT_H
 #define WEFT_TOOLS_WEFT_RUN_REPORT_H
 
+#include "runtime/Reuse.h"
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,10 +27,7 @@ struct Report {
   int64_t queryBlocks = 0, keyBlocks = 0;
   std::optional<double> density, rowShare, compileMilliseconds, firstMilliseconds, milliseconds;
   std::vector<double> times;
-  /// Of an attention with reuse: "channel" or "token", the shares of queries and keys that are a neighbour's, or of
-  /// their values, and the share of the pairs that is not computed.
-  std::string reuse;
-  double reusedQueries = 0, reusedKeys = 0, workSaved = 0;
+  std::optional<rt::ReuseSaving> reuse;
   std::optional<double> interpreterError, lseError, denseError, denseMilliseconds, speedup;
 };
 

@@ -188,11 +188,10 @@ rt::Result<Results> runOnKernel(const CompileRequest &request, const Inputs &inp
   report.density = visitedDensity(kernel.image(), **resolved);
   if (inputs.rows)
     report.rowShare = listedShare(inputs.rows->view(), kernel.image().query.tokens);
-  if (run->reuse) {
-    report.reuse = kernel.image().reuse->whole ? "token" : "channel";
-    report.reusedQueries = run->reuse->queries, report.reusedKeys = run->reuse->keys;
-    report.workSaved = run->reuse->work;
-  }
+  auto saving = kernel.measureReuse(inputs, lists);
+  if (!saving)
+    return saving.status();
+  report.reuse = *saving;
   if (plan.check != Check::None)
     if (rt::Status status = compareWithInterpreter(request, inputs, lists, *run, report); !status)
       return status;
