@@ -2,8 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Score reuse on a smooth random field with noise: what the whole call gains at equal savings, what snapping costs beside
-// the dense kernel, and the errors of both granularities.
+// Score reuse on a smooth random field with noise: what the whole call gains at equal savings, what snapping costs
+// beside the dense kernel, and the errors of both granularities.
 
 #include "bench/Problem.h"
 #include "runtime/Threads.h"

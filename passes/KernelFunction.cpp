@@ -19,7 +19,8 @@ bool weft::isParameter(Type type) { return type.isInteger(1) || type.isInteger(3
 /// The runtime passes query, key and value, then a bias, the results that rows are written into, given lists, rows and
 /// parameters, as far as there are any.
 static LogicalResult checkArguments(func::FuncOp kernel, BlockAttentionOp op) {
-  for (auto [i, operand] : llvm::enumerate(ValueRange{originalTokens(op.getQuery()), originalTokens(op.getKey()), op.getValue()}))
+  Value tensors[] = {originalTokens(op.getQuery()), originalTokens(op.getKey()), op.getValue()};
+  for (auto [i, operand] : llvm::enumerate(tensors))
     if (i >= kernel.getNumArguments() || operand != kernel.getArgument(i))
       return op.emitOpError("expected arguments 0, 1 and 2 of the function as query, key and value");
   int64_t numGiven = 0;

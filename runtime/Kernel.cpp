@@ -478,7 +478,8 @@ struct Kernel::Call {
 
   void packMergedBias(const MergedKeys &keys, int64_t slot, int64_t block) const {
     auto *tile = reinterpret_cast<float *>(packedBias(slot) + block * parts.biasTileBytes);
-    float *end = std::copy(keys.biases.begin() + keys.blocks[block], keys.biases.begin() + keys.blocks[block + 1], tile);
+    const float *biases = keys.biases.data();
+    float *end = std::copy(biases + keys.blocks[block], biases + keys.blocks[block + 1], tile);
     std::fill(end, tile + parts.biasTileBytes / sizeof(float), 0.0f);
   }
 
@@ -626,12 +627,8 @@ Status Kernel::run(const RunArgs &args) const {
   std::optional<SnappedHeads> snapped;
   if (parts.reuse)
     snapped.emplace(parts, args, **lists, places, thresholdOf(*parameters), threads, memory);
-  Call call{parts,   args,
-            **lists, plans,
-            snapped ? &*snapped : nullptr,
-            common,  threads,
-            workspace.data(),
-            scratch, packedBytesPerHead(),
+  Call call{parts,   args,    **lists,          plans,   snapped ? &*snapped : nullptr,
+            common,  threads, workspace.data(), scratch, packedBytesPerHead(),
             bytesPerWorker()};
   for (int64_t pair = 0; pair < pairs; pair += inFlight) {
     int64_t count = std::min(inFlight, pairs - pair);

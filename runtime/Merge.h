@@ -33,8 +33,8 @@ struct TokenBlocks;
 struct MergedTokens {
   /// By slot: where its first token stands in block order.
   std::vector<int32_t> positions;
-  /// Slot i stands for the tokens members[offsets[i]] .. members[offsets[i + 1] - 1], by sequence position; the first of
-  /// them is the one at positions[i].
+  /// Slot i stands for the tokens members[offsets[i]] .. members[offsets[i + 1] - 1], by sequence position; the first
+  /// of them is the one at positions[i].
   std::vector<int32_t> offsets, members;
 
   int32_t count() const { return static_cast<int32_t>(positions.size()); }

@@ -41,7 +41,7 @@ template <typename Element> struct Window {
   int64_t step, tokens;
 };
 
-/// Whether the window's deviation is below the threshold, channel by channel. That of two tokens is half their distance.
+/// Whether the window's deviation is below the threshold, channel by channel. Of two tokens it is half the distance.
 template <typename Element>
 void testPair(Window<Element> window, int64_t channels, double threshold, uint8_t *fires) {
   const Element *first = window.first, *second = window.first + window.step;

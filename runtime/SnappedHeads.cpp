@@ -176,17 +176,18 @@ void SnappedHeads::count(Counts &counts) const {
 }
 
 double Kernel::thresholdOf(const std::vector<int64_t> &parameters) const {
-  return parts.reuse->parameter < 0 ? parts.reuse->threshold : std::bit_cast<double>(parameters[parts.reuse->parameter]);
+  int64_t parameter = parts.reuse->parameter;
+  return parameter < 0 ? parts.reuse->threshold : std::bit_cast<double>(parameters[parameter]);
 }
 
-static double shareOf(double part, double whole) { return whole > 0 ? part / whole : 0; }
+static double portionOf(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
 Result<ReuseSaving> Kernel::measureReuse(const RunArgs &args) const {
   if (!parts.reuse)
     return Status::error(fmt::format("kernel '{}': expected an attention with reuse", parts.name));
   if (Status status = checkQueryAndKey(args); !status)
     return status;
-  if (Status status = checkRows(args); !status)
+  if (Status status = checkRows(args, MemoryKind::Host); !status)
     return status;
   Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
   if (!parameters)
@@ -204,6 +205,7 @@ Result<ReuseSaving> Kernel::measureReuse(const RunArgs &args) const {
     heads.snap(pair, 1);
     heads.count(counts);
   }
-  return ReuseSaving{parts.reuse->whole, shareOf(counts.mergedQueries, counts.queries),
-                     shareOf(counts.mergedKeys, counts.keys), shareOf(counts.pairs - counts.computedPairs, counts.pairs)};
+  return ReuseSaving{parts.reuse->whole, portionOf(counts.mergedQueries, counts.queries),
+                     portionOf(counts.mergedKeys, counts.keys),
+                     portionOf(counts.pairs - counts.computedPairs, counts.pairs)};
 }

@@ -244,7 +244,8 @@ static void snapOperands(const KernelImage &image, Operands &operands) {
     auto axes = image.reuse.getAs<StringAttr>(name);
     if (!axes)
       return;
-    SnapWindows windows{grid, image.reuse.getAs<IntegerAttr>("window").getInt(), {}, image.reuse.contains("whole"), bound};
+    int64_t window = image.reuse.getAs<IntegerAttr>("window").getInt();
+    SnapWindows windows{grid, window, {}, image.reuse.contains("whole"), bound};
     for (auto [i, axis] : llvm::enumerate(StringRef("thw")))
       windows.axes[i] = axes.getValue().contains(axis);
     tokens = snap(tokens, windows);

@@ -5,6 +5,7 @@
 // Tests of reuse: donors by hand, kernels against the interpreter, what merging saves, and what is refused.
 
 #include "lib/Compiler/Compiler.h"
+#include "lib/Schedule/ScheduleFile.h"
 #include "test/unit/Differential.h"
 
 #include <fmt/format.h>
@@ -368,6 +369,35 @@ TEST(Reuse, ThresholdsNeverRecompile) {
     EXPECT_EQ(problem.compare(), "");
   }
   EXPECT_DOUBLE_EQ(last, 1 - 1.0 / 64);
+  EXPECT_EQ(compiler.numCompilations(), 1);
+}
+
+/// TimeRipple's ramp, step by step: a schedule's values are the call's parameters.
+TEST(Reuse, ASchedulesRampNeverRecompiles) {
+  auto schedule = schedule::parse(R"({
+    "version": 1, "steps": 50, "layers": 1, "otherwise": "dense",
+    "rules": [{"steps": [10, 48], "attention": "timeripple_token",
+               "values": {"threshold": {"steps": [10, 20], "min": 0.0, "max": 0.5}}}]})");
+  ASSERT_TRUE(schedule) << schedule.status().message();
+  Compiler compiler;
+  Problem problem("(dynamic threshold: float) { reuse neighbours(token, threshold: threshold) }");
+  double last = 0;
+  for (int64_t step = 0; step < 50; ++step) {
+    schedule::Action action = schedule->at(step, 0);
+    if (action.attention == "dense")
+      continue;
+    auto kernel = compiler.compile(problem.test.program.request);
+    ASSERT_TRUE(kernel);
+    problem.test.program.parameters = {std::bit_cast<int64_t>(action.values.at("threshold"))};
+    ASSERT_TRUE((*kernel)->run(problem.args()));
+    double work = (*kernel)->measureReuse(problem.args())->work;
+    EXPECT_GE(work, last) << "step " << step;
+    if (step >= 21) {
+      EXPECT_EQ(work, last) << "the ramp has ended";
+    }
+    last = work;
+  }
+  EXPECT_GT(last, 0);
   EXPECT_EQ(compiler.numCompilations(), 1);
 }
 

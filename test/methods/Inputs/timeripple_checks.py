@@ -109,7 +109,8 @@ class TimeRipple(unittest.TestCase):
         axes = axes or "".join(axis for axis, extent in zip("thw", grid) if extent >= window)
         generator = np.random.default_rng(sum(grid) + text + window)
         shape = (1, 2, math.prod(grid) + text, channels)
-        q, k, v = smooth_field(generator, shape, grid), smooth_field(generator, shape, grid), generator.standard_normal(shape)
+        q, k = (smooth_field(generator, shape, grid) for _ in range(2))
+        v = generator.standard_normal(shape)
         begin = text if text_first else 0
         video = slice(begin, begin + math.prod(grid))
         for whole, name in ((False, "timeripple"), (True, "timeripple_token")):
