@@ -7,5 +7,6 @@
 include "dialect/WeftPlanOps.td"
 include "dialect/WeftPredictionOps.td"
 include "dialect/WeftProgramOps.td"
+include "dialect/WeftReuseOps.td"
 include "dialect/WeftRowOps.td"
 include "dialect/WeftTileOps.td"

@@ -19,6 +19,7 @@
 // been scaled to it, so the result is the softmax over all visited keys.
 
 #include "passes/FormPrediction.h"
+#include "passes/FormReuse.h"
 #include "passes/KernelFunction.h"
 #include "passes/PassCounts.h"
 #include "passes/Passes.h"
@@ -55,7 +56,8 @@ class KernelFormer {
 public:
   KernelFormer(func::FuncOp kernel, BlockAttentionOp op, const TileShapes &shapes)
       : kernel(kernel), op(op), shapes(shapes), b(op.getLoc(), op.getContext()),
-        source(MemRefType::get({}, op.getQuery().getType().getElementType())) {
+        source(MemRefType::get({}, op.getQuery().getType().getElementType())),
+        hasBias(op.getBias() || mergesKeys(op)) {
     b.setInsertionPoint(kernel);
   }
 
@@ -113,7 +115,7 @@ private:
     types[kKeyOffsets] = MemRefType::get({shapes.keyBlocks + 1}, b.getI32Type());
     types[kPackedKey] = stack(shapes.keyBlocks, shapes.key);
     types[kPackedValue] = stack(shapes.keyBlocks, shapes.value);
-    if (op.getBias())
+    if (hasBias)
       types[kPackedBias] = stack(shapes.keyBlocks, shapes.bias);
     types[kEntries] = MemRefType::get({std::max<int64_t>(1, shapes.queryBlocks * shapes.keyBlocks)}, b.getI32Type());
     types[kHeadIndex] = b.getI32Type();
@@ -149,7 +151,7 @@ private:
     StoreTileOp::create(b, accumulator, maximum, sum, args[kQueryTable], args[kQueryFirst], args[kQueryCount],
                         args[kOut], args[kOutStride], args[kLse], args[kLseStride], args[kWantLse],
                         // The maximum of biased scores is scaled already.
-                        op.getBias() ? b.getF64FloatAttr(1) : op.getScaleAttr(),
+                        hasBias ? b.getF64FloatAttr(1) : op.getScaleAttr(),
                         b.getI64IntegerAttr(shapes.headDim));
     func::ReturnOp::create(b);
   }
@@ -217,7 +219,7 @@ private:
     keys.key = tileOf(args[kPackedKey], block, shapes.key);
     keys.value = tileOf(args[kPackedValue], block, shapes.value);
     keys.nextKey = keyAfter(at);
-    if (op.getBias())
+    if (hasBias)
       keys.bias = tileOf(args[kPackedBias], block, shapes.bias);
     if (!isOverlapped())
       return forGroups([&](const Group &group) { formGroupStep(keys, group); });
@@ -423,7 +425,7 @@ private:
     auto bytes = [](MemRefType type) { return type.getNumElements() * type.getElementTypeBitWidth() / 8; };
     add("key_tile_bytes", bytes(shapes.key));
     add("value_tile_bytes", bytes(shapes.value));
-    if (op.getBias())
+    if (hasBias)
       add("bias_tile_bytes", bytes(shapes.bias));
     add("scratch_bytes", shapes.scratchBytes);
     kernel->getParentOfType<ModuleOp>()->setAttr("weft.image", b.getDictionaryAttr(image));
@@ -434,6 +436,8 @@ private:
   TileShapes shapes;
   ImplicitLocOpBuilder b;
   MemRefType source;
+  /// The caller's, or that of merged keys.
+  bool hasBias;
   MutableArrayRef<BlockArgument> args;
   Value query, scores, weights, accumulator, maximum, sum, correction;
 };

@@ -7,6 +7,7 @@
 #include "passes/FormPrediction.h"
 
 #include "dialect/Prediction.h"
+#include "dialect/Reuse.h"
 #include "passes/KernelFunction.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -72,8 +73,9 @@ LogicalResult weft::checkPrediction(func::FuncOp kernel, BlockAttentionOp op) {
     return op.emitOpError("expected lists that are an argument or selected from scores, but got the result of ")
            << op.getGiven().getDefiningOp()->getName();
   Chain chain(*selection);
-  bool matches = isMeansOf(chain.query, op.getQuery(), op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()) &&
-                 isMeansOf(chain.key, op.getKey(), op.getKeyGrid(), op.getKeyOrder(), op.getBlock()) &&
+  Value query = originalTokens(op.getQuery()), key = originalTokens(op.getKey());
+  bool matches = isMeansOf(chain.query, query, op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()) &&
+                 isMeansOf(chain.key, key, op.getKeyGrid(), op.getKeyOrder(), op.getBlock()) &&
                  isReduced(chain, op);
   if (!matches)
     return op.emitOpError("expected lists that are selected from the means of its own queries and keys, in its own "

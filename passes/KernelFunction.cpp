@@ -6,8 +6,10 @@
 
 #include "passes/KernelFunction.h"
 
+#include "dialect/Reuse.h"
 #include "dialect/RowSelection.h"
 #include "passes/FormPrediction.h"
+#include "passes/FormReuse.h"
 #include "passes/FormRows.h"
 #include "passes/SinkCaptured.h"
 
@@ -19,7 +21,8 @@ bool weft::isParameter(Type type) { return type.isInteger(1) || type.isInteger(3
 /// The runtime passes query, key and value, then a bias, the results that rows are written into, drift and age, given
 /// lists, rows and parameters, as far as there are any.
 static LogicalResult checkArguments(func::FuncOp kernel, BlockAttentionOp op) {
-  for (auto [i, operand] : llvm::enumerate(ValueRange{op.getQuery(), op.getKey(), op.getValue()}))
+  Value tensors[] = {originalTokens(op.getQuery()), originalTokens(op.getKey()), op.getValue()};
+  for (auto [i, operand] : llvm::enumerate(tensors))
     if (i >= kernel.getNumArguments() || operand != kernel.getArgument(i))
       return op.emitOpError("expected arguments 0, 1 and 2 of the function as query, key and value");
   int64_t numGiven = 0;
@@ -68,7 +71,8 @@ LogicalResult weft::checkKernel(func::FuncOp kernel, BlockAttentionOp op) {
     return failure();
   if (!kernel || !op.getFolded() || !returnsResults(op))
     return op.emitOpError("expected a folded op whose results its function returns");
-  if (failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)) || failed(checkPrediction(kernel, op)))
+  if (failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)) || failed(checkPrediction(kernel, op)) ||
+      failed(checkReuse(kernel, op)))
     return failure();
   if (op.getBody().empty())
     return success();
@@ -115,6 +119,8 @@ SmallVector<NamedAttribute> weft::describeKernel(func::FuncOp kernel, BlockAtten
   add("given", b.getBoolAttr(takesLists || prediction));
   if (prediction)
     add("prediction", prediction);
+  if (DictionaryAttr reuse = describeReuse(kernel, op))
+    add("reuse", reuse);
   if (op.getBias())
     add("bias", b.getUnitAttr());
   if (op.getRows())

@@ -103,6 +103,8 @@ def FormOnlineSoftmaxPass : Pass<"weft-form-online-softmax", "mlir::ModuleOp"> {
     A predicted mask adds `NAME.pool_queries`, `NAME.pool_keys` and
     `NAME.score`, which give the means of a pool of tokens and the scores of one such mean.
     Ops that select rows add no function: they become `row_selection` of the image.
+    Queries and keys that are snapped leave no code: the runtime snaps them. Where
+    keys merge, the functions add a bias as with one that the caller passes.
     Full and partial entries take two branches; only the second holds the
     predicate. With `overlap` the softmax of one group's rows stands between the
     products of its neighbours, panel by panel, in full entries. The module's `weft.image` attribute describes both for the

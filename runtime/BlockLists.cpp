@@ -115,6 +115,26 @@ void BlockLists::findPools() {
   }
 }
 
+void BlockLists::findKeyPools() {
+  keyPoolOf.clear();
+  for (int64_t set = 0; set < lists; ++set) {
+    const int32_t *rows = offsets.data() + set * (queryBlocks + 1);
+    std::vector<std::vector<int32_t>> columns(keyBlocks);
+    std::vector<uint8_t> isPartial(keyBlocks, 0);
+    for (int32_t block = 0; block < queryBlocks; ++block)
+      for (int64_t i = starts[set] + rows[block]; i < starts[set] + rows[block + 1]; ++i) {
+        columns[entries[i] >> 2].push_back(block);
+        isPartial[entries[i] >> 2] |= entries[i] & kPartial;
+      }
+    std::unordered_map<std::string_view, int32_t> pools;
+    for (int32_t block = 0; block < keyBlocks; ++block) {
+      std::string_view column(reinterpret_cast<const char *>(columns[block].data()),
+                              columns[block].size() * sizeof(int32_t));
+      keyPoolOf.push_back(isPartial[block] ? -1 : pools.try_emplace(column, block).first->second);
+    }
+  }
+}
+
 BlockLists BlockLists::fromClassified(int64_t lists, int64_t queryBlocks, int64_t keyBlocks,
                                       const std::vector<int32_t> &offsets, const std::vector<int32_t> &entries,
                                       bool given) {

@@ -45,6 +45,9 @@ struct BlockLists {
   /// lists x queryBlocks: the first query block of the set with the same list, which names a pool of blocks whose rows
   /// may be computed together. Empty until findPools().
   std::vector<int32_t> poolOf;
+  /// lists x keyBlocks: the first key block of the set that the same query blocks visit, which names a pool of blocks
+  /// whose keys may be merged; -1 if an entry names the block as partial. Empty until findKeyPools().
+  std::vector<int32_t> keyPoolOf;
 
   static constexpr int32_t kPartial = 1, kGiven = 2;
 
@@ -57,6 +60,7 @@ struct BlockLists {
   static BlockLists merge(const GivenLists &given, const BlockLists &absent, const BlockLists &present);
 
   void findPools();
+  void findKeyPools();
 
   /// The set of a `pair` = batch element * heads + head.
   int64_t setOf(int64_t pair) const { return pair % lists; }

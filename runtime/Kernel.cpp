@@ -6,6 +6,7 @@
 
 #include "runtime/Kernel.h"
 
+#include "runtime/SnappedHeads.h"
 #include "runtime/TensorChecks.h"
 #include "runtime/Threads.h"
 #include "runtime/Tiles.h"
@@ -23,7 +24,7 @@
 using namespace weft::rt;
 
 Kernel::Kernel(KernelImage image) : parts(std::move(image)) {
-  if (parts.hasRows)
+  if (gathersRows())
     places = QueryPlaces(parts.query.offsets, std::span(parts.query.table).first(parts.query.tokens));
   if (parts.planner)
     return;
@@ -212,9 +213,11 @@ Status Kernel::checkLists(const RunArgs &args) const {
   int64_t batch = args.query.shape.empty() ? 1 : args.query.shape[0];
   if (args.lists) {
     const BlockLists &lists = *args.lists;
-    bool hasPools = !parts.hasRows || static_cast<int64_t>(lists.poolOf.size()) == lists.lists * lists.queryBlocks;
-    if (!hasPools)
-      return Status::error("lists: expected lists that found their pools, as rows need them");
+    bool hasPools = !gathersRows() || static_cast<int64_t>(lists.poolOf.size()) == lists.lists * lists.queryBlocks;
+    bool hasKeyPools = !(parts.reuse && parts.reuse->mergesKeys()) ||
+                       static_cast<int64_t>(lists.keyPoolOf.size()) == lists.lists * lists.keyBlocks;
+    if (!hasPools || !hasKeyPools)
+      return Status::error("lists: expected lists that found their pools, as rows and reuse need them");
     if (lists.queryBlocks == parts.query.count() && lists.keyBlocks == parts.key.count() &&
         (lists.lists == 1 || lists.lists == parts.heads || lists.lists == batch * parts.heads))
       return Status::ok();
@@ -241,14 +244,8 @@ Result<std::vector<int64_t>> Kernel::bindParameters(const std::vector<int64_t> &
       bound.push_back(*parameter.defaultValue);
     }
     if (parameter.isFloat) {
-      bool isAmount = parts.prediction && parts.prediction->parameter == static_cast<int64_t>(i);
-      double value = std::bit_cast<double>(bound[i]);
-      std::string expected = isAmount ? parts.prediction->expectedAmount(value) : "";
-      if (expected.empty() && parts.rowSelection)
-        expected = parts.rowSelection->expectedAmount(static_cast<int64_t>(i), value);
-      if (!expected.empty())
-        return Status::error(
-            fmt::format("parameters: expected '{}' to be {}, but got {}", parameter.name, expected, value));
+      if (Status status = checkFloat(i, std::bit_cast<double>(bound[i])); !status)
+        return status;
       continue;
     }
     int64_t low = parameter.isBool ? 0 : INT32_MIN, high = parameter.isBool ? 1 : INT32_MAX;
@@ -257,6 +254,20 @@ Result<std::vector<int64_t>> Kernel::bindParameters(const std::vector<int64_t> &
                                        high, bound[i]));
   }
   return bound;
+}
+
+/// One parameter may have several uses.
+Status Kernel::checkFloat(size_t index, double value) const {
+  auto isUsed = [&](const auto &user) { return user && user->parameter == static_cast<int64_t>(index); };
+  std::string expected = isUsed(parts.prediction) ? parts.prediction->expectedAmount(value) : "";
+  if (expected.empty() && parts.rowSelection)
+    expected = parts.rowSelection->expectedAmount(static_cast<int64_t>(index), value);
+  if (expected.empty() && isUsed(parts.reuse))
+    expected = Reuse::expectedThreshold(value);
+  if (expected.empty())
+    return Status::ok();
+  return Status::error(fmt::format("parameters: expected '{}' to be {}, but got {}", parts.parameters[index].name,
+                                   expected, value));
 }
 
 /// The lists for these values, or nothing if the caller is the first to want them and `mine` shall bring them.
@@ -280,10 +291,17 @@ void Kernel::dropPlanned(const std::vector<int64_t> &parameters) const {
   planned.remove_if([&](const Planned &entry) { return entry.parameters == parameters; });
 }
 
-/// Where they are what a call visits: rows need the lists' pools.
+void Kernel::findPools(BlockLists &lists) const {
+  if (gathersRows())
+    lists.findPools();
+  if (parts.reuse && parts.reuse->mergesKeys())
+    lists.findKeyPools();
+}
+
+/// Where they are what a call visits: rows and merged tokens need the lists' pools.
 Kernel::SharedLists Kernel::shareLists(std::vector<BlockLists> lists) const {
-  if (parts.hasRows && lists.size() == 1)
-    lists.front().findPools();
+  if (lists.size() == 1)
+    findPools(lists.front());
   return std::make_shared<const std::vector<BlockLists>>(std::move(lists));
 }
 
@@ -313,8 +331,7 @@ Result<std::shared_ptr<const BlockLists>> Kernel::listsFor(const std::vector<int
   if (!given)
     return Status::error("given: expected block lists, since the mask uses them, but got none");
   auto merged = std::make_shared<BlockLists>(BlockLists::merge(*given, (**lists)[0], (**lists)[1]));
-  if (parts.hasRows)
-    merged->findPools();
+  findPools(*merged);
   return std::shared_ptr<const BlockLists>(std::move(merged));
 }
 
@@ -346,13 +363,17 @@ Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &ar
   return predicted ? listsFor(*parameters, &*predicted) : predicted.status();
 }
 
-int64_t Kernel::bytesPerHead() const {
+int64_t Kernel::packedBytesPerHead() const {
   return parts.key.count() * (parts.keyTileBytes + parts.valueTileBytes + parts.biasTileBytes);
+}
+
+int64_t Kernel::bytesPerHead() const {
+  return packedBytesPerHead() + (parts.reuse ? SnappedHeads::bytesPerHead(parts) : 0);
 }
 
 int64_t Kernel::bytesPerWorker() const {
   constexpr int64_t line = 64;
-  int64_t table = parts.hasRows ? parts.query.table.size() * sizeof(int32_t) : 0;
+  int64_t table = gathersRows() ? parts.query.table.size() * sizeof(int32_t) : 0;
   return parts.scratchBytes + (table + line - 1) / line * line;
 }
 
@@ -403,6 +424,8 @@ struct Kernel::Call {
   const RunArgs &args;
   const BlockLists &lists;
   const RowPlans &plans;
+  /// Null without reuse.
+  SnappedHeads *snapped;
   AttendArgs common;
   int threads;
   std::byte *packed, *scratch;
@@ -412,9 +435,25 @@ struct Kernel::Call {
   std::byte *packedValue(int64_t slot) const { return packedKey(slot) + parts.key.count() * parts.keyTileBytes; }
   std::byte *packedBias(int64_t slot) const { return packedValue(slot) + parts.key.count() * parts.valueTileBytes; }
 
-  bool isVisited(int64_t batch, int64_t head, int64_t block) const {
-    return args.rows ? plans.of(batch, head).visited[block]
-                     : lists.visited[lists.setOf(batch * parts.heads + head) * parts.key.count() + block];
+  const MergedRows *mergedRows(int64_t slot) const { return snapped ? snapped->rows(slot) : nullptr; }
+  const MergedKeys *mergedKeys(int64_t slot) const { return snapped ? snapped->keys(slot) : nullptr; }
+
+  /// By key block of this head: whether its queries visit it.
+  const uint8_t *visitedOf(int64_t pair, int64_t slot) const {
+    if (const MergedKeys *keys = mergedKeys(slot))
+      return keys->visited.data();
+    if (const MergedRows *rows = mergedRows(slot))
+      return rows->plan.visited.data();
+    return args.rows ? planOf(pair, slot).visited.data()
+                     : lists.visited.data() + lists.setOf(pair) * parts.key.count();
+  }
+
+  /// A head's queries, keys or values.
+  TokenRows sourceOf(const Tensor &tensor, int64_t pair, TokenRows (SnappedHeads::*get)(int64_t) const,
+                     int64_t slot) const {
+    if (snapped)
+      return (snapped->*get)(slot);
+    return {at(tensor, pair / parts.heads, pair % parts.heads), tensor.strides[2]};
   }
 
   /// Packs the visited key blocks of `count` heads from `pair` = batch * heads + head.
@@ -422,23 +461,34 @@ struct Kernel::Call {
     int64_t blocks = parts.key.count();
     forEachItem(count * blocks, threads, [&](int64_t item, int) {
       int64_t slot = item / blocks, block = item % blocks;
-      int64_t batch = (pair + slot) / parts.heads, head = (pair + slot) % parts.heads;
-      if (!isVisited(batch, head, block))
+      if (!visitedOf(pair + slot, slot)[block])
         return;
-      int64_t first = parts.key.offsets[block];
-      PackArgs pack{at(args.key, batch, head),
-                    args.key.strides[2],
-                    at(args.value, batch, head),
-                    args.value.strides[2],
-                    parts.key.table.data(),
-                    first,
-                    parts.key.offsets[block + 1] - first,
+      const MergedKeys *merged = mergedKeys(slot);
+      const std::vector<int32_t> &offsets = merged ? merged->blocks : parts.key.offsets;
+      TokenRows key = sourceOf(args.key, pair + slot, &SnappedHeads::key, slot);
+      TokenRows value = sourceOf(args.value, pair + slot, &SnappedHeads::value, slot);
+      PackArgs pack{key.data,
+                    key.stride,
+                    value.data,
+                    value.stride,
+                    merged ? merged->table.data() : parts.key.table.data(),
+                    offsets[block],
+                    offsets[block + 1] - offsets[block],
                     packedKey(slot) + block * parts.keyTileBytes,
                     packedValue(slot) + block * parts.valueTileBytes};
       parts.pack(&pack);
-      if (args.bias)
-        packBias(batch, head, slot, block);
+      if (merged)
+        packMergedBias(*merged, slot, block);
+      else if (args.bias)
+        packBias((pair + slot) / parts.heads, (pair + slot) % parts.heads, slot, block);
     });
+  }
+
+  void packMergedBias(const MergedKeys &keys, int64_t slot, int64_t block) const {
+    auto *tile = reinterpret_cast<float *>(packedBias(slot) + block * parts.biasTileBytes);
+    const float *biases = keys.biases.data();
+    float *end = std::copy(biases + keys.blocks[block], biases + keys.blocks[block + 1], tile);
+    std::fill(end, tile + parts.biasTileBytes / sizeof(float), 0.0f);
   }
 
   /// A key block's bias in the order of its keys, and zeros up to the end of the tile.
@@ -457,17 +507,37 @@ struct Kernel::Call {
   void attendRows(int64_t pair, int64_t count) const {
     std::vector<std::pair<int64_t, const RowChunk *>> items;
     for (int64_t slot = 0; slot < count; ++slot)
-      for (const RowChunk &chunk : planOf(pair + slot).chunks)
+      for (const RowChunk &chunk : planOf(pair + slot, slot).chunks)
         items.emplace_back(slot, &chunk);
     forEachItem(static_cast<int64_t>(items.size()), threads, [&](int64_t item, int worker) {
       auto [slot, chunk] = items[item];
       int64_t batch = (pair + slot) / parts.heads, head = (pair + slot) % parts.heads;
-      Rows rows{gather(planOf(pair + slot).rows, *chunk, worker), 0, chunk->count};
+      Rows rows{gather(planOf(pair + slot, slot).rows, *chunk, worker), 0, chunk->count};
       attendBlock(batch, head, slot, lists.setOf(pair + slot), chunk->block, rows, worker);
+      if (const MergedRows *merged = mergedRows(slot))
+        for (int32_t row = chunk->begin; row < chunk->begin + chunk->count; ++row)
+          shareResult(batch, head, merged->tokens.membersOf(row));
     });
   }
 
-  const RowPlan &planOf(int64_t pair) const { return plans.of(pair / parts.heads, pair % parts.heads); }
+  /// Queries that were merged have the result of the first of them.
+  void shareResult(int64_t batch, int64_t head, std::span<const int32_t> members) const {
+    auto *out = const_cast<std::byte *>(at(args.out, batch, head));
+    int64_t size = sizeOf(args.out.dtype), stride = args.out.strides[2] * size;
+    for (int32_t token : members.subspan(1))
+      std::memcpy(out + token * stride, out + members[0] * stride, parts.headDim * size);
+    if (!args.lse)
+      return;
+    auto *lse = reinterpret_cast<float *>(const_cast<std::byte *>(at(*args.lse, batch, head)));
+    for (int32_t token : members.subspan(1))
+      lse[token * args.lse->strides[2]] = lse[members[0] * args.lse->strides[2]];
+  }
+
+  const RowPlan &planOf(int64_t pair, int64_t slot) const {
+    if (const MergedRows *rows = mergedRows(slot))
+      return rows->plan;
+    return plans.of(pair / parts.heads, pair % parts.heads);
+  }
 
   /// The chunk's columns of the table of tokens, in the worker's own table.
   const int32_t *gather(const PooledRows &rows, const RowChunk &chunk, int worker) const {
@@ -486,7 +556,7 @@ struct Kernel::Call {
   };
 
   void attend(int64_t pair, int64_t count) const {
-    if (args.rows)
+    if (args.rows || (snapped && parts.reuse->whole))
       return attendRows(pair, count);
     int64_t blocks = parts.query.count();
     forEachItem(count * blocks, threads, [&](int64_t item, int worker) {
@@ -504,7 +574,8 @@ struct Kernel::Call {
   void attendBlock(int64_t batch, int64_t head, int64_t slot, int64_t set, int64_t block, const Rows &rows,
                    int worker) const {
     AttendArgs attend = common;
-    attend.query = at(args.query, batch, head);
+    TokenRows query = sourceOf(args.query, batch * parts.heads + head, &SnappedHeads::query, slot);
+    attend.query = query.data, attend.queryStride = query.stride;
     attend.out = const_cast<std::byte *>(at(args.out, batch, head));
     if (args.lse)
       attend.lse = reinterpret_cast<float *>(const_cast<std::byte *>(at(*args.lse, batch, head)));
@@ -513,10 +584,14 @@ struct Kernel::Call {
     attend.queryCount = rows.count;
     attend.packedKey = packedKey(slot);
     attend.packedValue = packedValue(slot);
-    if (args.bias)
+    if (parts.biasTileBytes)
       attend.packedBias = reinterpret_cast<const float *>(packedBias(slot));
     attend.entries = lists.entries.data() + lists.starts[set];
     const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1) + block;
+    if (const MergedKeys *merged = mergedKeys(slot)) {
+      attend.keyTable = merged->table.data(), attend.keyOffsets = merged->blocks.data();
+      attend.entries = merged->entries.data(), offsets = merged->listOffsets.data() + block;
+    }
     attend.begin = offsets[0];
     attend.end = offsets[1];
     attend.head = head;
@@ -580,7 +655,6 @@ Status Kernel::attend(const RunArgs &args) const {
     return Status::error(fmt::format("workspace: expected {} bytes of memory, but there are not so many", bytes));
 
   AttendArgs common{};
-  common.queryStride = args.query.strides[2];
   common.outStride = args.out.strides[2];
   common.lseStride = args.lse ? args.lse->strides[2] : 0;
   common.wantLse = args.lse.has_value();
@@ -589,13 +663,22 @@ Status Kernel::attend(const RunArgs &args) const {
   std::copy(parameters->begin(), parameters->end(), common.parameters);
 
   RowPlans plans;
-  if (args.rows)
+  if (args.rows && !(parts.reuse && parts.reuse->whole))
     plans = RowPlans(*args.rows, **lists, places, parts.heads, threads);
+  std::byte *memory = workspace.data() + inFlight * packedBytesPerHead();
   std::byte *scratch = workspace.data() + inFlight * bytesPerHead();
-  Call call{parts,   args,           **lists, plans, common, threads, workspace.data(), scratch, bytesPerHead(),
+  std::optional<SnappedHeads> snapped;
+  if (parts.reuse)
+    snapped.emplace(parts, args, **lists, places, thresholdOf(*parameters), threads, memory);
+  Call call{parts,   args,    **lists,          plans,   snapped ? &*snapped : nullptr,
+            common,  threads, workspace.data(), scratch, packedBytesPerHead(),
             bytesPerWorker()};
   for (int64_t pair = 0; pair < pairs; pair += inFlight) {
     int64_t count = std::min(inFlight, pairs - pair);
+    if (snapped) {
+      snapped->snap(pair, count);
+      snapped->mergeValues();
+    }
     call.pack(pair, count);
     call.attend(pair, count);
   }

@@ -9,6 +9,7 @@
 
 #include "runtime/BlockLists.h"
 #include "runtime/Prediction.h"
+#include "runtime/Reuse.h"
 #include "runtime/RowSelection.h"
 #include "runtime/Rows.h"
 #include "runtime/Status.h"
@@ -87,12 +88,15 @@ struct KernelImage {
   int64_t heads = 0, headDim = 0;
   DType dtype = DType::F32;
   TokenBlocks query, key;
+  /// The bias' is 0 if the code adds none; merged keys need one, a caller's or not.
   int64_t keyTileBytes = 0, valueTileBytes = 0, biasTileBytes = 0, scratchBytes = 0;
   bool hasGiven = false, hasBias = false, hasRows = false;
   /// Where the given lists come from if the caller passes none; hasGiven is then set.
   std::optional<Prediction> prediction;
   /// Where the rows come from if the caller passes none; hasRows is then set.
   std::optional<RowSelection> rowSelection;
+  /// How queries and keys are snapped before they are used.
+  std::optional<Reuse> reuse;
   /// The code needs AMX tiles.
   bool usesTiles = false;
   /// If it was compiled for `native` and that is less than the best of the architecture: why.
@@ -174,8 +178,12 @@ public:
   /// The lists that a call with these arguments visits. Needs queries and keys if it has to predict them.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
-  /// Working memory of a call: packed keys, values and bias of the heads in flight, and for each thread that finds work
-  /// a scratch buffer and, with rows, a table of tokens.
+  /// What the reuse of scores saves with these arguments. Needs query, key and parameters, and what the lists and rows
+  /// come from.
+  Result<ReuseSaving> measureReuse(const RunArgs &args) const;
+
+  /// Working memory of a call: packed keys, values and bias of the heads in flight, their snapped tokens, and for each
+  /// thread that finds work a scratch buffer and, with rows or merged queries, a table of tokens.
   int64_t workspaceBytes(int64_t batch, int threads) const;
 
 private:
@@ -185,22 +193,28 @@ private:
   Status checkImportance(const RunArgs &args, int64_t batch) const;
   static Status checkAgeApart(const RunArgs &args);
   Status attend(const RunArgs &args) const;
+  Status checkFloat(size_t index, double value) const;
   Status checkOperand(const char *name, const Tensor &tensor, const std::vector<int64_t> &shape) const;
 
   Result<std::shared_ptr<const BlockLists>> listsFor(const std::vector<int64_t> &parameters,
                                                      const GivenLists *given) const;
+  void findPools(BlockLists &lists) const;
   SharedLists shareLists(std::vector<BlockLists> lists) const;
   Result<SharedLists> planLists(const std::vector<int64_t> &parameters) const;
   std::shared_future<Result<SharedLists>> findPlanned(const std::vector<int64_t> &parameters,
                                                        std::promise<Result<SharedLists>> &mine) const;
   void dropPlanned(const std::vector<int64_t> &parameters) const;
   void ignoreFloats(std::vector<int64_t> &parameters) const;
+  /// Whether a call's queries are gathered by pools.
+  bool gathersRows() const { return parts.hasRows || (parts.reuse && parts.reuse->whole); }
+  double thresholdOf(const std::vector<int64_t> &parameters) const;
+  int64_t packedBytesPerHead() const;
   int64_t bytesPerHead() const;
   int64_t bytesPerWorker() const;
   int64_t headsInFlight(int64_t pairs) const;
 
   KernelImage parts;
-  /// For rows.
+  /// For rows and merged queries.
   QueryPlaces places;
   SharedLists staticLists;
   std::shared_ptr<const BlockLists> onlyLists;

@@ -140,8 +140,8 @@ std::vector<RowChunk> PooledRows::cut(int64_t most) const {
   return chunks;
 }
 
-RowPlan::RowPlan(const BlockLists &lists, int64_t set, const QueryPlaces &places, std::span<const int32_t> tokens)
-    : rows(lists, set, places, tokens), chunks(rows.cut(places.largestBlock())), visited(lists.keyBlocks, 0) {
+RowPlan::RowPlan(const BlockLists &lists, int64_t set, const QueryPlaces &places, PooledRows pooled)
+    : rows(std::move(pooled)), chunks(rows.cut(places.largestBlock())), visited(lists.keyBlocks, 0) {
   const int32_t *listOffsets = lists.offsets.data() + set * (lists.queryBlocks + 1);
   auto workOf = [&](const RowChunk &chunk) {
     return int64_t{listOffsets[chunk.block + 1] - listOffsets[chunk.block]} * chunk.count;

@@ -68,6 +68,7 @@ struct PooledRows {
   /// Positions in block order, ascending in each pool.
   std::vector<int32_t> positions;
 
+  PooledRows() = default;
   /// Sorts the tokens into the pools of one set of lists, which has found its pools.
   PooledRows(const BlockLists &lists, int64_t set, const QueryPlaces &places, std::span<const int32_t> tokens);
 
@@ -83,7 +84,9 @@ struct RowPlan {
   /// By key block: whether a row visits it.
   std::vector<uint8_t> visited;
 
-  RowPlan(const BlockLists &lists, int64_t set, const QueryPlaces &places, std::span<const int32_t> tokens);
+  RowPlan(const BlockLists &lists, int64_t set, const QueryPlaces &places, PooledRows rows);
+  RowPlan(const BlockLists &lists, int64_t set, const QueryPlaces &places, std::span<const int32_t> tokens)
+      : RowPlan(lists, set, places, PooledRows(lists, set, places, tokens)) {}
 };
 
 } // namespace weft::rt

@@ -8,6 +8,7 @@
 
 #include "codegen/CUDA/AttentionKernel.h"
 #include "dialect/RowSelection.h"
+#include "passes/FormReuse.h"
 #include "passes/KernelFunction.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -79,10 +80,15 @@ BlockAttentionOp weft::cuda::findBlockAttention(ModuleOp module) {
     return {};
   }
   BlockAttentionOp op = ops.front();
+  auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
   if (RowSelection::from(op.getRows())) {
     op.emitOpError("expected an attention without rows topk(importance, ..), which run on CPUs and in the interpreter, "
                    "not yet on GPUs");
     return {};
   }
-  return failed(checkKernel(dyn_cast<func::FuncOp>(op->getParentOp()), op)) ? BlockAttentionOp() : op;
+  if (kernel && describeReuse(kernel, op)) {
+    op.emitOpError("expected an attention without reuse, which runs on CPUs and in the interpreter, not yet on GPUs");
+    return {};
+  }
+  return failed(checkKernel(kernel, op)) ? BlockAttentionOp() : op;
 }

@@ -100,6 +100,26 @@ static rt::RowSelection buildRowSelection(DictionaryAttr description) {
           buildAmount(description.get("age_weight")), std::vector<int32_t>(always.begin(), always.end())};
 }
 
+static rt::SnapGrid buildSnapGrid(GridAttr grid, StringAttr axes) {
+  rt::SnapGrid result{{grid.getT(), grid.getH(), grid.getW()}, {}, grid.getVideoBegin()};
+  for (auto [i, axis] : llvm::enumerate(StringRef("thw")))
+    result.axes[i] = axes && axes.getValue().contains(axis);
+  return result;
+}
+
+static rt::Reuse buildReuse(DictionaryAttr image, DictionaryAttr description) {
+  rt::Reuse result;
+  result.window = description.getAs<IntegerAttr>("window").getInt();
+  result.whole = description.contains("whole");
+  if (auto threshold = description.getAs<FloatAttr>("threshold"))
+    result.threshold = threshold.getValueAsDouble();
+  if (auto parameter = description.getAs<IntegerAttr>("parameter"))
+    result.parameter = parameter.getInt();
+  result.query = buildSnapGrid(image.getAs<GridAttr>("query_grid"), description.getAs<StringAttr>("query_axes"));
+  result.key = buildSnapGrid(image.getAs<GridAttr>("key_grid"), description.getAs<StringAttr>("key_axes"));
+  return result;
+}
+
 rt::KernelImage weft::buildImage(ModuleOp module) {
   auto image = module->getAttrOfType<DictionaryAttr>("weft.image");
   auto integer = [&](StringRef name) {
@@ -126,6 +146,8 @@ rt::KernelImage weft::buildImage(ModuleOp module) {
     result.prediction = buildPrediction(image, prediction, queryBlock, block);
   if (auto selection = image.getAs<DictionaryAttr>("row_selection"))
     result.rowSelection = buildRowSelection(selection);
+  if (auto reuse = image.getAs<DictionaryAttr>("reuse"))
+    result.reuse = buildReuse(image, reuse);
   for (Attribute parameter : image.getAs<ArrayAttr>("parameters"))
     result.parameters.push_back(buildParameter(cast<DictionaryAttr>(parameter)));
   if (auto lists = image.getAs<ArrayAttr>("lists"))

@@ -51,6 +51,8 @@ struct Report {
   /// Of one batch: two products of visited pairs; query, key, value and output once.
   double flop = 0, bytes = 0;
   std::optional<double> milliseconds;
+  /// Of the queries and keys at hand, if scores are reused.
+  std::optional<rt::ReuseSaving> reuse;
 };
 
 /// Key tokens that a query of block `block` visits.

@@ -36,6 +36,8 @@ std::string explain::toText(const Report &report) {
                       report.balance.workers);
   text += fmt::format("  {:<24}{:.6g} GFLOP\n", "products", report.flop / 1e9);
   text += fmt::format("  {:<24}{:.6g} MB\n", "tensors", report.bytes / 1e6);
+  if (report.reuse)
+    text += fmt::format("  {:<24}{}\n", "reuse", report.reuse->describe());
   if (report.milliseconds)
     text += fmt::format("  {:<24}{:.3f} ms\n", "run time", *report.milliseconds);
   return text;
@@ -43,6 +45,15 @@ std::string explain::toText(const Report &report) {
 
 static json::Value number(const std::optional<double> &value) {
   return value && std::isfinite(*value) ? json::Value(*value) : json::Value(nullptr);
+}
+
+static json::Value reuse(const std::optional<rt::ReuseSaving> &saving) {
+  if (!saving)
+    return nullptr;
+  return json::Object{{"granularity", saving->whole ? "token" : "channel"},
+                      {"queries", saving->queries},
+                      {"keys", saving->keys},
+                      {"work_saved", saving->work}};
 }
 
 std::string explain::toJSON(const Report &report) {
@@ -67,6 +78,7 @@ std::string explain::toJSON(const Report &report) {
                       {"last_over_mean", report.balance.lastOverMean},
                       {"flop", report.flop},
                       {"bytes", report.bytes},
+                      {"reuse", reuse(report.reuse)},
                       {"time_ms", number(report.milliseconds)}};
   return formatv("{0:2}\n", json::Value(std::move(object))).str();
 }

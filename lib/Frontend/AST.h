@@ -170,8 +170,23 @@ struct RowsClause {
   ExprPtr selection;
 };
 
+/// What takes a neighbour's value: each channel for itself, or a whole token.
+enum class Granularity { Channel, Token };
+
+/// `reuse neighbours(token, threshold: .., window: .., axes: t h w)`; `window`
+/// may be null.
+struct ReuseClause {
+  SourceRange range;
+  Granularity granularity = Granularity::Channel;
+  ExprPtr threshold, window;
+  /// Those of t, h and w that are written, in the order of the file; empty for
+  /// every axis that is long enough.
+  std::vector<std::pair<Axis, SourceRange>> axes;
+};
+
 /// `attention name(parameters) { clauses }`; a missing order is raster, a
-/// missing mask is dense, a missing bias 0, and missing rows are all.
+/// missing mask is dense, a missing bias 0, missing rows are all, and without
+/// reuse every score is computed from its own query and key.
 struct Attention {
   SourceRange range;
   Identifier name;
@@ -180,6 +195,7 @@ struct Attention {
   std::optional<MaskClause> mask;
   std::optional<GivenClause> bias;
   std::optional<RowsClause> rows;
+  std::optional<ReuseClause> reuse;
 };
 
 /// A whole file; definitions and attentions in source order.
@@ -204,6 +220,11 @@ constexpr std::string_view spelling(Predictor predictor) {
 std::string_view spelling(SelectionRule rule);
 /// What the rule's amount is called: "keep", "mass" or "score".
 std::string_view amountName(SelectionRule rule);
+
+/// The granularity's word.
+constexpr std::string_view spelling(Granularity granularity) {
+  return granularity == Granularity::Channel ? "channel" : "token";
+}
 
 /// "pattern" or "let": what declares a definition of this kind.
 constexpr std::string_view definitionWord(Kind kind) {
@@ -233,7 +254,7 @@ template <typename Visit> void forEachChild(Expr &expr, Visit visit) {
 }
 
 /// Calls `visit` on the expressions of an attention that are not defaults: tile
-/// sizes, then the mask, then the rows.
+/// sizes, then the mask, then the rows, then those of reuse.
 template <typename Visit>
 void forEachClauseExpr(const Attention &attention, Visit visit) {
   if (attention.order && attention.order->sizes)
@@ -243,6 +264,11 @@ void forEachClauseExpr(const Attention &attention, Visit visit) {
     visit(*attention.mask->condition);
   if (attention.rows && attention.rows->selection)
     visit(*attention.rows->selection);
+  if (attention.reuse) {
+    visit(*attention.reuse->threshold);
+    if (attention.reuse->window)
+      visit(*attention.reuse->window);
+  }
 }
 
 } // namespace weft

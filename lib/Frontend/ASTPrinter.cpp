@@ -28,6 +28,7 @@ private:
   void line(std::string_view text, SourceRange range);
   void print(const Parameters &parameters);
   void print(const OrderClause &order);
+  void print(const ReuseClause &reuse);
   void print(const PredictionExpr &prediction);
   void print(const Expr &expr);
 
@@ -70,6 +71,26 @@ void Printer::print(const Attention &attention) {
     if (attention.rows->selection)
       print(*attention.rows->selection);
   }
+  if (attention.reuse)
+    print(*attention.reuse);
+}
+
+void Printer::print(const ReuseClause &reuse) {
+  std::string axes;
+  for (auto &[axis, range] : reuse.axes)
+    axes += fmt::format(" {}", spelling(axis));
+  line(fmt::format("reuse neighbours {}{}{}", spelling(reuse.granularity),
+                   axes.empty() ? "" : " along", axes),
+       reuse.range);
+  Indent indent(depth);
+  auto printPart = [&](std::string_view name, const ExprPtr &part) {
+    if (!part)
+      return;
+    line(fmt::format("{}:", name), part->range);
+    print(*part);
+  };
+  printPart("threshold", reuse.threshold);
+  printPart("window", reuse.window);
 }
 
 void Printer::print(const Parameters &parameters) {

@@ -178,17 +178,21 @@ void checkKinds(Program &program, Diagnostics &diagnostics) {
   }
   for (auto &attention : program.attentions) {
     checker.checkParameters(attention->parameters);
-    forEachClauseExpr(*attention, [&](Expr &expr) {
-      checker.check(expr);
-      bool isMask =
-          attention->mask && &expr == attention->mask->condition.get();
-      bool isRows =
-          attention->rows && &expr == attention->rows->selection.get();
-      checker.expectKind(expr, isMask || isRows ? Kind::Bool : Kind::Int,
-                         isMask   ? "as a mask"
-                         : isRows ? "as rows"
-                                  : "as a tile size");
-    });
+    forEachClauseExpr(*attention, [&](Expr &expr) { checker.check(expr); });
+    if (attention->order && attention->order->sizes)
+      for (const ExprPtr &size : *attention->order->sizes)
+        checker.expectKind(*size, Kind::Int, "as a tile size");
+    if (attention->mask)
+      checker.expectKind(*attention->mask->condition, Kind::Bool, "as a mask");
+    if (attention->rows && attention->rows->selection)
+      checker.expectKind(*attention->rows->selection, Kind::Bool, "as rows");
+    if (attention->reuse) {
+      checker.expectKind(*attention->reuse->threshold, Kind::Float,
+                         "for 'threshold' of 'reuse'");
+      if (attention->reuse->window)
+        checker.expectKind(*attention->reuse->window, Kind::Int,
+                           "for 'window' of 'reuse'");
+    }
   }
 }
 

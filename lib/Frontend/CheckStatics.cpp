@@ -168,6 +168,8 @@ void StaticChecker::checkAttention(const Attention &attention) {
     evaluateAlone(*attention.mask->condition, attention.parameters.size());
   if (attention.rows && attention.rows->selection)
     evaluateAlone(*attention.rows->selection, attention.parameters.size());
+  if (attention.reuse && attention.reuse->window)
+    requireStatic(*attention.reuse->window, "window", *attention.reuse->window);
   if (!attention.order || !attention.order->sizes)
     return;
   for (const ExprPtr &size : *attention.order->sizes)

@@ -67,6 +67,9 @@ private:
   double scale() const;
   Value emitConnective(const OperatorExpr &expr, Location loc);
 
+  // Reuse.
+  Value emitSnap(Value operand, const GridShape &grid);
+
   OpBuilder builder;
   Locator locate;
   const StaticValues &values;
@@ -235,15 +238,35 @@ void Generator::emitBody(func::FuncOp function) {
   Value mask;
   if (attention.mask)
     mask = emitMask(*attention.mask->condition);
+  // The mask is judged on the original tokens.
+  Value snappedQuery = emitSnap(query, values.queryGrid);
+  Value snappedKey = emitSnap(key, values.keyGrid);
   auto op = AttentionOp::create(
-      builder, loc, tensorType(queryGrid), lseType(), query, key, value, bias, mask,
-      rows, intoOut, intoLse, queryGrid, keyGrid, orderAttr(), orderAttr(),
+      builder, loc, tensorType(queryGrid), lseType(), snappedQuery, snappedKey,
+      value, bias, mask, rows, intoOut, intoLse, queryGrid, keyGrid, orderAttr(), orderAttr(),
       builder.getI64IntegerAttr(options.block), /*query_block=*/IntegerAttr(),
       builder.getF64FloatAttr(scale()));
   SmallVector<Value> results = op.getResults();
   if (selectsRows())
     results.push_back(AdvanceAgeOp::create(builder, loc, age, rows));
   func::ReturnOp::create(builder, loc, results);
+}
+
+/// The operand itself if there is nothing to snap.
+Value Generator::emitSnap(Value operand, const GridShape &grid) {
+  if (!attention.reuse)
+    return operand;
+  std::string axes;
+  for (Axis axis : values.reuseAxes(grid))
+    axes += spelling(axis);
+  if (axes.empty())
+    return operand;
+  bool isToken = attention.reuse->granularity == Granularity::Token;
+  return SnapOp::create(builder, locate(attention.reuse->range), operand,
+                        emitAmount(*attention.reuse->threshold), gridAttr(grid),
+                        builder.getI64IntegerAttr(values.window),
+                        builder.getStringAttr(axes),
+                        isToken ? builder.getUnitAttr() : UnitAttr());
 }
 
 Value Generator::emitMask(const Expr &expr) {

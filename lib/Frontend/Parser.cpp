@@ -54,7 +54,8 @@ private:
     return at(TokenKind::OrderKeyword) || at(TokenKind::MaskKeyword) ||
            ((atWord("bias") || atWord("rows")) &&
             following.is(TokenKind::GivenKeyword)) ||
-           (atWord("rows") && following.is(TokenKind::TopkKeyword));
+           (atWord("rows") && following.is(TokenKind::TopkKeyword)) ||
+           (atWord("reuse") && following.is(TokenKind::Identifier));
   }
   void skipToItem();
   void skipToClause();
@@ -69,10 +70,20 @@ private:
   bool parseRows(Attention &attention);
   bool parseOrder(OrderClause &order);
   bool parseTileSizes(OrderClause &order);
+  bool parseReuseClause(Attention &attention);
+  bool parseReuse(ReuseClause &reuse);
+  bool parseReusePart(ReuseClause &reuse);
+  bool parseReuseExpression(ExprPtr &part);
+  bool parseReuseAxes(ReuseClause &reuse);
   template <typename Clause>
   void keepFirst(std::optional<Clause> &slot, Clause clause,
                  std::string_view name);
   bool parseName(Identifier &name);
+  /// Whether the token is the name of a parameter: `threshold` may be one.
+  bool atParameterName() const {
+    return at(TokenKind::Identifier) || at(TokenKind::ThresholdKeyword);
+  }
+  bool parseParameterName(Identifier &name);
   bool parseParameters(Parameters &parameters);
   std::unique_ptr<Parameter> parseParameter();
 
@@ -277,16 +288,18 @@ bool Parser::parseClause(Attention &attention) {
     return parseBias(attention);
   if (atWord("rows"))
     return parseRows(attention);
+  if (atWord("reuse"))
+    return parseReuseClause(attention);
   if (at(TokenKind::Identifier))
     diagnostics.error(
         token.range,
-        fmt::format("unknown clause '{}': expected 'order', 'mask', 'bias' or "
-                    "'rows'{}",
+        fmt::format("unknown clause '{}': expected 'order', 'mask', 'bias', "
+                    "'rows' or 'reuse'{}",
                     token.text,
                     didYouMean(token.text, {"order", "mask", "bias", "rows",
-                                            "or", "and", "mod"})));
+                                            "reuse", "or", "and", "mod"})));
   else
-    unexpected("'order', 'mask', 'bias', 'rows' or '}'");
+    unexpected("'order', 'mask', 'bias', 'rows', 'reuse' or '}'");
   take();
   return false;
 }
@@ -339,11 +352,103 @@ bool Parser::parseTileSizes(OrderClause &order) {
   return expect(TokenKind::RightParen);
 }
 
+bool Parser::parseReuseClause(Attention &attention) {
+  uint32_t begin = take().range.begin;
+  ReuseClause reuse;
+  if (!parseReuse(reuse))
+    return false;
+  reuse.range = from(begin);
+  if (!reuse.threshold) {
+    diagnostics.error(reuse.range, "missing 'threshold' of 'reuse'");
+    return false;
+  }
+  keepFirst(attention.reuse, std::move(reuse), "reuse");
+  return true;
+}
+
+bool Parser::parseReuse(ReuseClause &reuse) {
+  if (!expectWord("neighbours") || !expect(TokenKind::LeftParen))
+    return false;
+  if (!atWord("channel") && !atWord("token")) {
+    unexpected("'channel' or 'token'",
+               didYouMean(token.text, {"channel", "token"}));
+    return false;
+  }
+  reuse.granularity =
+      take().text == "token" ? Granularity::Token : Granularity::Channel;
+  while (consumeIf(TokenKind::Comma))
+    if (!parseReusePart(reuse))
+      return false;
+  return expect(TokenKind::RightParen, " or ','");
+}
+
+bool Parser::parseReusePart(ReuseClause &reuse) {
+  if (at(TokenKind::ThresholdKeyword))
+    return parseReuseExpression(reuse.threshold);
+  if (atWord("window"))
+    return parseReuseExpression(reuse.window);
+  if (atWord("axes"))
+    return parseReuseAxes(reuse);
+  unexpected("'threshold:', 'window:' or 'axes:'",
+             didYouMean(token.text, {"threshold", "window", "axes"}));
+  return false;
+}
+
+bool Parser::parseReuseExpression(ExprPtr &part) {
+  Token name = take();
+  if (part) {
+    diagnostics.error(name.range,
+                      fmt::format("duplicate argument '{}'", name.text))
+        .note(part->range, "the first is here");
+    return false;
+  }
+  return expect(TokenKind::Colon) && (part = parseExpression());
+}
+
+bool Parser::parseReuseAxes(ReuseClause &reuse) {
+  Token name = take();
+  if (!reuse.axes.empty()) {
+    diagnostics.error(name.range, "duplicate argument 'axes'")
+        .note(reuse.axes.front().second, "the first is here");
+    return false;
+  }
+  if (!expect(TokenKind::Colon))
+    return false;
+  do {
+    std::optional<Axis> axis;
+    for (Axis candidate : {Axis::T, Axis::H, Axis::W})
+      if (atWord(spelling(candidate)))
+        axis = candidate;
+    if (!axis) {
+      unexpected("'t', 'h' or 'w'");
+      return false;
+    }
+    for (auto &[earlier, range] : reuse.axes)
+      if (earlier == *axis) {
+        diagnostics
+            .error(token.range, fmt::format("duplicate axis '{}'", token.text))
+            .note(range, "the first is here");
+        return false;
+      }
+    reuse.axes.emplace_back(*axis, take().range);
+  } while (!at(TokenKind::Comma) && !at(TokenKind::RightParen));
+  return true;
+}
+
 bool Parser::parseName(Identifier &name) {
   if (!at(TokenKind::Identifier)) {
     unexpected("a name");
     return false;
   }
+  Token word = take();
+  name = {std::string(word.text), word.range};
+  return true;
+}
+
+/// A keyword that begins a prediction only before a parenthesis.
+bool Parser::parseParameterName(Identifier &name) {
+  if (!at(TokenKind::ThresholdKeyword))
+    return parseName(name);
   Token word = take();
   name = {std::string(word.text), word.range};
   return true;
@@ -368,7 +473,7 @@ std::unique_ptr<Parameter> Parser::parseParameter() {
   auto parameter = std::make_unique<Parameter>();
   uint32_t begin = token.range.begin;
   parameter->isDynamic = consumeIf(TokenKind::DynamicKeyword);
-  if (!parseName(parameter->name) || !expect(TokenKind::Colon))
+  if (!parseParameterName(parameter->name) || !expect(TokenKind::Colon))
     return nullptr;
   if (!at(TokenKind::IntKeyword) && !at(TokenKind::BoolKeyword) &&
       !at(TokenKind::FloatKeyword)) {
@@ -487,7 +592,9 @@ ExprPtr Parser::parsePrimary() {
   case TokenKind::ToppKeyword:
     return parsePrediction(SelectionRule::TopP);
   case TokenKind::ThresholdKeyword:
-    return parsePrediction(SelectionRule::Threshold);
+    return following.is(TokenKind::LeftParen)
+               ? parsePrediction(SelectionRule::Threshold)
+               : parseReference();
   case TokenKind::TrueKeyword:
   case TokenKind::FalseKeyword: {
     bool value = take().is(TokenKind::TrueKeyword);
@@ -669,7 +776,7 @@ ExprPtr Parser::parseBuiltin(const OperatorInfo &builtin) {
 ExprPtr Parser::parseReference() {
   uint32_t begin = token.range.begin;
   ReferenceExpr reference;
-  parseName(reference.name);
+  parseParameterName(reference.name);
   if (at(TokenKind::Dot)) {
     diagnostics.error(
         reference.name.range,
@@ -691,8 +798,8 @@ bool Parser::parseArguments(std::vector<Argument> &arguments) {
     return true;
   do {
     Argument argument;
-    if (at(TokenKind::Identifier) && following.is(TokenKind::Colon)) {
-      parseName(argument.name.emplace());
+    if (atParameterName() && following.is(TokenKind::Colon)) {
+      parseParameterName(argument.name.emplace());
       take();
     }
     if (!(argument.value = parseExpression()))

@@ -38,6 +38,7 @@ private:
   std::optional<double> floatOf(const Parameter &parameter,
                                 const Attention &attention);
   void checkPredictions(const Expr &expr, const StaticValues &values);
+  void checkReuse(const ReuseClause &reuse, StaticValues &values);
 
   const Program &program;
   const StaticRequest &request;
@@ -179,14 +180,54 @@ void Instantiation::checkPredictions(const Expr &expr,
   checkLeast(prediction->pool, "pool", 1);
 }
 
+void Instantiation::checkReuse(const ReuseClause &reuse, StaticValues &values) {
+  std::optional<double> threshold = values.floatValue(*reuse.threshold);
+  if (threshold && !(*threshold >= 0 && std::isfinite(*threshold)))
+    diagnostics.error(
+        reuse.threshold->range,
+        fmt::format("expected a finite 'threshold' of at least 0, but got {}",
+                    *threshold));
+  SourceRange window = reuse.range;
+  if (reuse.window) {
+    window = reuse.window->range;
+    values.window = evaluator.evaluate(*reuse.window, values.frame()).value_or(2);
+  }
+  if (values.window < 2) {
+    diagnostics.error(window,
+                      fmt::format("expected a 'window' of at least 2, but got "
+                                  "{}",
+                                  values.window));
+    return;
+  }
+  for (auto &[axis, range] : reuse.axes) {
+    int32_t longest = std::min(extent(values.queryGrid, axis),
+                               extent(values.keyGrid, axis));
+    if (values.window > longest)
+      diagnostics.error(range, fmt::format("expected a 'window' of at most {}, "
+                                           "the grid's extent in {}, but got {}",
+                                           longest, spelling(axis),
+                                           values.window));
+  }
+  if (reuse.axes.empty() && values.reuseAxes(values.queryGrid).empty() &&
+      values.reuseAxes(values.keyGrid).empty())
+    diagnostics.error(
+        window, fmt::format("expected a 'window' that fits into an axis, but "
+                            "got {} for {}x{}x{} queries and {}x{}x{} keys",
+                            values.window, values.queryGrid.t,
+                            values.queryGrid.h, values.queryGrid.w,
+                            values.keyGrid.t, values.keyGrid.h,
+                            values.keyGrid.w));
+}
+
 std::optional<StaticValues> Instantiation::run() {
   const Attention *attention = findAttention();
   checkGrid("query", request.queryGrid);
   checkGrid("key", request.keyGrid);
   if (!attention)
     return std::nullopt;
-  StaticValues values{
-      attention, request.queryGrid, request.keyGrid, {}, {}, std::nullopt};
+  StaticValues values;
+  values.attention = attention;
+  values.queryGrid = request.queryGrid, values.keyGrid = request.keyGrid;
   checkNames(*attention);
   for (auto &parameter : attention->parameters) {
     bool isFloat = parameter->kind == Kind::Float;
@@ -207,6 +248,8 @@ std::optional<StaticValues> Instantiation::run() {
     evaluator.evaluate(*attention->rows->selection, values.frame());
     checkPredictions(*attention->rows->selection, values);
   }
+  if (attention->reuse)
+    checkReuse(*attention->reuse, values);
   if (diagnostics.hasErrors())
     return std::nullopt;
   return values;
@@ -239,6 +282,18 @@ std::optional<double> StaticValues::floatValue(const Expr &expr) const {
     return literal->value;
   const Parameter &parameter = *std::get<ReferenceExpr>(expr.node).parameter;
   return parameter.isDynamic ? std::nullopt : floats[parameter.index];
+}
+
+std::vector<Axis> StaticValues::reuseAxes(const GridShape &grid) const {
+  std::vector<Axis> axes;
+  for (Axis axis : {Axis::T, Axis::H, Axis::W}) {
+    auto isAxis = [&](const auto &written) { return written.first == axis; };
+    if (attention->reuse->axes.empty() ? window <= extent(grid, axis)
+                                       : std::ranges::any_of(
+                                             attention->reuse->axes, isAxis))
+      axes.push_back(axis);
+  }
+  return axes;
 }
 
 Frame StaticValues::frame() const {

@@ -54,6 +54,8 @@ struct StaticValues {
   std::vector<MaybeStatic> parameters;
   /// The same for floats.
   std::vector<std::optional<double>> floats;
+  /// Tokens of a window of `reuse`.
+  int32_t window = 2;
   /// The sizes written in `order tiles(...)`.
   std::optional<std::array<int32_t, 3>> tile;
 
@@ -62,6 +64,9 @@ struct StaticValues {
   Frame frame() const;
   /// The value of a literal or of a static parameter; nothing for a dynamic one.
   std::optional<double> floatValue(const Expr &expr) const;
+  /// The axes among t, h and w along which the windows of `reuse` lie in a grid:
+  /// those that are written, or all that a window fits into.
+  std::vector<Axis> reuseAxes(const GridShape &grid) const;
   /// Checks `request` against a program without errors; nothing if an error was
   /// reported.
   static std::optional<StaticValues> evaluate(const Program &program,

@@ -51,7 +51,8 @@ LogicalResult interp::evaluateScalar(Operation *op, Scope &scope) {
 static LogicalResult evaluateOp(Operation *op, Scope &scope) {
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case<AdvanceAgeOp, AttentionOp, BlockAttentionOp, BlockMeansOp, BlockScoresOp, ConstantMaskOp, GivenOp,
-            ImportanceOp, MaskAndOp, MaskNotOp, MaskOrOp, MaxScoresOp, PredicateOp, ReorderOp, RestoreOp, SelectRowsOp>(
+            ImportanceOp, MaskAndOp, MaskNotOp, MaskOrOp, MaxScoresOp, PredicateOp, ReorderOp, RestoreOp, SelectRowsOp,
+            SnapOp>(
           [&](auto known) { return evaluate(known, scope); })
       .Case<SelectTopKOp, SelectTopPOp, SelectThresholdOp>([&](auto) { return evaluateSelection(op, scope); })
       .Default([&](Operation *other) { return evaluateScalar(other, scope); });

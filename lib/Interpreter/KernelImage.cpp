@@ -18,7 +18,7 @@ public:
 
   FailureOr<KernelImage> read() {
     if (failed(readNames()) || failed(readNumbers()) || failed(readPartitions()) || failed(readParameters()) ||
-        failed(readLists()))
+        failed(readReuse()) || failed(readLists()))
       return failure();
     return std::move(image);
   }
@@ -60,8 +60,9 @@ private:
     for (auto [name, number] : numbers)
       if (failed(getPositive(name, *number)))
         return failure();
-    image.hasRows = attributes.contains("rows");
-    return attributes.contains("bias") ? getPositive("bias_tile_bytes", image.biasTileBytes) : success();
+    image.hasRows = attributes.contains("rows"), image.hasBias = attributes.contains("bias");
+    bool addsBias = image.hasBias || attributes.contains("bias_tile_bytes");
+    return addsBias ? getPositive("bias_tile_bytes", image.biasTileBytes) : success();
   }
 
   LogicalResult readPartitions() {
@@ -91,6 +92,19 @@ private:
       Attribute fallback = description.get(WeftDialect::kParameterDefaultAttrName);
       image.parameters.push_back({type.getValue(), fallback});
     }
+    return success();
+  }
+
+  LogicalResult readReuse() {
+    image.reuse = attributes.getAs<DictionaryAttr>("reuse");
+    if (!image.reuse)
+      return success();
+    auto parameter = image.reuse.getAs<IntegerAttr>("parameter");
+    bool hasThreshold = parameter ? parameter.getValue().ult(image.parameters.size()) &&
+                                        image.parameters[parameter.getInt()].type.isF64()
+                                  : image.reuse.contains("threshold");
+    if (!hasThreshold || !image.reuse.getAs<IntegerAttr>("window"))
+      return module.emitError("expected weft.image with a window and a threshold of reuse, but got ") << image.reuse;
     return success();
   }
 

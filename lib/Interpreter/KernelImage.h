@@ -15,13 +15,15 @@ namespace weft::interp {
 struct KernelImage {
   llvm::StringRef name;
   int64_t heads = 0, headDim = 0, keyTileBytes = 0, valueTileBytes = 0, scratchBytes = 0;
-  /// 0 without a bias.
+  /// 0 if the code adds no bias.
   int64_t biasTileBytes = 0;
   /// The type of the tensors in memory.
   mlir::Type dtype;
   GridAttr queryGrid, keyGrid;
   BlockPartition query, key;
-  bool hasGiven = false, hasRows = false;
+  bool hasGiven = false, hasRows = false, hasBias = false;
+  /// As the image has it; null without reuse.
+  mlir::DictionaryAttr reuse;
   std::vector<ArgumentSpec> parameters;
   /// One, or those for blocks outside and inside given lists. Where the image has none every block is partial.
   std::vector<rt::BlockLists> lists;

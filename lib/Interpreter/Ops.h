@@ -37,6 +37,7 @@ mlir::LogicalResult evaluate(RestoreOp op, Scope &scope);
 mlir::LogicalResult evaluate(ScoreRowOp op, Scope &scope);
 mlir::LogicalResult evaluate(ScoresOp op, Scope &scope);
 mlir::LogicalResult evaluate(SelectRowsOp op, Scope &scope);
+mlir::LogicalResult evaluate(SnapOp op, Scope &scope);
 mlir::LogicalResult evaluate(SoftmaxOp op, Scope &scope);
 mlir::LogicalResult evaluate(StoreTileOp op, Scope &scope);
 mlir::LogicalResult evaluate(mlir::memref::CollapseShapeOp op, Scope &scope);
@@ -55,6 +56,19 @@ mlir::LogicalResult evaluateScalar(mlir::Operation *op, Scope &scope);
 /// Evaluates a function of the tile level that returns nothing. Buffers among the arguments are vectors of bytes, which
 /// get the types of the function's arguments; integers wrap to theirs.
 mlir::LogicalResult callTileFunction(mlir::func::FuncOp func, llvm::ArrayRef<RuntimeValue> arguments);
+
+/// The windows of weft.snap.
+struct SnapWindows {
+  GridAttr grid;
+  int64_t window;
+  /// Whether they lie along t, h and w.
+  std::array<bool, 3> axes;
+  bool whole;
+  double threshold;
+};
+
+/// The tensor with neighbours' values: see weft.snap.
+Tensor snap(const Tensor &operand, const SnapWindows &windows);
 
 /// The rows of a result for the caller, all if `rows` is empty; an error at `op` if there is no such row.
 mlir::FailureOr<DoubleTensor> collectResult(mlir::Operation *op, const Tensor &tensor, std::vector<int64_t> rows);

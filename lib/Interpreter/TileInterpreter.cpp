@@ -136,14 +136,16 @@ private:
     return result;
   }
 
-  /// The bias of all key blocks in their order; zeros behind each block's keys.
+  /// The bias of all key blocks in their order; zeros behind each block's keys, and for keys that are not merged.
   RuntimeValue packBias(int64_t batch, int64_t head) const {
-    if (!operands.bias)
+    if (!image.biasTileBytes)
       return int64_t{0};
     constexpr int64_t unit = sizeof(float);
-    const std::vector<int64_t> &shape = operands.bias->getShape();
     Buffer packed = allocateBytes(image.key.numBlocks() * image.biasTileBytes);
     std::fill(packed.storage->begin(), packed.storage->end(), 0);
+    if (!operands.bias)
+      return packed;
+    const std::vector<int64_t> &shape = operands.bias->getShape();
     for (int64_t block = 0; block < image.key.numBlocks(); ++block)
       for (int64_t i = image.key.offsets[block]; i < image.key.offsets[block + 1]; ++i)
         packed.at({block * image.biasTileBytes + (i - image.key.offsets[block]) * unit}) =
@@ -220,7 +222,7 @@ static SmallVector<ArgumentSpec> getSignature(const KernelImage &image, MLIRCont
   SmallVector<ArgumentSpec> signature = {{query, {}}, {key, {}}, {key, {}}};
   Type f32 = Float32Type::get(context);
   constexpr int64_t any = ShapedType::kDynamic;
-  if (image.biasTileBytes)
+  if (image.hasBias)
     signature.push_back({RankedTensorType::get({any, any, image.keyGrid.getTokens()}, f32), {}});
   if (image.hasRows) {
     signature.push_back({query, {}});
@@ -233,6 +235,25 @@ static SmallVector<ArgumentSpec> getSignature(const KernelImage &image, MLIRCont
   return signature;
 }
 
+/// As the runtime does it, but that it also merges what is equal then.
+static void snapOperands(const KernelImage &image, Operands &operands) {
+  auto threshold = image.reuse.getAs<FloatAttr>("threshold");
+  auto parameter = image.reuse.getAs<IntegerAttr>("parameter");
+  double bound = parameter ? std::get<double>(operands.parameters[parameter.getInt()]) : threshold.getValueAsDouble();
+  auto snapTokens = [&](Tensor &tokens, GridAttr grid, StringRef name) {
+    auto axes = image.reuse.getAs<StringAttr>(name);
+    if (!axes)
+      return;
+    int64_t window = image.reuse.getAs<IntegerAttr>("window").getInt();
+    SnapWindows windows{grid, window, {}, image.reuse.contains("whole"), bound};
+    for (auto [i, axis] : llvm::enumerate(StringRef("thw")))
+      windows.axes[i] = axes.getValue().contains(axis);
+    tokens = snap(tokens, windows);
+  };
+  snapTokens(operands.query, image.queryGrid, "query_axes");
+  snapTokens(operands.key, image.keyGrid, "key_axes");
+}
+
 static FailureOr<Operands> bindOperands(ModuleOp module, const KernelImage &image, const InterpreterArgs &args) {
   auto bound = bindArguments(module, getSignature(image, module.getContext()), args);
   if (failed(bound))
@@ -241,7 +262,7 @@ static FailureOr<Operands> bindOperands(ModuleOp module, const KernelImage &imag
   auto takeTensor = [&] { return std::get<Tensor>(*next++); };
   Tensor query = takeTensor(), key = takeTensor(), value = takeTensor();
   Operands operands{query, key, value, std::nullopt, std::nullopt, {}};
-  if (image.biasTileBytes)
+  if (image.hasBias)
     operands.bias = takeTensor();
   if (image.hasRows) {
     Tensor out = takeTensor(), lse = takeTensor();
@@ -251,6 +272,8 @@ static FailureOr<Operands> bindOperands(ModuleOp module, const KernelImage &imag
       return failure();
   }
   operands.parameters.append(next, next + image.parameters.size());
+  if (image.reuse)
+    snapOperands(image, operands);
   if (!image.hasGiven)
     return operands;
   operands.given = std::get<const rt::GivenLists *>(bound->back());

@@ -249,6 +249,9 @@ std::vector<Proposal> Document::complete(uint32_t offset) const {
   proposals.push_back({"rows", SymbolKind::Keyword,
                        "clause: queries that are computed, `given` by the caller or of "
                        "greatest importance"});
+  proposals.push_back({"reuse", SymbolKind::Keyword,
+                       "clause `reuse neighbours(..)`: neighbours that hardly "
+                       "differ share their scores"});
   return proposals;
 }
 

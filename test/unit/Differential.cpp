@@ -111,6 +111,30 @@ void Case::allocateResults(const std::function<TensorLayout()> &layout) {
     operands.lse.fill([&](int64_t b, int64_t h, int64_t s, int64_t) { return heldLse.at(b, h, s); });
 }
 
+/// Deviations are far from the thresholds of random programs, so that every type judges them alike.
+static void makeNeighbours(Random &random, TestTensor &tensor, const GridShape &grid) {
+  int64_t begin = grid.textFirst ? grid.text : 0, steps[] = {grid.h * grid.w, grid.w, 1};
+  int alike = random.pick({20, 60, 90});
+  for (int64_t b = 0; b < tensor.view.shape[0]; ++b)
+    for (int64_t h = 0; h < tensor.view.shape[1]; ++h)
+      for (int64_t token = 0; token < grid.t * grid.h * grid.w; ++token) {
+        int64_t places[] = {token / steps[0], token / steps[1] % grid.h, token % grid.w};
+        int64_t axis = random.range(0, 2);
+        if (places[axis] == 0 || !random.chance(alike))
+          continue;
+        int64_t different = random.chance(20) ? random.range(0, tensor.width() - 1) : -1;
+        for (int64_t c = 0; c < tensor.width(); ++c) {
+          double near = tensor.at(b, h, begin + token - steps[axis], c);
+          tensor.set(b, h, begin + token, c, near + (c == different ? 2 : random.pick({0.0, 0.02, -0.04})));
+        }
+      }
+}
+
+void Case::makeNeighbours(Random &random) {
+  ::makeNeighbours(random, operands.query, options().queryGrid);
+  ::makeNeighbours(random, operands.key, options().keyGrid);
+}
+
 void Case::makeOperands(Random &random, const rt::KernelImage &image) {
   makeGivenLists(random, image);
   makeExtras(random);
@@ -120,6 +144,8 @@ void Case::makeOperands(Random &random, const rt::KernelImage &image) {
   });
   for (TestTensor *tensor : {&operands.query, &operands.key, &operands.value})
     tensor->fill([&](auto...) { return random.normal(); });
+  if (program.usesReuse)
+    makeNeighbours(random);
   allocateResults([&] {
     return random.pick(
         {TensorLayout::BHSD, TensorLayout::BSHD, TensorLayout::Padded, TensorLayout::Packed, TensorLayout::Reversed});

@@ -41,6 +41,8 @@ struct Case {
   void allocateResults(const std::function<TensorLayout()> &layout);
   /// What out and lse hold before a call, so that rows which are not computed can be told.
   static constexpr double kHeld = 7.25;
+  /// Gives many video tokens almost the values of a neighbour, as reuse looks for.
+  void makeNeighbours(Random &random);
   /// All of that with random layouts and random numbers.
   void makeOperands(Random &random, const rt::KernelImage &image);
 

@@ -182,6 +182,33 @@ std::string checkSelectedOf(uint64_t seed) {
   return error.empty() ? error : error + "\n" + test.describe();
 }
 
+/// As checkProgram, with neighbours that share their scores, under masks of every kind.
+std::string checkReuse(Random &random, CompiledCase &test) {
+  ProgramLimits limits{.bias = 30, .rows = 30, .reuse = 100};
+  limits.predicted = random.chance(30) ? 100 : 0;
+  test.program = makeProgram(random, limits);
+  test.program.request.target = random.pick(runnableTargets());
+  test.batch = random.pick<int64_t>({1, 1, 2});
+  if (rt::Status status = test.compile(); !status)
+    return "compilation: " + status.message();
+  test.makeOperands(random, test.kernel->image());
+  if (std::string error = runTwice(test, random.chance(50)); !error.empty())
+    return error;
+  if (!test.kernel->image().prediction)
+    return compareWithInterpreter(test);
+  rt::RunArgs args = test.operands.args(1);
+  args.parameters = test.program.parameters;
+  auto lists = test.kernel->predict(args);
+  return lists ? compareWithInterpreter(test, &*lists) : "prediction: " + lists.message();
+}
+
+std::string checkReuseOf(uint64_t seed) {
+  Random random(seed);
+  CompiledCase test;
+  std::string error = checkReuse(random, test);
+  return error.empty() ? error : error + "\n" + test.describe();
+}
+
 using Check = std::string (*)(uint64_t seed);
 
 /// Runs `check` on `count` seeds in two threads.
@@ -206,6 +233,7 @@ TEST(DifferentialTest, RandomPrograms) { checkSeeds(0, 320, checkProgramOf); }
 TEST(DifferentialTest, RandomPredictedPrograms) { checkSeeds(1000, 120, checkPredictedOf); }
 
 TEST(DifferentialTest, RandomProgramsSelectRows) { checkSeeds(2000, 80, checkSelectedOf); }
+TEST(DifferentialTest, RandomReuse) { checkSeeds(3000, 160, checkReuseOf); }
 
 /// One-hot attention: the scores of a row are multiples of 256 in units of powers of two, and all differ. So each row's
 /// output is the value of one key, exactly, in every type.

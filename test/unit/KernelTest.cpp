@@ -334,7 +334,7 @@ TEST(KernelTest, RowsAreChecked) {
             "out: expected memory apart from the rows' counts");
   rt::BlockLists lists = rt::BlockLists::fromClassified(1, 3, 3, {0, 0, 0, 0}, {});
   EXPECT_EQ(error(rows, [&](rt::RunArgs &args) { args.lists = std::make_shared<rt::BlockLists>(lists); }),
-            "lists: expected lists that found their pools, as rows need them");
+            "lists: expected lists that found their pools, as rows and reuse need them");
 }
 
 TEST(KernelTest, OnlyListedRowsAreWritten) {

@@ -182,20 +182,19 @@ TEST(Parser, ParameterErrors) {
 TEST(Parser, ClauseErrors) {
   EXPECT_EQ(
       errors("attention a { reuse neighbours(axes: [t]) mask true }"),
-      "t:1:15: error: unknown clause 'reuse': expected 'order', 'mask', 'bias' "
-      "or 'rows'\n");
+      "t:1:32: error: expected 'channel' or 'token', but got 'axes'\n");
   EXPECT_EQ(errors("attention a { maks true }"),
             "t:1:15: error: unknown clause 'maks': expected 'order', 'mask', "
-            "'bias' or 'rows'; did you mean 'mask'?\n");
+            "'bias', 'rows' or 'reuse'; did you mean 'mask'?\n");
   EXPECT_EQ(errors("attention a { mask true orr false }"),
             "t:1:25: error: unknown clause 'orr': expected 'order', 'mask', "
-            "'bias' or 'rows'; did you mean 'or'?\n");
+            "'bias', 'rows' or 'reuse'; did you mean 'or'?\n");
   EXPECT_EQ(errors("attention a { 1 }"),
-            "t:1:15: error: expected 'order', 'mask', 'bias', 'rows' or '}', "
+            "t:1:15: error: expected 'order', 'mask', 'bias', 'rows', 'reuse' or '}', "
             "but got '1'\n");
   EXPECT_EQ(errors("attention a { bais given }"),
             "t:1:15: error: unknown clause 'bais': expected 'order', 'mask', "
-            "'bias' or 'rows'; did you mean 'bias'?\n");
+            "'bias', 'rows' or 'reuse'; did you mean 'bias'?\n");
   EXPECT_EQ(errors("attention a { rows order raster }"),
             "t:1:20: error: expected 'given' or 'topk' after 'rows', but got "
             "the keyword 'order'\n");

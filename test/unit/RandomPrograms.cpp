@@ -60,6 +60,8 @@ public:
       clauses += "  rows given\n";
     if (limits.selectedRows && (program.selectsRows = random.chance(limits.selectedRows)))
       clauses += fmt::format("  rows {}\n", selectedRows());
+    if (limits.reuse && random.chance(limits.reuse))
+      clauses += reuse();
     program.request.source =
         definitions + fmt::format("attention {}({}) {{\n{}}}\n", limits.name, attentionParameters, clauses);
   }
@@ -97,6 +99,8 @@ private:
       declare("dynamic ", "amount", "float", share());
       floats = "amount";
     }
+    if (limits.reuse)
+      declare("dynamic ", "theta", "float", "0.15"), hasTheta = true;
     int64_t given = random.range(0, dynamic.size()); // the others take their defaults
     for (int64_t i = 0; i < given; ++i)
       program.parameters.push_back(makeParameter(random, dynamic[i]));
@@ -180,6 +184,30 @@ private:
     return parts;
   }
   std::string share() { return random.pick({"0.0", "0.1", "0.25", "0.5", "0.7", "1.0"}); }
+
+  /// Nothing if no window fits into the grids.
+  std::string reuse() {
+    const GenerateOptions &options = program.request.options;
+    auto fits = [&](int64_t window, auto extent) {
+      return window <= std::min(extent(options.queryGrid), extent(options.keyGrid));
+    };
+    int64_t window = random.pick({2, 2, 3, 4});
+    std::string axes;
+    if (fits(window, [](const GridShape &grid) { return grid.t; }))
+      axes += " t";
+    if (fits(window, [](const GridShape &grid) { return grid.h; }))
+      axes += " h";
+    if (fits(window, [](const GridShape &grid) { return grid.w; }))
+      axes += " w";
+    if (axes.empty())
+      return "";
+    program.usesReuse = true;
+    if (random.chance(30))
+      axes.resize(2);
+    return fmt::format("  reuse neighbours({}, threshold: {}, window: {}{})\n", random.pick({"channel", "token"}),
+                       hasTheta && random.chance(70) ? "theta" : random.pick({"0.15", "0.0", "9.0"}), window,
+                       random.chance(50) ? ", axes:" + axes : "");
+  }
 
   std::string side() { return random.pick({"q", "k"}); }
   std::string axis() { return random.pick({"t", "h", "w"}); }
@@ -309,7 +337,7 @@ private:
   std::vector<bool> dynamic;
   /// A parameter of kind float, if there is one.
   std::string floats;
-  bool hasLet = false;
+  bool hasLet = false, hasTheta = false;
 };
 
 } // namespace

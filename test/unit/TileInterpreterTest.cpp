@@ -99,7 +99,7 @@ std::string compareKernel(ModuleOp plan, bool pairs, bool overlap, const Interpr
 }
 
 std::string checkCase(Random &random, Case &test) {
-  test.program = makeProgram(random, {.maxTokens = 100, .given = 30, .rectangular = 30, .dynamic = 40, .bias = 30, .rows = 30});
+  test.program = makeProgram(random, {.maxTokens = 100, .given = 30, .rectangular = 30, .dynamic = 40, .bias = 30, .rows = 30, .reuse = 30});
   test.batch = random.pick<int64_t>({1, 1, 2});
   int64_t heads = test.program.request.options.heads;
   auto shared = [&](int64_t size) { return random.chance(50) ? 1 : size; };
@@ -146,7 +146,7 @@ TEST(TileInterpreterRandomTest, KernelsMeanTheirPrograms) {
   constexpr int count = 120;
   uint64_t base = testSeed();
   std::cout << "WEFT_TEST_SEED=" << base << ", " << count << " programs\n";
-  int given = 0, dynamic = 0, text = 0, tiled = 0, rectangular = 0, paired = 0, bias = 0, rows = 0;
+  int given = 0, dynamic = 0, text = 0, tiled = 0, rectangular = 0, paired = 0, bias = 0, rows = 0, reuse = 0;
   for (int i = 0; i < count; ++i) {
     Random random(seedOf(base, i));
     Case test;
@@ -156,11 +156,11 @@ TEST(TileInterpreterRandomTest, KernelsMeanTheirPrograms) {
                          << describe(test.program.request);
     const GenerateOptions &options = test.program.request.options;
     given += test.program.usesGiven, dynamic += !test.hasLists, tiled += test.isTiled, paired += test.isPaired;
-    bias += test.program.usesBias, rows += test.program.usesRows;
+    bias += test.program.usesBias, rows += test.program.usesRows, reuse += test.program.usesReuse;
     text += options.keyGrid.text > 0, rectangular += options.queryGrid.tokens() != options.keyGrid.tokens();
   }
   if (base == 20250101)
-    for (int cases : {given, dynamic, text, tiled, rectangular, paired, bias, rows})
+    for (int cases : {given, dynamic, text, tiled, rectangular, paired, bias, rows, reuse})
       EXPECT_GE(cases, 10) << "every kind of program should be among them";
 }
 
@@ -263,6 +263,12 @@ TEST_F(KernelTest, Image) {
   EXPECT_EQ(errorOf(), "expected weft.image with one list, or two if lists are given, but got 0");
   setImage("lists", {});
   EXPECT_EQ(errorOf(), "");
+  for (const char *reuse : {"{window = 2 : i64, query_axes = \"t\"}", "{threshold = 0.5 : f64, query_axes = \"t\"}",
+                            "{window = 2 : i64, parameter = 0 : i64}", "{window = 2 : i64, parameter = 7 : i64}"}) {
+    setImage("reuse", parseImagePart(reuse));
+    EXPECT_EQ(errorOf().substr(0, 68), "expected weft.image with a window and a threshold of reuse, but got ");
+  }
+  setImage("reuse", {});
   setImage("parameters", parseImagePart("[3]"));
   EXPECT_EQ(errorOf(), "expected weft.image with integers and f64 as parameters, but got 3 : i64");
   setImage("query_order", parseImagePart("#weft.order<tiles>"));

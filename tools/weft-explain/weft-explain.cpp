@@ -196,6 +196,12 @@ rt::Status runTool() {
   if (!input.empty())
     if (rt::Status status = measureRecall(*request, *inputs, lists, sample, report); !status)
       return status;
+  if (inputs) {
+    auto saving = kernel.measureReuse(*inputs, lists);
+    if (!saving)
+      return saving.status();
+    report.reuse = *saving;
+  }
   if (measure) {
     auto run = kernel.run(*inputs, lists, 3);
     if (!run)

@@ -90,6 +90,19 @@ public:
     return kernel->resolveLists(args);
   }
 
+  rt::Result<std::optional<rt::ReuseSaving>> measureReuse(const Inputs &inputs,
+                                                          const rt::GivenLists *given) const override {
+    if (!kernel->image().reuse)
+      return std::optional<rt::ReuseSaving>();
+    rt::RunArgs args;
+    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
+    rt::RowLists rows;
+    if (inputs.rows)
+      rows = inputs.rows->view(), args.rows = &rows;
+    auto saving = kernel->measureReuse(args);
+    return saving ? rt::Result<std::optional<rt::ReuseSaving>>(*saving) : saving.status();
+  }
+
 private:
   static rt::RunArgs makeArgs(const Inputs &inputs, const Results &results) {
     rt::RunArgs args;

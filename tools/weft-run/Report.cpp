@@ -32,6 +32,8 @@ std::string weft::toText(const Report &report) {
   line("rows", report.rowShare, percent);
   if (report.rowCount)
     text += fmt::format("  {:<24}{}\n", "rows computed", *report.rowCount);
+  if (report.reuse)
+    text += fmt::format("  {:<24}{}\n", "reuse", report.reuse->describe());
   line("error to interpreter", report.interpreterError, error);
   line("lse error", report.lseError, error);
   line("error to dense", report.denseError, error);
@@ -72,6 +74,12 @@ std::string weft::toJSON(const Report &report) {
   json["density"] = number(report.density);
   json["row_share"] = number(report.rowShare);
   json["row_count"] = number(report.rowCount);
+  json["reuse"] = nullptr;
+  if (report.reuse)
+    json["reuse"] = {{"granularity", report.reuse->whole ? "token" : "channel"},
+                     {"queries", report.reuse->queries},
+                     {"keys", report.reuse->keys},
+                     {"work_saved", report.reuse->work}};
   json["error_interpreter"] = number(report.interpreterError);
   json["error_lse"] = number(report.lseError);
   json["error_dense"] = number(report.denseError);

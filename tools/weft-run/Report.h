@@ -7,6 +7,8 @@
 #ifndef WEFT_TOOLS_WEFT_RUN_REPORT_H
 #define WEFT_TOOLS_WEFT_RUN_REPORT_H
 
+#include "runtime/Reuse.h"
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +29,7 @@ struct Report {
   std::optional<int64_t> rowCount;
   std::optional<double> density, rowShare, compileMilliseconds, firstMilliseconds, milliseconds;
   std::vector<double> times;
+  std::optional<rt::ReuseSaving> reuse;
   std::optional<double> interpreterError, lseError, denseError, denseMilliseconds, speedup;
 };
 

@@ -225,6 +225,10 @@ rt::Result<Outcome> runOnKernel(const CompileRequest &request, const Inputs &inp
     report.rowCount = countRows(*rows);
     report.rowShare = static_cast<double>(*report.rowCount) / (rows->sets() * kernel.image().query.tokens);
   }
+  auto saving = kernel.measureReuse(inputs, lists);
+  if (!saving)
+    return saving.status();
+  report.reuse = *saving;
   if (plan.check != Check::None)
     if (rt::Status status = compareWithInterpreter(request, inputs, lists, *run, report); !status)
       return status;

@@ -144,6 +144,9 @@ rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
   if (emit == Emit::Obj && module->getAttrOfType<mlir::DictionaryAttr>("weft.image").contains("row_selection"))
     return rt::Status::error("--emit=obj: expected an attention without rows topk(importance, ..), which only the "
                              "just-in-time compiler runs");
+  if (emit == Emit::Obj && module->getAttrOfType<mlir::DictionaryAttr>("weft.image").contains("reuse"))
+    return rt::Status::error("--emit=obj: expected an attention without reuse, which only the just-in-time compiler "
+                             "runs");
   CodeKind kind = emit == Emit::LLVM  ? CodeKind::LLVM
                   : emit == Emit::Asm ? CodeKind::Assembly
                                       : CodeKind::LinkableObject;

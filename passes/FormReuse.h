@@ -1,0 +1,27 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The part of a kernel that reuses scores.
+
+#ifndef WEFT_PASSES_FORMREUSE_H
+#define WEFT_PASSES_FORMREUSE_H
+
+#include "dialect/WeftDialect.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace weft {
+
+/// Checks that queries and keys, if both are snapped, are so in the same way, and by a constant or a parameter.
+mlir::LogicalResult checkReuse(mlir::func::FuncOp kernel, BlockAttentionOp op);
+
+/// Whether keys of equal rows are computed once, with a bias that counts them.
+bool mergesKeys(BlockAttentionOp op);
+
+/// What the runtime must know of the reuse of scores, as `reuse` in the `weft.image`; null without.
+mlir::DictionaryAttr describeReuse(mlir::func::FuncOp kernel, BlockAttentionOp op);
+
+} // namespace weft
+
+#endif // WEFT_PASSES_FORMREUSE_H
