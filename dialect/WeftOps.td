@@ -7,4 +7,5 @@
 include "dialect/WeftPlanOps.td"
 include "dialect/WeftPredictionOps.td"
 include "dialect/WeftProgramOps.td"
+include "dialect/WeftRecognitionOps.td"
 include "dialect/WeftTileOps.td"

@@ -9,6 +9,7 @@
 
 #include "runtime/BlockLists.h"
 #include "runtime/Prediction.h"
+#include "runtime/Recognition.h"
 #include "runtime/Rows.h"
 #include "runtime/Status.h"
 #include "runtime/Tensor.h"
@@ -36,7 +37,8 @@ struct PackArgs {
   void *packedKey, *packedValue;
 };
 
-/// Operand of the generated attend function: 8-byte slots, the dynamic parameters last.
+/// Operand of the generated attend function: 8-byte slots, the dynamic parameters last, and behind them the head's choice
+/// if patterns are recognized.
 struct AttendArgs {
   const void *query;
   int64_t queryStride;
@@ -53,7 +55,7 @@ struct AttendArgs {
   int64_t begin, end, head;
   void *scratch;
   static constexpr int kMaxParameters = 16;
-  int64_t parameters[kMaxParameters];
+  int64_t parameters[kMaxParameters + 1];
 };
 
 /// A partition of the query or key tokens.
@@ -77,7 +79,8 @@ struct Parameter {
   bool isFloat = false;
 };
 
-/// Makes the block lists for values of the dynamic parameters: one, or those for blocks outside and inside given lists.
+/// Makes the block lists for values of the dynamic parameters, behind them a choice if patterns are recognized: one, or
+/// those for blocks outside and inside given lists.
 using ListPlanner = std::function<Result<std::vector<BlockLists>>(const std::vector<int64_t> &parameters)>;
 
 /// Everything a kernel is.
@@ -90,6 +93,8 @@ struct KernelImage {
   bool hasGiven = false, hasBias = false, hasRows = false;
   /// Where the given lists come from if the caller passes none; hasGiven is then set.
   std::optional<Prediction> prediction;
+  /// How each head gets its pattern if the caller passes no choices.
+  std::optional<Recognition> recognition;
   /// The code needs AMX tiles.
   bool usesTiles = false;
   /// If it was compiled for `native` and that is less than the best of the architecture: why.
@@ -121,9 +126,12 @@ struct RunArgs {
   /// Needed if the mask uses `given`. A predicted mask takes them instead of predicting, so that what predict() gave
   /// can serve several calls.
   const GivenLists *given = nullptr;
+  /// Taken instead of recognizing heads, so that what recognize() gave can serve several calls.
+  const Choices *choices = nullptr;
   /// The rows of out and lse to compute; the others keep what they hold. Needed if and only if the attention takes rows.
   const RowLists *rows = nullptr;
-  /// What resolveLists() made of these parameters and given lists, so that it is not made again: `given` is then unused.
+  /// What resolveLists() made of these parameters, given lists and choices, so that it is not made again: `given` is then
+  /// unused, but choices are still needed where heads are recognized.
   std::shared_ptr<const BlockLists> lists;
   /// 0: the default number of threads.
   int threads = 0;
@@ -144,6 +152,7 @@ public:
   Status checkBias(const RunArgs &args) const;
   Status checkRows(const RunArgs &args, MemoryKind memory) const;
   Status checkLists(const RunArgs &args) const;
+  Status checkChoices(const RunArgs &args) const;
   /// All values of the dynamic parameters, checked; defaults for those that are not given.
   Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
 
@@ -155,7 +164,12 @@ public:
   /// The lists for values of the parameters, floats aside: one, or those outside and inside of given lists.
   Result<SharedLists> classifiedLists(std::vector<int64_t> parameters) const;
 
-  /// The lists that a call with these arguments visits. Needs queries and keys if it has to predict them.
+  /// The candidate that each head takes for these queries and keys, one choice per batch element and head. Needs query,
+  /// key and parameters alone.
+  Result<Choices> recognize(const RunArgs &args) const;
+
+  /// The lists that a call with these arguments visits. Needs queries and keys if it has to predict them, or to
+  /// recognize heads.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
   /// Working memory of a call: packed keys, values and bias of the heads in flight, and for each thread that finds work
@@ -168,8 +182,9 @@ private:
   Status checkQueryAndKey(const RunArgs &args) const;
   Status checkOperand(const char *name, const Tensor &tensor, const std::vector<int64_t> &shape) const;
 
-  Result<std::shared_ptr<const BlockLists>> listsFor(const std::vector<int64_t> &parameters,
-                                                     const GivenLists *given) const;
+  Result<std::shared_ptr<const BlockLists>> listsFor(const std::vector<int64_t> &parameters, const GivenLists *given,
+                                                     const Choices *choices) const;
+  Result<SharedLists> planChoices(const std::vector<int64_t> &parameters, const Choices &choices) const;
   SharedLists shareLists(std::vector<BlockLists> lists) const;
   Result<SharedLists> planLists(const std::vector<int64_t> &parameters) const;
   std::shared_future<Result<SharedLists>> findPlanned(const std::vector<int64_t> &parameters,

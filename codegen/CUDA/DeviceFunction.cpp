@@ -7,6 +7,7 @@
 #include "codegen/CUDA/DeviceFunction.h"
 
 #include "codegen/CUDA/AttentionKernel.h"
+#include "passes/FormRecognition.h"
 #include "passes/KernelFunction.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -76,5 +77,9 @@ BlockAttentionOp weft::cuda::findBlockAttention(ModuleOp module) {
     return {};
   }
   BlockAttentionOp op = ops.front();
+  if (!op.getBody().empty() && recognitionOf(op)) {
+    op.emitOpError("expected a mask without recognize, which runs on CPUs and in the interpreter, not yet on GPUs");
+    return {};
+  }
   return failed(checkKernel(dyn_cast<func::FuncOp>(op->getParentOp()), op)) ? BlockAttentionOp() : op;
 }

@@ -81,6 +81,22 @@ struct PredictionExpr {
   ExprPtr amount, min, pool;
 };
 
+/// Which video tokens stand for all where recall is measured.
+enum class ProbeKind { Local, Global };
+
+/// `pattern on local`, `pattern on global` or, without a probe, `pattern`.
+struct Candidate {
+  SourceRange range;
+  ExprPtr pattern;
+  std::optional<ProbeKind> probe;
+};
+
+/// `recognize(candidate, .., recall: ..)`; `recall` may be null.
+struct RecognitionExpr {
+  std::vector<Candidate> candidates;
+  ExprPtr recall;
+};
+
 /// An operator and its operands.
 struct OperatorExpr {
   Operator op = Operator::Or;
@@ -113,7 +129,8 @@ struct ReferenceExpr {
 struct Expr {
   SourceRange range;
   std::variant<LiteralExpr, CoordinateExpr, GridExtentExpr, HeadExpr, GivenExpr,
-               FloatExpr, PredictionExpr, OperatorExpr, ReferenceExpr>
+               FloatExpr, PredictionExpr, RecognitionExpr, OperatorExpr,
+               ReferenceExpr>
       node;
   Kind kind = Kind::Int;
 };
@@ -187,6 +204,11 @@ std::string_view spelling(SelectionRule rule);
 /// What the rule's amount is called: "keep", "mass" or "score".
 std::string_view amountName(SelectionRule rule);
 
+/// "local" or "global".
+constexpr std::string_view spelling(ProbeKind probe) {
+  return probe == ProbeKind::Local ? "local" : "global";
+}
+
 /// "pattern" or "let": what declares a definition of this kind.
 constexpr std::string_view definitionWord(Kind kind) {
   return kind == Kind::Bool ? "pattern" : "let";
@@ -205,6 +227,12 @@ template <typename Visit> void forEachChild(const Expr &expr, Visit visit) {
          {&prediction->amount, &prediction->min, &prediction->pool})
       if (*part)
         visit(**part);
+  if (auto *recognition = std::get_if<RecognitionExpr>(&expr.node)) {
+    for (const Candidate &candidate : recognition->candidates)
+      visit(*candidate.pattern);
+    if (recognition->recall)
+      visit(*recognition->recall);
+  }
 }
 
 /// The same for code that annotates the tree.

@@ -38,6 +38,10 @@ MaybeStatic StaticEvaluator::evaluate(const Expr &expr, const Frame &frame) {
     return evaluateReference(*reference, frame);
   if (auto *grid = std::get_if<GridExtentExpr>(&expr.node); grid && keyGrid)
     return extent(*keyGrid, grid->axis);
+  // Which candidate counts is not known, but each may have errors.
+  if (auto *recognition = std::get_if<RecognitionExpr>(&expr.node))
+    for (const Candidate &candidate : recognition->candidates)
+      evaluate(*candidate.pattern, frame);
   return std::nullopt;
 }
 

@@ -50,8 +50,8 @@ LogicalResult interp::evaluateScalar(Operation *op, Scope &scope) {
 
 static LogicalResult evaluateOp(Operation *op, Scope &scope) {
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<AttentionOp, BlockAttentionOp, BlockMeansOp, BlockScoresOp, ConstantMaskOp, GivenOp, MaskAndOp, MaskNotOp,
-            MaskOrOp, MaxScoresOp, PredicateOp, ReorderOp, RestoreOp>(
+      .Case<AttentionOp, BlockAttentionOp, BlockMeansOp, BlockScoresOp, ChooseOp, ConstantMaskOp, GivenOp, MaskAndOp,
+            MaskNotOp, MaskOrOp, MaxScoresOp, PredicateOp, RecallOp, ReorderOp, RestoreOp>(
           [&](auto known) { return evaluate(known, scope); })
       .Case<SelectTopKOp, SelectTopPOp, SelectThresholdOp>([&](auto) { return evaluateSelection(op, scope); })
       .Default([&](Operation *other) { return evaluateScalar(other, scope); });
@@ -95,7 +95,7 @@ FailureOr<InterpreterResult> weft::interpret(func::FuncOp func, const Interprete
   if (failed(bound))
     return failure();
   Scope scope;
-  scope.selected = args.selected;
+  scope.selected = args.selected, scope.choices = args.choices;
   for (auto [argument, value] : llvm::zip(func.getArguments(), *bound))
     scope.bind(argument, std::move(value));
   Block &body = func.front();
@@ -115,6 +115,8 @@ FailureOr<InterpreterResult> weft::interpret(func::FuncOp func, const Interprete
   }
   for (auto &lists : scope.getKept())
     result.predicted.push_back(*lists);
+  for (auto &choices : scope.getKeptChoices())
+    result.recognized.push_back(*choices);
   return result;
 }
 

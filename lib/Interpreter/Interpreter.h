@@ -10,6 +10,7 @@
 
 #include "dialect/BlockPartition.h"
 #include "runtime/BlockLists.h"
+#include "runtime/Recognition.h"
 #include "runtime/Rows.h"
 #include "runtime/Tensor.h"
 
@@ -30,6 +31,9 @@ struct InterpreterArgs {
   std::vector<rt::RowLists> rowLists;
   /// Taken instead of what each op selects, as a kernel takes given lists; null for the op's own selection.
   const rt::GivenLists *selected = nullptr;
+  /// Taken instead of what an op chooses; null for its own choice. A module on the tile level needs them if it was made
+  /// of a program that recognizes heads.
+  const rt::Choices *choices = nullptr;
   /// Positions on axis 2 of the results to evaluate; all if empty.
   std::vector<int64_t> rows;
 };
@@ -50,6 +54,8 @@ struct InterpreterResult {
   DoubleTensor lse;
   /// The block lists that ops selected, in their order.
   std::vector<rt::GivenLists> predicted;
+  /// What ops chose for each batch element and head, in their order; their recalls also where choices were passed.
+  std::vector<rt::Choices> recognized;
 };
 
 /// Evaluates `func`, a function of one block on the program or plan level.

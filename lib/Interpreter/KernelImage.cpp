@@ -61,6 +61,9 @@ private:
       if (failed(getPositive(name, *number)))
         return failure();
     image.hasRows = attributes.contains("rows");
+    if (auto recognition = attributes.getAs<DictionaryAttr>("recognition"))
+      if (auto candidates = recognition.getAs<IntegerAttr>("candidates"))
+        image.candidates = candidates.getInt();
     return attributes.contains("bias") ? getPositive("bias_tile_bytes", image.biasTileBytes) : success();
   }
 

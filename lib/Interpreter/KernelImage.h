@@ -22,6 +22,8 @@ struct KernelImage {
   GridAttr queryGrid, keyGrid;
   BlockPartition query, key;
   bool hasGiven = false, hasRows = false;
+  /// What each head's choice may be; 0 if heads are not recognized.
+  int64_t candidates = 0;
   std::vector<ArgumentSpec> parameters;
   /// One, or those for blocks outside and inside given lists. Where the image has none every block is partial.
   std::vector<rt::BlockLists> lists;

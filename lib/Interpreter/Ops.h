@@ -20,6 +20,7 @@ mlir::LogicalResult evaluate(AttentionOp op, Scope &scope);
 mlir::LogicalResult evaluate(BlockAttentionOp op, Scope &scope);
 mlir::LogicalResult evaluate(BlockMeansOp op, Scope &scope);
 mlir::LogicalResult evaluate(BlockScoresOp op, Scope &scope);
+mlir::LogicalResult evaluate(ChooseOp op, Scope &scope);
 mlir::LogicalResult evaluate(ConstantMaskOp op, Scope &scope);
 mlir::LogicalResult evaluate(GivenOp op, Scope &scope);
 mlir::LogicalResult evaluate(InitTileOp op, Scope &scope);
@@ -30,6 +31,7 @@ mlir::LogicalResult evaluate(MaskOrOp op, Scope &scope);
 mlir::LogicalResult evaluate(MaxScoresOp op, Scope &scope);
 mlir::LogicalResult evaluate(MeanRowOp op, Scope &scope);
 mlir::LogicalResult evaluate(PredicateOp op, Scope &scope);
+mlir::LogicalResult evaluate(RecallOp op, Scope &scope);
 mlir::LogicalResult evaluate(ReorderOp op, Scope &scope);
 mlir::LogicalResult evaluate(RestoreOp op, Scope &scope);
 mlir::LogicalResult evaluate(ScoreRowOp op, Scope &scope);
@@ -56,8 +58,8 @@ mlir::LogicalResult callTileFunction(mlir::func::FuncOp func, llvm::ArrayRef<Run
 /// The rows of a result for the caller, all if `rows` is empty; an error at `op` if there is no such row.
 mlir::FailureOr<DoubleTensor> collectResult(mlir::Operation *op, const Tensor &tensor, std::vector<int64_t> rows);
 
-/// The mask of a predicate region over two grids, with the integers that the region uses from above it. `given` may be
-/// null.
+/// The mask of a predicate region over two grids, with the integers that the region uses from above it, and each head's
+/// choice if it uses one. `given` may be null.
 mlir::FailureOr<Mask> makePredicateMask(mlir::Region &body, GridAttr queryGrid, GridAttr keyGrid,
                                         const rt::GivenLists *given, const Scope &scope);
 

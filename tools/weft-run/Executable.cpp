@@ -79,6 +79,17 @@ public:
     return kernel->resolveLists(args);
   }
 
+  rt::Result<std::optional<rt::Choices>> recognize(const Inputs &inputs) const override {
+    if (!kernel->image().recognition)
+      return std::optional<rt::Choices>();
+    rt::RunArgs args;
+    args.query = inputs.query.view, args.key = inputs.key.view;
+    auto choices = kernel->recognize(args);
+    if (!choices)
+      return choices.status();
+    return std::optional<rt::Choices>(std::move(*choices));
+  }
+
 private:
   std::shared_ptr<const rt::Kernel> kernel;
 };
@@ -154,6 +165,11 @@ public:
     rt::RunArgs args;
     args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
     return kernel->resolveLists(args);
+  }
+
+  /// The compiler refuses such masks for GPUs.
+  rt::Result<std::optional<rt::Choices>> recognize(const Inputs &) const override {
+    return std::optional<rt::Choices>();
   }
 
 private:

@@ -41,6 +41,8 @@ public:
   /// The lists that a call visits.
   virtual rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const Inputs &inputs,
                                                                          const rt::GivenLists *given) const = 0;
+  /// The candidate that each batch element and head takes, if the mask recognizes heads.
+  virtual rt::Result<std::optional<rt::Choices>> recognize(const Inputs &inputs) const = 0;
 };
 
 enum class KernelBackend { CPU, CUDA };

@@ -10,9 +10,30 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <span>
 #include <type_traits>
 
 using namespace weft;
+
+static std::span<const double> recallsOf(const rt::Choices &choices, size_t pair) {
+  size_t count = choices.recalls.size() / choices.candidates.size();
+  return std::span(choices.recalls).subspan(pair * count, count);
+}
+
+/// A line for each batch element and head; candidates are counted from 0.
+static std::string choicesToText(const rt::Choices &choices, int64_t heads) {
+  std::string text;
+  for (size_t pair = 0; pair < choices.candidates.size(); ++pair) {
+    std::string label = fmt::format("head {}", pair % heads);
+    if (choices.candidates.size() > static_cast<size_t>(heads))
+      label = fmt::format("batch {}, {}", pair / heads, label);
+    text += fmt::format("  {:<24}candidate {}, recalls", label, choices.candidates[pair]);
+    for (double recall : recallsOf(choices, pair))
+      text += fmt::format(" {:.3f}", recall);
+    text += "\n";
+  }
+  return text;
+}
 
 std::string weft::toText(const Report &report) {
   std::string text = fmt::format("{} on {} ({}{})\n", report.name, report.backend, report.dtype,
@@ -30,6 +51,8 @@ std::string weft::toText(const Report &report) {
     text += fmt::format("  {:<24}{} x {}\n", "blocks", report.queryBlocks, report.keyBlocks);
   line("density", report.density, percent);
   line("rows", report.rowShare, percent);
+  if (report.choices)
+    text += choicesToText(*report.choices, report.heads);
   line("error to interpreter", report.interpreterError, error);
   line("lse error", report.lseError, error);
   line("error to dense", report.denseError, error);
@@ -69,6 +92,16 @@ std::string weft::toJSON(const Report &report) {
   json["key_blocks"] = report.keyBlocks;
   json["density"] = number(report.density);
   json["row_share"] = number(report.rowShare);
+  json["choices"] = json["recalls"] = nullptr;
+  if (report.choices) {
+    json["choices"] = report.choices->candidates;
+    json["recalls"] = nlohmann::ordered_json::array();
+    for (size_t pair = 0; pair < report.choices->candidates.size(); ++pair) {
+      nlohmann::ordered_json &row = json["recalls"].emplace_back(nlohmann::ordered_json::array());
+      for (double recall : recallsOf(*report.choices, pair))
+        row.push_back(number(std::optional(recall)));
+    }
+  }
   json["error_interpreter"] = number(report.interpreterError);
   json["error_lse"] = number(report.lseError);
   json["error_dense"] = number(report.denseError);

@@ -7,6 +7,8 @@
 #ifndef WEFT_TOOLS_WEFT_RUN_REPORT_H
 #define WEFT_TOOLS_WEFT_RUN_REPORT_H
 
+#include "runtime/Recognition.h"
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +25,8 @@ struct Report {
   std::vector<std::string> values;
   std::optional<int> threads;
   int64_t queryBlocks = 0, keyBlocks = 0;
+  /// The candidate of each batch element and head, if the mask recognizes heads.
+  std::optional<rt::Choices> choices;
   std::optional<double> density, rowShare, compileMilliseconds, firstMilliseconds, milliseconds;
   std::vector<double> times;
   std::optional<double> interpreterError, lseError, denseError, denseMilliseconds, speedup;

@@ -186,6 +186,10 @@ rt::Result<Results> runOnKernel(const CompileRequest &request, const Inputs &inp
     return resolved.status();
   report.queryBlocks = (*resolved)->queryBlocks, report.keyBlocks = (*resolved)->keyBlocks;
   report.density = visitedDensity(kernel.image(), **resolved);
+  auto choices = kernel.recognize(inputs);
+  if (!choices)
+    return choices.status();
+  report.choices = std::move(*choices);
   if (inputs.rows)
     report.rowShare = listedShare(inputs.rows->view(), kernel.image().query.tokens);
   if (plan.check != Check::None)
@@ -205,10 +209,13 @@ rt::Result<OwnedTensor> toTensor(const DoubleTensor &source, rt::DType dtype) {
   return result;
 }
 
-rt::Result<Results> runOnInterpreter(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap) {
+rt::Result<Results> runOnInterpreter(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap,
+                                     Report &report) {
   auto result = runInterpreter(request, inputs, givenMap ? &givenMap->lists : nullptr, {});
   if (!result)
     return result.status();
+  if (!result->recognized.empty())
+    report.choices = result->recognized.front();
   auto out = toTensor(result->out, rt::DType::F64), lse = toTensor(result->lse, rt::DType::F64);
   if (!out || !lse)
     return out ? lse.status() : out.status();
@@ -314,7 +321,7 @@ rt::Status runTool() {
   if (!inputs)
     return inputs.status();
   Report report = startReport(*plan, *name);
-  auto results = plan->backend == Backend::Interpreter ? runOnInterpreter(*request, *inputs, lists)
+  auto results = plan->backend == Backend::Interpreter ? runOnInterpreter(*request, *inputs, lists, report)
                                                        : runOnKernel(*request, *inputs, lists, *plan, report);
   if (!results)
     return results.status();
