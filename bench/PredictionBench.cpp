@@ -5,51 +5,21 @@
 // Predicted masks: what the prediction costs beside the dense kernel, and what the whole call gains.
 
 #include "bench/Problem.h"
+#include "bench/Seconds.h"
 #include "runtime/Threads.h"
 
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <bit>
-#include <chrono>
-#include <ctime>
-#include <functional>
-#include <limits>
 
 using namespace weft;
 using namespace weft::bench;
 
 namespace {
 
-/// By the clock, and of the processors by all threads: the latter tells also while other programs run.
-struct Seconds {
-  double wall = std::numeric_limits<double>::infinity(), processor = wall;
-
-  void include(const Seconds &other) {
-    wall = std::min(wall, other.wall), processor = std::min(processor, other.processor);
-  }
-};
-
-Seconds secondsOf(const std::function<bool()> &call) {
-  auto start = std::chrono::steady_clock::now();
-  std::clock_t processorStart = std::clock();
-  if (!call())
-    return {0, 0};
-  double processor = static_cast<double>(std::clock() - processorStart) / CLOCKS_PER_SEC;
-  return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), processor};
-}
-
 /// The same mask without windows: blocks are whole, but no regions of the video.
 constexpr char kRaster[] = "attention raster(dynamic keep: float = 0.2) "
                            "{ mask topk(block_mean, keep: keep) or q.t == 0 or k.t == 0 or q.text or k.text }";
-
-/// The shortest of six calls.
-Seconds shortestOf(const std::function<bool()> &call) {
-  Seconds shortest;
-  for (int i = 0; i < 6; ++i)
-    shortest.include(secondsOf(call));
-  return shortest;
-}
 
 struct Case {
   std::string name;

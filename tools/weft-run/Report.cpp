@@ -74,6 +74,18 @@ template <typename T> static nlohmann::ordered_json number(const std::optional<T
   return *value;
 }
 
+/// A row for each batch element and head.
+static nlohmann::ordered_json recallsToJSON(const rt::Choices &choices) {
+  auto rows = nlohmann::ordered_json::array();
+  for (size_t pair = 0; pair < choices.candidates.size(); ++pair) {
+    auto row = nlohmann::ordered_json::array();
+    for (double recall : recallsOf(choices, pair))
+      row.push_back(number(std::optional(recall)));
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
 std::string weft::toJSON(const Report &report) {
   nlohmann::ordered_json json;
   json["version"] = WEFT_VERSION;
@@ -92,16 +104,8 @@ std::string weft::toJSON(const Report &report) {
   json["key_blocks"] = report.keyBlocks;
   json["density"] = number(report.density);
   json["row_share"] = number(report.rowShare);
-  json["choices"] = json["recalls"] = nullptr;
-  if (report.choices) {
-    json["choices"] = report.choices->candidates;
-    json["recalls"] = nlohmann::ordered_json::array();
-    for (size_t pair = 0; pair < report.choices->candidates.size(); ++pair) {
-      nlohmann::ordered_json &row = json["recalls"].emplace_back(nlohmann::ordered_json::array());
-      for (double recall : recallsOf(*report.choices, pair))
-        row.push_back(number(std::optional(recall)));
-    }
-  }
+  json["choices"] = report.choices ? nlohmann::ordered_json(report.choices->candidates) : nullptr;
+  json["recalls"] = report.choices ? recallsToJSON(*report.choices) : nullptr;
   json["error_interpreter"] = number(report.interpreterError);
   json["error_lse"] = number(report.lseError);
   json["error_dense"] = number(report.denseError);
