@@ -26,7 +26,8 @@ static std::string describe(mlir::Diagnostic &diagnostic) {
 }
 
 rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request, const Inputs &inputs,
-                                                   const rt::GivenLists *given, const std::vector<int64_t> &rows) {
+                                                   const rt::GivenLists *given, const std::vector<int64_t> &rows,
+                                                   const rt::Choices *choices) {
   auto context = createContext();
   auto module = buildProgram(*context, request);
   if (!module)
@@ -48,7 +49,7 @@ rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request
   }
   if (given)
     args.given.push_back(*given);
-  args.rows = rows;
+  args.rows = rows, args.choices = choices;
   auto function = *(*module)->getOps<mlir::func::FuncOp>().begin();
   std::string message = "expected a program that the interpreter can run";
   mlir::ScopedDiagnosticHandler handler(context.get(), [&](mlir::Diagnostic &diagnostic) {
