@@ -180,7 +180,7 @@ class RainFusion(unittest.TestCase):
     def test_paper(self):
         for problem in self.problems():
             for radius, frames, size, bound in ((1, 1, 2, 0.9), (0, 2, 3, 0.5)):
-                values = {"radius": radius, "frames": frames, "size": size, "recall": bound, "window_h": 2, "window_w": 5}
+                values = {"radius": radius, "frames": frames, "size": size, "recall": bound}
                 candidates = [(problem.column(radius), "local"), (problem.near(frames), "global"),
                               (problem.checkerboard(size), None)]
                 self.check(problem, "rainfusion", values, candidates, bound)
