@@ -10,7 +10,6 @@
 
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <bit>
 
 using namespace weft;

@@ -113,4 +113,14 @@ def Weft_LayoutAttr : EnumAttr<Weft_Dialect, Weft_Layout, "layout"> {
   let assemblyFormat = "`<` $value `>`";
 }
 
+def Weft_Probe : I32EnumAttr<"Probe", "which video tokens stand for all in a measure of recall", [
+    I32EnumAttrCase<"Local", 0, "local">,
+    I32EnumAttrCase<"Global", 1, "global">]> {
+  let cppNamespace = "::weft";
+  let genSpecializedAttr = 0;
+}
+def Weft_ProbeAttr : EnumAttr<Weft_Dialect, Weft_Probe, "probe"> {
+  let assemblyFormat = "$value";
+}
+
 #endif // WEFT_DIALECT_WEFTATTRS_TD

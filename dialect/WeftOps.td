@@ -7,6 +7,7 @@
 include "dialect/WeftPlanOps.td"
 include "dialect/WeftPredictionOps.td"
 include "dialect/WeftProgramOps.td"
+include "dialect/WeftRecognitionOps.td"
 include "dialect/WeftReuseOps.td"
 include "dialect/WeftRowOps.td"
 include "dialect/WeftTileOps.td"

@@ -19,11 +19,13 @@
 // been scaled to it, so the result is the softmax over all visited keys.
 
 #include "passes/FormPrediction.h"
+#include "passes/FormRecognition.h"
 #include "passes/FormReuse.h"
 #include "passes/KernelFunction.h"
 #include "passes/PassCounts.h"
 #include "passes/Passes.h"
 #include "passes/TileShapes.h"
+#include "passes/TileViews.h"
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
@@ -63,6 +65,7 @@ public:
 
   void form() {
     formPrediction(kernel, op);
+    formRecognition(kernel, op, shapes);
     formPack();
     formAttend();
     describe();
@@ -71,12 +74,7 @@ public:
 private:
   Type index() { return b.getIndexType(); }
   MemRefType table(GridAttr grid) { return MemRefType::get({4, grid.getTokens()}, b.getI32Type()); }
-  /// `count` tiles of one type behind one another.
-  static MemRefType stack(int64_t count, MemRefType tile) {
-    SmallVector<int64_t> shape = {count};
-    llvm::append_range(shape, tile.getShape());
-    return MemRefType::get(shape, tile.getElementType());
-  }
+  static MemRefType stack(int64_t count, MemRefType tile) { return stackOf(count, tile); }
   Value constant(int64_t value) { return arith::ConstantIndexOp::create(b, value); }
 
   func::FuncOp addFunction(StringRef suffix, ArrayRef<Type> types) {
@@ -122,6 +120,8 @@ private:
     types[kScratch] = MemRefType::get({shapes.scratchBytes}, b.getI8Type());
     for (BlockArgument parameter : parametersOf(kernel))
       types.push_back(parameter.getType());
+    if (recognitionOf(op))
+      types.push_back(b.getI32Type());
     return types;
   }
 
@@ -156,17 +156,7 @@ private:
     func::ReturnOp::create(b);
   }
 
-  Value tileOf(Value stacked, Value block, MemRefType tile) {
-    SmallVector<OpFoldResult> offsets = {block}, sizes = {b.getIndexAttr(1)};
-    for (int64_t extent : tile.getShape()) {
-      offsets.push_back(b.getIndexAttr(0));
-      sizes.push_back(b.getIndexAttr(extent));
-    }
-    SmallVector<OpFoldResult> strides(offsets.size(), b.getIndexAttr(1));
-    auto type = memref::SubViewOp::inferRankReducedResultType(tile.getShape(), cast<MemRefType>(stacked.getType()),
-                                                              offsets, sizes, strides);
-    return memref::SubViewOp::create(b, cast<MemRefType>(type), stacked, offsets, sizes, strides);
-  }
+  Value tileOf(Value stacked, Value block, MemRefType tile) { return weft::tileOf(b, stacked, block, tile); }
 
   Value bit(Value entry, int32_t mask) {
     Value masked = arith::AndIOp::create(b, entry, arith::ConstantIntOp::create(b, mask, 32));
@@ -248,16 +238,7 @@ private:
     scf::IfOp::create(b, bit(keys.entry, 1), branch(partial), branch(whole));
   }
 
-  /// `count` rows of a buffer.
-  Value rowsFrom(Value buffer, Value first, int64_t count) {
-    auto type = cast<MemRefType>(buffer.getType());
-    SmallVector<OpFoldResult> offsets(type.getRank(), b.getIndexAttr(0)), strides(type.getRank(), b.getIndexAttr(1));
-    SmallVector<OpFoldResult> sizes = {b.getIndexAttr(count)};
-    offsets[0] = first;
-    for (int64_t extent : type.getShape().drop_front())
-      sizes.push_back(b.getIndexAttr(extent));
-    return memref::SubViewOp::create(b, buffer, offsets, sizes, strides);
-  }
+  Value rowsFrom(Value buffer, Value first, int64_t count) { return weft::rowsFrom(b, buffer, first, count); }
 
   /// `count` columns of a tile.
   Value columnsFrom(Value tile, Value first, int64_t count) {
@@ -402,11 +383,13 @@ private:
       clonePredicate(softmax.getBody());
   }
 
-  /// Copies the predicate; parameters become the new function's arguments.
+  /// Copies the predicate; parameters, and behind them the head's choice, become the new function's arguments.
   void clonePredicate(Region &target) {
     IRMapping mapping;
     for (auto [i, parameter] : llvm::enumerate(parametersOf(kernel)))
       mapping.map(parameter, args[kNumAttendArgs + i]);
+    if (ChooseOp choose = recognitionOf(op))
+      mapping.map(choose.getChoice(), args.back());
     OpBuilder::InsertionGuard guard(b);
     Block &block = addCoordinateBlock(target, /*given=*/true, op.getLoc());
     b.setInsertionPointToStart(&block);
@@ -428,6 +411,8 @@ private:
     if (hasBias)
       add("bias_tile_bytes", bytes(shapes.bias));
     add("scratch_bytes", shapes.scratchBytes);
+    if (DictionaryAttr recognition = describeRecognition(kernel, op, shapes))
+      image.push_back(b.getNamedAttr("recognition", recognition));
     kernel->getParentOfType<ModuleOp>()->setAttr("weft.image", b.getDictionaryAttr(image));
   }
 

@@ -9,6 +9,7 @@
 #include "dialect/Reuse.h"
 #include "dialect/RowSelection.h"
 #include "passes/FormPrediction.h"
+#include "passes/FormRecognition.h"
 #include "passes/FormReuse.h"
 #include "passes/FormRows.h"
 #include "passes/SinkCaptured.h"
@@ -57,11 +58,12 @@ static LogicalResult checkBody(func::FuncOp kernel, BlockAttentionOp op) {
   return success();
 }
 
-/// A predicate uses the function's parameters and what was computed from them, which is in its region by now.
+/// A predicate uses the function's parameters and what was computed from them, which is in its region by now, and a
+/// choice.
 static LogicalResult checkPredicate(BlockAttentionOp op) {
   for (Operation &inner : op.getBody().front())
     for (Value operand : inner.getOperands())
-      if (Operation *outside = operand.getDefiningOp(); outside && outside->getParentRegion() != &op.getBody())
+      if (Operation *outside = operand.getDefiningOp(); outside && outside->getParentRegion() != &op.getBody() && !isa<ChooseOp>(outside))
         return op.emitOpError("expected a predicate on parameters, but got the result of ") << outside->getName();
   return success();
 }
@@ -72,7 +74,7 @@ LogicalResult weft::checkKernel(func::FuncOp kernel, BlockAttentionOp op) {
   if (!kernel || !op.getFolded() || !returnsResults(op))
     return op.emitOpError("expected a folded op whose results its function returns");
   if (failed(checkArguments(kernel, op)) || failed(checkBody(kernel, op)) || failed(checkPrediction(kernel, op)) ||
-      failed(checkReuse(kernel, op)))
+      failed(checkReuse(kernel, op)) || failed(checkRecognition(kernel, op)))
     return failure();
   if (op.getBody().empty())
     return success();

@@ -6,6 +6,8 @@
 
 #include "passes/SinkCaptured.h"
 
+#include "dialect/WeftDialect.h"
+
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -16,7 +18,8 @@ using namespace mlir;
 /// Collects the ops outside `body` that define `value`, operands before their users.
 static void collect(Region &body, Value value, llvm::SetVector<Operation *> &ops) {
   Operation *op = value.getDefiningOp();
-  if (!op || op->getParentRegion() == &body || ops.contains(op) || !isPure(op) || op->getNumRegions() != 0)
+  if (!op || op->getParentRegion() == &body || ops.contains(op) || !isPure(op) || op->getNumRegions() != 0 ||
+      isa<weft::ChooseOp>(op)) // not a function of scalars
     return;
   for (Value operand : op->getOperands())
     collect(body, operand, ops);

@@ -193,3 +193,26 @@ BlockLists BlockLists::merge(const GivenLists &given, const BlockLists &absent, 
   result.finish();
   return result;
 }
+
+BlockLists BlockLists::gather(const std::vector<const BlockLists *> &sources, int64_t heads) {
+  BlockLists result;
+  int64_t most = 1;
+  for (const BlockLists *source : sources)
+    most = std::max(most, source->lists);
+  result.lists = std::max<int64_t>(sources.size(), most);
+  result.queryBlocks = sources.front()->queryBlocks, result.keyBlocks = sources.front()->keyBlocks;
+  auto append = [](auto &to, const auto &from, int64_t begin, int64_t count) {
+    to.insert(to.end(), from.begin() + begin, from.begin() + begin + count);
+  };
+  for (int64_t i = 0; i < result.lists; ++i) {
+    const BlockLists &source = *sources[i % sources.size()];
+    int64_t set = source.setOf(i % heads), columns = result.queryBlocks + 1;
+    result.starts.push_back(result.entries.size());
+    append(result.entries, source.entries, source.starts[set], source.countEntries(set));
+    append(result.offsets, source.offsets, set * columns, columns);
+    append(result.schedule, source.schedule, set * result.queryBlocks, result.queryBlocks);
+    append(result.visited, source.visited, set * result.keyBlocks, result.keyBlocks);
+  }
+  result.starts.push_back(result.entries.size());
+  return result;
+}

@@ -59,6 +59,10 @@ struct BlockLists {
   /// A pair of blocks takes its entry from `present` if `given` names it, else from `absent`.
   static BlockLists merge(const GivenLists &given, const BlockLists &absent, const BlockLists &present);
 
+  /// Set i is that of head `i mod heads` in source `i mod number of sources`, whose lists have one set or one per head.
+  /// Sources have the same blocks.
+  static BlockLists gather(const std::vector<const BlockLists *> &sources, int64_t heads);
+
   void findPools();
   void findKeyPools();
 

@@ -101,6 +101,8 @@ Status Kernel::check(const RunArgs &args, MemoryKind memory) const {
     return status;
   if (Status status = checkAge(args); !status)
     return status;
+  if (Status status = checkChoices(args); !status)
+    return status;
   return checkLists(args);
 }
 
@@ -207,6 +209,16 @@ Status Kernel::checkAgeApart(const RunArgs &args) {
   return Status::ok();
 }
 
+Status Kernel::checkChoices(const RunArgs &args) const {
+  if (!parts.recognition)
+    return args.choices ? Status::error("choices: expected none, since the mask does not recognize heads")
+                        : Status::ok();
+  if (args.lists && !args.choices)
+    return Status::error("lists: expected the choices that the lists were made for, since the mask recognizes heads");
+  int64_t batch = args.query.shape.empty() ? 1 : args.query.shape[0];
+  return args.choices ? args.choices->validate(parts.heads, batch, parts.recognition->candidates) : Status::ok();
+}
+
 Status Kernel::checkLists(const RunArgs &args) const {
   if (!parts.hasGiven && args.given)
     return Status::error("given: expected no block lists, since the mask does not use them");
@@ -264,6 +276,8 @@ Status Kernel::checkFloat(size_t index, double value) const {
     expected = parts.rowSelection->expectedAmount(static_cast<int64_t>(index), value);
   if (expected.empty() && isUsed(parts.reuse))
     expected = Reuse::expectedThreshold(value);
+  if (expected.empty() && isUsed(parts.recognition))
+    expected = parts.recognition->expectedBound(value);
   if (expected.empty())
     return Status::ok();
   return Status::error(fmt::format("parameters: expected '{}' to be {}, but got {}", parts.parameters[index].name,
@@ -319,11 +333,37 @@ Result<Kernel::SharedLists> Kernel::planLists(const std::vector<int64_t> &parame
   return result;
 }
 
+/// The lists of each head's candidate: those of one candidate as they are, if all heads take it.
+Result<Kernel::SharedLists> Kernel::planChoices(const std::vector<int64_t> &parameters, const Choices &choices) const {
+  std::vector<SharedLists> planned(parts.recognition->candidates);
+  const SharedLists *last = nullptr;
+  for (int32_t candidate : choices.candidates) {
+    if (planned[candidate])
+      continue;
+    std::vector<int64_t> key = parameters;
+    key.push_back(candidate);
+    auto lists = planLists(key);
+    if (!lists)
+      return lists;
+    planned[candidate] = *lists, last = &planned[candidate];
+  }
+  if (planned.size() - std::ranges::count(planned, nullptr) == 1)
+    return *last;
+  std::vector<BlockLists> result;
+  for (size_t i = 0; i < (*last)->size(); ++i) {
+    std::vector<const BlockLists *> sources;
+    for (int32_t candidate : choices.candidates)
+      sources.push_back(&(*planned[candidate])[i]);
+    result.push_back(BlockLists::gather(sources, parts.heads));
+  }
+  return shareLists(std::move(result));
+}
+
 Result<std::shared_ptr<const BlockLists>> Kernel::listsFor(const std::vector<int64_t> &parameters,
-                                                           const GivenLists *given) const {
+                                                           const GivenLists *given, const Choices *choices) const {
   if (onlyLists)
     return onlyLists;
-  auto lists = planLists(parameters);
+  auto lists = choices ? planChoices(parameters, *choices) : planLists(parameters);
   if (!lists)
     return lists.status();
   if ((*lists)->size() == 1)
@@ -348,6 +388,8 @@ Result<Kernel::SharedLists> Kernel::classifiedLists(std::vector<int64_t> paramet
 }
 
 Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &args) const {
+  if (Status status = checkChoices(args); !status)
+    return status;
   if (Status status = checkLists(args); !status)
     return status;
   if (args.lists)
@@ -356,11 +398,19 @@ Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &ar
   if (!parameters)
     return parameters.status();
   ignoreFloats(*parameters);
+  std::optional<Choices> recognized;
+  if (parts.recognition && !args.choices) {
+    Result<Choices> choices = recognize(args);
+    if (!choices)
+      return choices.status();
+    recognized = std::move(*choices);
+  }
+  const Choices *choices = recognized ? &*recognized : args.choices;
   bool usesGiven = parts.planner || staticLists->size() > 1;
   if (!parts.prediction || args.given || !usesGiven)
-    return listsFor(*parameters, args.given);
+    return listsFor(*parameters, args.given, choices);
   Result<GivenLists> predicted = predict(args);
-  return predicted ? listsFor(*parameters, &*predicted) : predicted.status();
+  return predicted ? listsFor(*parameters, &*predicted, choices) : predicted.status();
 }
 
 int64_t Kernel::packedBytesPerHead() const {
@@ -427,6 +477,8 @@ struct Kernel::Call {
   /// Null without reuse.
   SnappedHeads *snapped;
   AttendArgs common;
+  /// Null if the mask does not recognize heads.
+  const Choices *choices;
   int threads;
   std::byte *packed, *scratch;
   int64_t headBytes, workerBytes;
@@ -595,6 +647,8 @@ struct Kernel::Call {
     attend.begin = offsets[0];
     attend.end = offsets[1];
     attend.head = head;
+    if (choices)
+      attend.parameters[parts.parameters.size()] = choices->of(batch * parts.heads + head);
     attend.scratch = scratch + worker * workerBytes;
     parts.attend(&attend);
   }
@@ -638,6 +692,14 @@ Status Kernel::run(const RunArgs &args) const {
 
 /// A call whose arguments are checked, with rows if the attention has any.
 Status Kernel::attend(const RunArgs &args) const {
+  if (parts.recognition && !args.choices) {
+    Result<Choices> choices = recognize(args);
+    if (!choices)
+      return choices.status();
+    RunArgs chosen = args;
+    chosen.choices = &*choices;
+    return attend(chosen);
+  }
   if (parts.usesTiles && !requestTiles())
     return Status::error(fmt::format("kernel '{}': expected a system that grants the use of AMX tiles", parts.name));
   Result<std::vector<int64_t>> parameters = bindParameters(args.parameters);
@@ -671,7 +733,7 @@ Status Kernel::attend(const RunArgs &args) const {
   if (parts.reuse)
     snapped.emplace(parts, args, **lists, places, thresholdOf(*parameters), threads, memory);
   Call call{parts,   args,    **lists,          plans,   snapped ? &*snapped : nullptr,
-            common,  threads, workspace.data(), scratch, packedBytesPerHead(),
+            common,  args.choices, threads, workspace.data(), scratch, packedBytesPerHead(),
             bytesPerWorker()};
   for (int64_t pair = 0; pair < pairs; pair += inFlight) {
     int64_t count = std::min(inFlight, pairs - pair);

@@ -9,6 +9,7 @@
 
 #include "runtime/BlockLists.h"
 #include "runtime/Prediction.h"
+#include "runtime/Recognition.h"
 #include "runtime/Reuse.h"
 #include "runtime/RowSelection.h"
 #include "runtime/Rows.h"
@@ -38,7 +39,8 @@ struct PackArgs {
   void *packedKey, *packedValue;
 };
 
-/// Operand of the generated attend function: 8-byte slots, the dynamic parameters last.
+/// Operand of the generated attend function: 8-byte slots, the dynamic parameters last, and behind them the head's choice
+/// if patterns are recognized.
 struct AttendArgs {
   const void *query;
   int64_t queryStride;
@@ -55,7 +57,7 @@ struct AttendArgs {
   int64_t begin, end, head;
   void *scratch;
   static constexpr int kMaxParameters = 16;
-  int64_t parameters[kMaxParameters];
+  int64_t parameters[kMaxParameters + 1];
 };
 
 /// A partition of the query or key tokens.
@@ -79,7 +81,8 @@ struct Parameter {
   bool isFloat = false;
 };
 
-/// Makes the block lists for values of the dynamic parameters: one, or those for blocks outside and inside given lists.
+/// Makes the block lists for values of the dynamic parameters, behind them a choice if patterns are recognized: one, or
+/// those for blocks outside and inside given lists.
 using ListPlanner = std::function<Result<std::vector<BlockLists>>(const std::vector<int64_t> &parameters)>;
 
 /// Everything a kernel is.
@@ -97,6 +100,8 @@ struct KernelImage {
   std::optional<RowSelection> rowSelection;
   /// How queries and keys are snapped before they are used.
   std::optional<Reuse> reuse;
+  /// How each head gets its pattern if the caller passes no choices.
+  std::optional<Recognition> recognition;
   /// The code needs AMX tiles.
   bool usesTiles = false;
   /// If it was compiled for `native` and that is less than the best of the architecture: why.
@@ -128,6 +133,8 @@ struct RunArgs {
   /// Needed if the mask uses `given`. A predicted mask takes them instead of predicting, so that what predict() gave
   /// can serve several calls.
   const GivenLists *given = nullptr;
+  /// Taken instead of recognizing heads, so that what recognize() gave can serve several calls.
+  const Choices *choices = nullptr;
   /// The rows of out and lse to compute; the others keep what they hold. Needed if the attention takes rows. One that
   /// selects them takes these instead, one set for all heads.
   const RowLists *rows = nullptr;
@@ -137,7 +144,8 @@ struct RunArgs {
   /// i32 [batch, tokens] with any strides: for how many calls in a row each query token was not computed, from 0 to
   /// kMaxAge. The call updates it. Needed if and only if the attention selects rows.
   std::optional<Tensor> age;
-  /// What resolveLists() made of these parameters and given lists, so that it is not made again: `given` is then unused.
+  /// What resolveLists() made of these parameters, given lists and choices, so that it is not made again: `given` is then
+  /// unused, but choices are still needed where heads are recognized.
   std::shared_ptr<const BlockLists> lists;
   /// 0: the default number of threads.
   int threads = 0;
@@ -159,6 +167,7 @@ public:
   Status checkRows(const RunArgs &args, MemoryKind memory) const;
   Status checkAge(const RunArgs &args) const;
   Status checkLists(const RunArgs &args) const;
+  Status checkChoices(const RunArgs &args) const;
   /// All values of the dynamic parameters, checked; defaults for those that are not given.
   Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
 
@@ -175,7 +184,12 @@ public:
   /// use them for its projections too.
   Result<OwnedRowLists> selectRows(const RunArgs &args) const;
 
-  /// The lists that a call with these arguments visits. Needs queries and keys if it has to predict them.
+  /// The candidate that each head takes for these queries and keys, one choice per batch element and head. Needs query,
+  /// key and parameters alone.
+  Result<Choices> recognize(const RunArgs &args) const;
+
+  /// The lists that a call with these arguments visits. Needs queries and keys if it has to predict them, or to
+  /// recognize heads.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
   /// What the reuse of scores saves with these arguments. Needs query, key and parameters, and what the lists and rows
@@ -196,8 +210,9 @@ private:
   Status checkFloat(size_t index, double value) const;
   Status checkOperand(const char *name, const Tensor &tensor, const std::vector<int64_t> &shape) const;
 
-  Result<std::shared_ptr<const BlockLists>> listsFor(const std::vector<int64_t> &parameters,
-                                                     const GivenLists *given) const;
+  Result<std::shared_ptr<const BlockLists>> listsFor(const std::vector<int64_t> &parameters, const GivenLists *given,
+                                                     const Choices *choices) const;
+  Result<SharedLists> planChoices(const std::vector<int64_t> &parameters, const Choices &choices) const;
   void findPools(BlockLists &lists) const;
   SharedLists shareLists(std::vector<BlockLists> lists) const;
   Result<SharedLists> planLists(const std::vector<int64_t> &parameters) const;

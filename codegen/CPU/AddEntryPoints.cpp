@@ -22,7 +22,8 @@ namespace {
 struct AddEntryPoints final : weft::impl::AddEntryPointsPassBase<AddEntryPoints> {
   using Base::Base;
 
-  static constexpr StringRef kRoles[] = {"attend", "pack", "pool_keys", "pool_queries", "score"};
+  static constexpr StringRef kRoles[] = {"attend",       "pack",         "pool_keys", "pool_queries",
+                                          "recall_global", "recall_local", "score"};
 
   void runOnOperation() override {
     numEntryPoints = 0;

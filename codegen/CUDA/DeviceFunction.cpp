@@ -8,6 +8,7 @@
 
 #include "codegen/CUDA/AttentionKernel.h"
 #include "dialect/RowSelection.h"
+#include "passes/FormRecognition.h"
 #include "passes/FormReuse.h"
 #include "passes/KernelFunction.h"
 
@@ -88,6 +89,10 @@ BlockAttentionOp weft::cuda::findBlockAttention(ModuleOp module) {
   }
   if (kernel && describeReuse(kernel, op)) {
     op.emitOpError("expected an attention without reuse, which runs on CPUs and in the interpreter, not yet on GPUs");
+    return {};
+  }
+  if (!op.getBody().empty() && recognitionOf(op)) {
+    op.emitOpError("expected a mask without recognize, which runs on CPUs and in the interpreter, not yet on GPUs");
     return {};
   }
   return failed(checkKernel(kernel, op)) ? BlockAttentionOp() : op;

@@ -38,6 +38,13 @@ static rt::Status loadPrediction(const std::string &name, rt::Prediction &predic
   return status ? loadFunction(code, "weft_" + name + "_score", prediction.score) : status;
 }
 
+static rt::Status loadRecognition(const std::string &name, rt::Recognition &recognition, const LoadedObject &code) {
+  for (rt::Probe &probe : recognition.probes)
+    if (rt::Status status = loadFunction(code, "weft_" + name + "_recall_" + probe.name, probe.recall); !status)
+      return status;
+  return rt::Status::ok();
+}
+
 static rt::Status loadCode(rt::KernelImage &image, const llvm::SmallVector<char, 0> &object) {
   auto code = LoadedObject::load(object);
   if (!code)
@@ -49,7 +56,10 @@ static rt::Status loadCode(rt::KernelImage &image, const llvm::SmallVector<char,
   image.pack = reinterpret_cast<void (*)(const rt::PackArgs *)>(*pack);
   image.attend = reinterpret_cast<void (*)(const rt::AttendArgs *)>(*attend);
   image.code = *code;
-  return image.prediction ? loadPrediction(image.name, *image.prediction, **code) : rt::Status::ok();
+  rt::Status status = rt::Status::ok();
+  if (image.prediction)
+    status = loadPrediction(image.name, *image.prediction, **code);
+  return status && image.recognition ? loadRecognition(image.name, *image.recognition, **code) : status;
 }
 
 static_assert(WeftDialect::kMaxParameters == rt::AttendArgs::kMaxParameters);

@@ -7,8 +7,10 @@
 #include "lib/Compiler/ImageBuilder.h"
 
 #include "dialect/Prediction.h"
+#include "dialect/Recognition.h"
 #include "dialect/WeftDialect.h"
 #include "passes/BlockClassifier.h"
+#include "passes/FormRecognition.h"
 #include "passes/KernelFunction.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -120,6 +122,54 @@ static rt::Reuse buildReuse(DictionaryAttr image, DictionaryAttr description) {
   return result;
 }
 
+/// Where blocks of at most `block` tokens begin, and the end.
+static std::vector<int32_t> cutTokens(int64_t tokens, int64_t block) {
+  std::vector<int32_t> offsets;
+  for (int64_t begin = 0; begin < tokens; begin += block)
+    offsets.push_back(begin);
+  offsets.push_back(tokens);
+  return offsets;
+}
+
+/// Everything but code.
+static rt::Probe buildProbe(DictionaryAttr description, GridAttr grid, int64_t queryBlock, int64_t keyBlock) {
+  rt::Probe result;
+  result.name = description.getAs<StringAttr>("probe").str();
+  std::vector<int32_t> tokens = probeTokens(grid, *symbolizeProbe(result.name));
+  result.queryOffsets = cutTokens(tokens.size(), queryBlock);
+  result.keyOffsets = cutTokens(tokens.size(), keyBlock);
+  for (Attribute number : description.getAs<ArrayAttr>("candidates"))
+    result.candidates.push_back(cast<IntegerAttr>(number).getInt());
+  int64_t all = grid.getTokens();
+  result.table.resize(4 * all + rt::TokenBlocks::kTablePadding);
+  for (auto [i, token] : llvm::enumerate(tokens)) {
+    TokenCoordinates at = getCoordinates(grid, token);
+    result.table[i] = at.index;
+    result.table[all + i] = at.t;
+    result.table[2 * all + i] = at.h;
+    result.table[3 * all + i] = at.w;
+  }
+  return result;
+}
+
+static rt::Recognition buildRecognition(DictionaryAttr image, DictionaryAttr description) {
+  auto integer = [&](StringRef name) { return description.getAs<IntegerAttr>(name).getInt(); };
+  rt::Recognition result;
+  result.candidates = integer("candidates");
+  result.hasFallback = description.contains("fallback");
+  result.scale = description.getAs<FloatAttr>("scale").getValueAsDouble();
+  if (auto bound = description.getAs<FloatAttr>("bound"))
+    result.bound = bound.getValueAsDouble();
+  if (description.contains("parameter"))
+    result.parameter = integer("parameter");
+  result.hasBound = description.contains("bound") || description.contains("parameter");
+  result.rows = integer("rows"), result.scratchBytes = integer("scratch_bytes");
+  for (Attribute probe : description.getAs<ArrayAttr>("probes"))
+    result.probes.push_back(buildProbe(cast<DictionaryAttr>(probe), image.getAs<GridAttr>("query_grid"),
+                                       integer("rows"), integer("columns")));
+  return result;
+}
+
 rt::KernelImage weft::buildImage(ModuleOp module) {
   auto image = module->getAttrOfType<DictionaryAttr>("weft.image");
   auto integer = [&](StringRef name) {
@@ -148,6 +198,8 @@ rt::KernelImage weft::buildImage(ModuleOp module) {
     result.rowSelection = buildRowSelection(selection);
   if (auto reuse = image.getAs<DictionaryAttr>("reuse"))
     result.reuse = buildReuse(image, reuse);
+  if (auto recognition = image.getAs<DictionaryAttr>("recognition"))
+    result.recognition = buildRecognition(image, recognition);
   for (Attribute parameter : image.getAs<ArrayAttr>("parameters"))
     result.parameters.push_back(buildParameter(cast<DictionaryAttr>(parameter)));
   if (auto lists = image.getAs<ArrayAttr>("lists"))
@@ -177,6 +229,8 @@ struct Planner {
     for (BlockArgument argument : op->getParentOfType<func::FuncOp>().getArguments())
       if (isParameter(argument.getType()))
         bindings[argument] = parameters[next++];
+    if (ChooseOp choose = recognitionOf(op))
+      bindings[choose.getChoice()] = parameters[next];
     BlockClassifier classifier(op.getBody(), query, key, bindings);
     std::vector<rt::BlockLists> result;
     for (int given = 0; given <= (op.getGiven() ? 1 : 0); ++given) {

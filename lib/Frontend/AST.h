@@ -86,6 +86,22 @@ struct PredictionExpr {
   ExprPtr amount, min, pool, age;
 };
 
+/// Which video tokens stand for all where recall is measured.
+enum class ProbeKind { Local, Global };
+
+/// `pattern on local`, `pattern on global` or, without a probe, `pattern`.
+struct Candidate {
+  SourceRange range;
+  ExprPtr pattern;
+  std::optional<ProbeKind> probe;
+};
+
+/// `recognize(candidate, .., recall: ..)`; `recall` may be null.
+struct RecognitionExpr {
+  std::vector<Candidate> candidates;
+  ExprPtr recall;
+};
+
 /// An operator and its operands.
 struct OperatorExpr {
   Operator op = Operator::Or;
@@ -118,7 +134,8 @@ struct ReferenceExpr {
 struct Expr {
   SourceRange range;
   std::variant<LiteralExpr, CoordinateExpr, GridExtentExpr, HeadExpr, GivenExpr,
-               FloatExpr, PredictionExpr, OperatorExpr, ReferenceExpr>
+               FloatExpr, PredictionExpr, RecognitionExpr, OperatorExpr,
+               ReferenceExpr>
       node;
   Kind kind = Kind::Int;
 };
@@ -226,6 +243,11 @@ constexpr std::string_view spelling(Granularity granularity) {
   return granularity == Granularity::Channel ? "channel" : "token";
 }
 
+/// "local" or "global".
+constexpr std::string_view spelling(ProbeKind probe) {
+  return probe == ProbeKind::Local ? "local" : "global";
+}
+
 /// "pattern" or "let": what declares a definition of this kind.
 constexpr std::string_view definitionWord(Kind kind) {
   return kind == Kind::Bool ? "pattern" : "let";
@@ -245,6 +267,12 @@ template <typename Visit> void forEachChild(const Expr &expr, Visit visit) {
           &prediction->age})
       if (*part)
         visit(**part);
+  if (auto *recognition = std::get_if<RecognitionExpr>(&expr.node)) {
+    for (const Candidate &candidate : recognition->candidates)
+      visit(*candidate.pattern);
+    if (recognition->recall)
+      visit(*recognition->recall);
+  }
 }
 
 /// The same for code that annotates the tree.

@@ -30,6 +30,7 @@ private:
   void print(const OrderClause &order);
   void print(const ReuseClause &reuse);
   void print(const PredictionExpr &prediction);
+  void print(const RecognitionExpr &recognition);
   void print(const Expr &expr);
 
   const SourceFile &source;
@@ -136,6 +137,7 @@ struct Label {
     return fmt::format("{} {}", spelling(prediction.rule),
                        spelling(prediction.predictor));
   }
+  std::string operator()(const RecognitionExpr &) const { return "recognize"; }
   std::string operator()(const OperatorExpr &operation) const {
     bool negate = operation.op == Operator::Negate;
     return negate ? "negate" : std::string(info(operation.op).spelling());
@@ -161,11 +163,28 @@ void Printer::print(const PredictionExpr &prediction) {
   printPart("age", prediction.age);
 }
 
+void Printer::print(const RecognitionExpr &recognition) {
+  for (const Candidate &candidate : recognition.candidates) {
+    line(candidate.probe
+             ? fmt::format("candidate on {}", spelling(*candidate.probe))
+             : "candidate",
+         candidate.range);
+    Indent indent(depth);
+    print(*candidate.pattern);
+  }
+  if (!recognition.recall)
+    return;
+  line("recall:", recognition.recall->range);
+  print(*recognition.recall);
+}
+
 void Printer::print(const Expr &expr) {
   line(std::visit(Label{expr.kind}, expr.node), expr.range);
   Indent indent(depth);
   if (auto *prediction = std::get_if<PredictionExpr>(&expr.node))
     return print(*prediction);
+  if (auto *recognition = std::get_if<RecognitionExpr>(&expr.node))
+    return print(*recognition);
   auto *reference = std::get_if<ReferenceExpr>(&expr.node);
   if (!reference) {
     forEachChild(expr, [&](const Expr &child) { print(child); });

@@ -23,6 +23,7 @@ private:
   void checkOperation(const OperatorExpr &operation, SourceRange range);
   void checkReference(const ReferenceExpr &reference, Expr &expr);
   void checkPrediction(const PredictionExpr &prediction);
+  void checkRecognition(const RecognitionExpr &recognition, SourceRange range);
 
   Diagnostics &diagnostics;
 };
@@ -53,6 +54,36 @@ void KindChecker::check(Expr &expr) {
     checkReference(*reference, expr);
   if (auto *prediction = std::get_if<PredictionExpr>(&expr.node))
     checkPrediction(*prediction);
+  if (auto *recognition = std::get_if<RecognitionExpr>(&expr.node))
+    checkRecognition(*recognition, expr.range);
+}
+
+/// Only the last candidate may lack a probe, as what is taken where no other
+/// has the recall that is asked for.
+void KindChecker::checkRecognition(const RecognitionExpr &recognition,
+                                   SourceRange range) {
+  constexpr size_t most = 16;
+  const std::vector<Candidate> &candidates = recognition.candidates;
+  if (candidates.size() < 2 || candidates.size() > most)
+    diagnostics.error(range,
+                      fmt::format("expected 2 to {} candidates for "
+                                  "'recognize', but got {}",
+                                  most, candidates.size()));
+  for (const Candidate &candidate : candidates) {
+    expectKind(*candidate.pattern, Kind::Bool, "as a candidate");
+    if (candidate.probe)
+      continue;
+    if (&candidate != &candidates.back())
+      diagnostics.error(candidate.range,
+                        "expected 'on local' or 'on global' after a candidate "
+                        "that is not the last");
+    else if (!recognition.recall)
+      diagnostics.error(candidate.range,
+                        "expected 'recall:' with a candidate without 'on', "
+                        "which is taken where no other has this recall");
+  }
+  if (recognition.recall)
+    expectKind(*recognition.recall, Kind::Float, "for 'recall' of 'recognize'");
 }
 
 void KindChecker::checkPrediction(const PredictionExpr &prediction) {
@@ -108,11 +139,13 @@ void KindChecker::checkReference(const ReferenceExpr &reference, Expr &expr) {
   }
 }
 
-/// What stands for block lists: "given" or a prediction's keyword; empty for
-/// others.
+/// What stands for block lists: "given" or a prediction's keyword; "recognize"
+/// for a choice of patterns; empty for others.
 static std::string_view listsWord(const Expr &expr) {
   if (std::holds_alternative<GivenExpr>(expr.node))
     return "given";
+  if (std::holds_alternative<RecognitionExpr>(expr.node))
+    return "recognize";
   auto *prediction = std::get_if<PredictionExpr>(&expr.node);
   bool isOfBlocks =
       prediction && prediction->predictor == Predictor::BlockMean;
@@ -125,12 +158,12 @@ public:
   /// Reports every `given` and prediction in `expr`; `rule` says where it may
   /// stand.
   void forbid(const Expr &expr, std::string_view rule);
-  /// Allows one of them under `and`, `or` and `not`.
+  /// Allows one of them, and one recognition, under `and`, `or` and `not`.
   void checkMask(const Expr &expr);
 
 private:
   Diagnostics &diagnostics;
-  const Expr *first = nullptr;
+  const Expr *firstLists = nullptr, *firstRecognition = nullptr;
 };
 
 void GivenChecker::forbid(const Expr &expr, std::string_view rule) {
@@ -147,6 +180,8 @@ static bool isConnective(const OperatorExpr *operation) {
 
 void GivenChecker::checkMask(const Expr &expr) {
   if (std::string_view word = listsWord(expr); !word.empty()) {
+    auto *recognition = std::get_if<RecognitionExpr>(&expr.node);
+    const Expr *&first = recognition ? firstRecognition : firstLists;
     if (first)
       diagnostics
           .error(expr.range,
@@ -158,6 +193,10 @@ void GivenChecker::checkMask(const Expr &expr) {
           .note(first->range, "the first is here");
     else
       first = &expr;
+    if (recognition)
+      forEachChild(expr, [&](const Expr &child) {
+        forbid(child, "may not stand in a candidate of 'recognize'");
+      });
   } else if (isConnective(std::get_if<OperatorExpr>(&expr.node))) {
     forEachChild(expr, [&](const Expr &child) { checkMask(child); });
   } else {

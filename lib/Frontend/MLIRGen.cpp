@@ -65,6 +65,10 @@ private:
 
   IntegerAttr integerAttr(const ExprPtr &expr);
   double scale() const;
+  Value emitRecognition(const RecognitionExpr &expr, Location loc);
+  Value emitChoice(const RecognitionExpr &expr, ArrayRef<Value> candidates,
+                   Location loc);
+  Value emitChosen(Value choice, int32_t number, Location loc);
   Value emitConnective(const OperatorExpr &expr, Location loc);
 
   // Reuse.
@@ -278,6 +282,8 @@ Value Generator::emitMask(const Expr &expr) {
     return GivenOp::create(builder, loc, maskType, blocks);
   if (auto *prediction = std::get_if<PredictionExpr>(&expr.node))
     return emitPrediction(*prediction, loc);
+  if (auto *recognition = std::get_if<RecognitionExpr>(&expr.node))
+    return emitRecognition(*recognition, loc);
   if (auto *operation = std::get_if<OperatorExpr>(&expr.node))
     if (Value mask = emitConnective(*operation, loc))
       return mask;
@@ -395,6 +401,51 @@ Value Generator::emitRows(Value lse, Value drift, Value age) {
                               RowsType::get(builder.getContext()), importance,
                               emitAmount(*selection.amount), min,
                               builder.getDenseI32ArrayAttr(tokensAlways(expr)));
+}
+
+/// The union over all candidates of the heads that take one, and its pairs.
+Value Generator::emitRecognition(const RecognitionExpr &expr, Location loc) {
+  SmallVector<Value> candidates;
+  for (const Candidate &candidate : expr.candidates)
+    candidates.push_back(emitPredicate(*candidate.pattern));
+  Value choice = emitChoice(expr, candidates, loc), mask;
+  for (auto [number, candidate] : llvm::enumerate(candidates)) {
+    Value part = MaskAndOp::create(builder, loc,
+                                   emitChosen(choice, number, loc), candidate);
+    mask = mask ? Value(MaskOrOp::create(builder, loc, mask, part)) : part;
+  }
+  return mask;
+}
+
+Value Generator::emitChoice(const RecognitionExpr &expr,
+                            ArrayRef<Value> candidates, Location loc) {
+  auto type = RankedTensorType::get({ShapedType::kDynamic, options.heads},
+                                    builder.getF32Type());
+  SmallVector<Value> recalls;
+  for (auto [candidate, mask] : llvm::zip_equal(expr.candidates, candidates))
+    if (candidate.probe)
+      recalls.push_back(RecallOp::create(
+          builder, locate(candidate.range), type, query, key, mask,
+          *candidate.probe == ProbeKind::Local ? Probe::Local : Probe::Global,
+          llvm::APFloat(scale())));
+  Value bound = expr.recall ? emitAmount(*expr.recall) : Value();
+  return ChooseOp::create(builder, loc, builder.getI32Type(), recalls, bound,
+                          recalls.size() < candidates.size());
+}
+
+/// All pairs of the heads that take candidate `number`.
+Value Generator::emitChosen(Value choice, int32_t number, Location loc) {
+  auto predicate =
+      PredicateOp::create(builder, loc, maskType, /*given=*/Value());
+  Block &block = addCoordinateBlock(predicate.getBody(), /*given=*/false, loc);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToEnd(&block);
+  Value constant = arith::ConstantOp::create(builder, loc,
+                                             builder.getI32IntegerAttr(number));
+  YieldOp::create(builder, loc,
+                  arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq,
+                                        choice, constant));
+  return predicate;
 }
 
 /// Null for operators that are not `and`, `or` or `not`.

@@ -99,6 +99,9 @@ private:
   ExprPtr parsePrediction(SelectionRule rule);
   bool parsePredictor(PredictionExpr &prediction);
   bool parsePredictionArgument(PredictionExpr &prediction);
+  ExprPtr parseRecognition();
+  bool parseCandidate(RecognitionExpr &recognition);
+  bool parseRecall(RecognitionExpr &recognition);
   ExprPtr parseMember();
   ExprPtr parseBuiltin(const OperatorInfo &builtin);
   ExprPtr parseReference();
@@ -595,6 +598,8 @@ ExprPtr Parser::parsePrimary() {
     return following.is(TokenKind::LeftParen)
                ? parsePrediction(SelectionRule::Threshold)
                : parseReference();
+  case TokenKind::RecognizeKeyword:
+    return parseRecognition();
   case TokenKind::TrueKeyword:
   case TokenKind::FalseKeyword: {
     bool value = take().is(TokenKind::TrueKeyword);
@@ -723,6 +728,58 @@ bool Parser::parsePredictionArgument(PredictionExpr &prediction) {
     return false;
   }
   return expect(TokenKind::Colon) && (*part = parseExpression());
+}
+
+ExprPtr Parser::parseRecognition() {
+  uint32_t begin = take().range.begin;
+  RecognitionExpr recognition;
+  if (!expect(TokenKind::LeftParen, " after 'recognize'"))
+    return nullptr;
+  do {
+    bool isRecall = atWord("recall") && following.is(TokenKind::Colon);
+    if (!(isRecall ? parseRecall(recognition) : parseCandidate(recognition)))
+      return nullptr;
+  } while (consumeIf(TokenKind::Comma));
+  if (!expect(TokenKind::RightParen, " or ','"))
+    return nullptr;
+  return make(begin, std::move(recognition), Kind::Bool);
+}
+
+/// `on`, `local` and `global` are words here alone.
+bool Parser::parseCandidate(RecognitionExpr &recognition) {
+  if (recognition.recall) {
+    diagnostics.error(token.range, "expected no candidate after 'recall:'");
+    return false;
+  }
+  Candidate candidate;
+  uint32_t begin = token.range.begin;
+  if (!(candidate.pattern = parseExpression()))
+    return false;
+  if (atWord("on")) {
+    take();
+    if (!atWord("local") && !atWord("global")) {
+      unexpected("'local' or 'global' after 'on'",
+                 didYouMean(token.text, {"local", "global"}));
+      return false;
+    }
+    candidate.probe =
+        take().text == "local" ? ProbeKind::Local : ProbeKind::Global;
+  }
+  candidate.range = from(begin);
+  recognition.candidates.push_back(std::move(candidate));
+  return true;
+}
+
+bool Parser::parseRecall(RecognitionExpr &recognition) {
+  Token name = take();
+  take();
+  if (recognition.recall) {
+    diagnostics.error(name.range, "duplicate argument 'recall'")
+        .note(recognition.recall->range, "the first is here");
+    return false;
+  }
+  recognition.recall = parseExpression();
+  return recognition.recall != nullptr;
 }
 
 std::optional<Axis> Parser::parseAxis(std::string_view owner, bool ofGrid) {

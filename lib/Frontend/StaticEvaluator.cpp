@@ -65,6 +65,10 @@ MaybeStatic StaticEvaluator::evaluate(const Expr &expr, const Frame &frame) {
   if (auto *coordinate = std::get_if<CoordinateExpr>(&expr.node);
       coordinate && !coordinate->ofKey && queryToken)
     return (*queryToken)[static_cast<size_t>(coordinate->axis)];
+  // Which candidate counts is not known, but each may have errors.
+  if (auto *recognition = std::get_if<RecognitionExpr>(&expr.node))
+    for (const Candidate &candidate : recognition->candidates)
+      evaluate(*candidate.pattern, frame);
   return std::nullopt;
 }
 

@@ -28,6 +28,7 @@ struct GridShape {
   bool textFirst = false;
 
   int64_t tokens() const { return t * h * w + text; }
+  bool operator==(const GridShape &) const = default;
 };
 
 /// The value of `grid.axis`.

@@ -39,6 +39,7 @@ private:
                                 const Attention &attention);
   void checkPredictions(const Expr &expr, const StaticValues &values);
   void checkReuse(const ReuseClause &reuse, StaticValues &values);
+  void checkRecognitions(const Expr &expr, const StaticValues &values);
 
   const Program &program;
   const StaticRequest &request;
@@ -219,6 +220,26 @@ void Instantiation::checkReuse(const ReuseClause &reuse, StaticValues &values) {
                             values.keyGrid.w));
 }
 
+/// A probe's tokens are queries and keys, so both need one grid.
+void Instantiation::checkRecognitions(const Expr &expr,
+                                      const StaticValues &values) {
+  forEachChild(expr,
+               [&](const Expr &child) { checkRecognitions(child, values); });
+  auto *recognition = std::get_if<RecognitionExpr>(&expr.node);
+  if (!recognition)
+    return;
+  if (!(values.queryGrid == values.keyGrid))
+    diagnostics.error(expr.range, "expected queries and keys on the same grid "
+                                  "with 'recognize', but they differ");
+  std::optional<double> recall = recognition->recall
+                                     ? values.floatValue(*recognition->recall)
+                                     : std::nullopt;
+  if (recall && !(*recall >= 0 && *recall <= 1))
+    diagnostics.error(
+        recognition->recall->range,
+        fmt::format("expected 'recall' from 0 to 1, but got {}", *recall));
+}
+
 std::optional<StaticValues> Instantiation::run() {
   const Attention *attention = findAttention();
   checkGrid("query", request.queryGrid);
@@ -243,6 +264,7 @@ std::optional<StaticValues> Instantiation::run() {
   if (attention->mask) {
     evaluator.evaluate(*attention->mask->condition, values.frame());
     checkPredictions(*attention->mask->condition, values);
+    checkRecognitions(*attention->mask->condition, values);
   }
   if (attention->rows && attention->rows->selection) {
     evaluator.evaluate(*attention->rows->selection, values.frame());

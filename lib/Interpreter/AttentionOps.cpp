@@ -165,11 +165,11 @@ static VisibleKeys seeAll(int64_t tokens) {
   return [all](int64_t, int64_t, int64_t) { return all; };
 }
 
-static VisibleKeys seeMask(Mask mask, int64_t tokens) {
-  return [mask = std::move(mask), tokens](int64_t, int64_t head, int64_t query) {
+static VisibleKeys seeMask(Mask mask, int64_t heads, int64_t tokens) {
+  return [mask = std::move(mask), heads, tokens](int64_t batch, int64_t head, int64_t query) {
     std::vector<int32_t> visible;
     for (int32_t key = 0; key < tokens; ++key)
-      if (mask.contains(Pair{0, 1, head, static_cast<int32_t>(query), key}))
+      if (mask.contains(Pair{batch, heads, head, static_cast<int32_t>(query), key}))
         visible.push_back(key);
     return visible;
   };
@@ -205,7 +205,7 @@ static FailureOr<VisibleKeys> getVisibleKeys(AttentionOp op, const Scope &scope)
     return seeAll(tokens);
   const Mask &mask = scope.get<Mask>(op.getMask());
   if (mask.given.empty())
-    return seeMask(mask, tokens);
+    return seeMask(mask, op.getQuery().getType().getDimSize(1), tokens);
   return seeGivenMask(op, mask, scope);
 }
 

@@ -50,9 +50,9 @@ LogicalResult interp::evaluateScalar(Operation *op, Scope &scope) {
 
 static LogicalResult evaluateOp(Operation *op, Scope &scope) {
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<AdvanceAgeOp, AttentionOp, BlockAttentionOp, BlockMeansOp, BlockScoresOp, ConstantMaskOp, GivenOp,
-            ImportanceOp, MaskAndOp, MaskNotOp, MaskOrOp, MaxScoresOp, PredicateOp, ReorderOp, RestoreOp, SelectRowsOp,
-            SnapOp>(
+      .Case<AdvanceAgeOp, AttentionOp, BlockAttentionOp, BlockMeansOp, BlockScoresOp, ChooseOp, ConstantMaskOp, GivenOp,
+            ImportanceOp, MaskAndOp, MaskNotOp, MaskOrOp, MaxScoresOp, PredicateOp, RecallOp, ReorderOp, RestoreOp,
+            SelectRowsOp, SnapOp>(
           [&](auto known) { return evaluate(known, scope); })
       .Case<SelectTopKOp, SelectTopPOp, SelectThresholdOp>([&](auto) { return evaluateSelection(op, scope); })
       .Default([&](Operation *other) { return evaluateScalar(other, scope); });
@@ -96,7 +96,7 @@ FailureOr<InterpreterResult> weft::interpret(func::FuncOp func, const Interprete
   if (failed(bound))
     return failure();
   Scope scope;
-  scope.selected = args.selected, scope.selectedRows = args.selectedRows;
+  scope.selected = args.selected, scope.selectedRows = args.selectedRows, scope.choices = args.choices;
   for (auto [argument, value] : llvm::zip(func.getArguments(), *bound))
     scope.bind(argument, std::move(value));
   Block &body = func.front();
@@ -122,6 +122,8 @@ FailureOr<InterpreterResult> weft::interpret(func::FuncOp func, const Interprete
     result.selectedRows.push_back(rows->rows);
   for (auto &lists : scope.getKept())
     result.predicted.push_back(*lists);
+  for (auto &choices : scope.getKeptChoices())
+    result.recognized.push_back(*choices);
   return result;
 }
 

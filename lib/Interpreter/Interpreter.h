@@ -10,7 +10,9 @@
 
 #include "dialect/BlockPartition.h"
 #include "runtime/BlockLists.h"
+#include "runtime/Recognition.h"
 #include "runtime/RowSelection.h"
+#include "runtime/Rows.h"
 #include "runtime/Tensor.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -33,6 +35,9 @@ struct InterpreterArgs {
   const rt::GivenLists *selected = nullptr;
   /// The same for rows.
   const rt::RowLists *selectedRows = nullptr;
+  /// Taken instead of what an op chooses; null for its own choice. A module on the tile level needs them if it was made
+  /// of a program that recognizes heads.
+  const rt::Choices *choices = nullptr;
   /// Positions on axis 2 of the results to evaluate; all if empty.
   std::vector<int64_t> rows;
 };
@@ -57,6 +62,8 @@ struct InterpreterResult {
   std::vector<rt::GivenLists> predicted;
   /// The rows that ops selected, in their order.
   std::vector<rt::OwnedRowLists> selectedRows;
+  /// What ops chose for each batch element and head, in their order; their recalls also where choices were passed.
+  std::vector<rt::Choices> recognized;
 };
 
 /// Evaluates `func`, a function of one block on the program or plan level.

@@ -61,6 +61,9 @@ private:
       if (failed(getPositive(name, *number)))
         return failure();
     image.hasRows = attributes.contains("rows"), image.hasBias = attributes.contains("bias");
+    if (auto recognition = attributes.getAs<DictionaryAttr>("recognition"))
+      if (auto candidates = recognition.getAs<IntegerAttr>("candidates"))
+        image.candidates = candidates.getInt();
     bool addsBias = image.hasBias || attributes.contains("bias_tile_bytes");
     return addsBias ? getPositive("bias_tile_bytes", image.biasTileBytes) : success();
   }

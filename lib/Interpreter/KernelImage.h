@@ -24,6 +24,8 @@ struct KernelImage {
   bool hasGiven = false, hasRows = false, hasBias = false;
   /// As the image has it; null without reuse.
   mlir::DictionaryAttr reuse;
+  /// What each head's choice may be; 0 if heads are not recognized.
+  int64_t candidates = 0;
   std::vector<ArgumentSpec> parameters;
   /// One, or those for blocks outside and inside given lists. Where the image has none every block is partial.
   std::vector<rt::BlockLists> lists;

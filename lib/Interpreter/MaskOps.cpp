@@ -6,6 +6,8 @@
 
 #include "lib/Interpreter/Ops.h"
 
+#include "dialect/Recognition.h"
+
 using namespace mlir;
 using namespace weft;
 using namespace weft::interp;
@@ -19,12 +21,23 @@ static std::vector<TokenCoordinates> listCoordinates(GridAttr grid) {
 
 FailureOr<Mask> interp::makePredicateMask(Region &body, GridAttr queryGrid, GridAttr keyGrid,
                                           const rt::GivenLists *given, const Scope &scope) {
-  FailureOr<Predicate> predicate =
-      Predicate::prepare(body, [&](Value value) -> FailureOr<int64_t> { return scope.getInteger(value); });
-  if (failed(predicate))
-    return failure();
-  auto contains = [predicate = *predicate, given, queries = listCoordinates(queryGrid),
+  SmallVector<ChooseOp> chosen = findChoices(body);
+  if (chosen.size() > 1)
+    return chosen.back().emitOpError("expected at most one choice in a predicate, but got ") << chosen.size();
+  // A choice is one number for each head: the predicate of every candidate is prepared once.
+  const rt::Choices *choices = chosen.empty() ? nullptr : scope.get<const rt::Choices *>(chosen.front().getChoice());
+  std::vector<Predicate> predicates;
+  for (int64_t candidate = 0; candidate < (choices ? chosen.front().numCandidates() : 1); ++candidate) {
+    FailureOr<Predicate> predicate = Predicate::prepare(body, [&](Value value) -> FailureOr<int64_t> {
+      return value.getDefiningOp<ChooseOp>() ? candidate : scope.getInteger(value);
+    });
+    if (failed(predicate))
+      return failure();
+    predicates.push_back(std::move(*predicate));
+  }
+  auto contains = [predicates, choices, given, queries = listCoordinates(queryGrid),
                    keys = listCoordinates(keyGrid)](const Pair &pair) {
+    const Predicate &predicate = predicates[choices ? choices->of(pair.batch * pair.heads + pair.head) : 0];
     return predicate.holds(pair.head, queries[pair.query], keys[pair.key], given && holds(*given, pair));
   };
   return Mask{contains, given ? std::vector{given} : std::vector<const rt::GivenLists *>()};

@@ -21,6 +21,7 @@ mlir::LogicalResult evaluate(AttentionOp op, Scope &scope);
 mlir::LogicalResult evaluate(BlockAttentionOp op, Scope &scope);
 mlir::LogicalResult evaluate(BlockMeansOp op, Scope &scope);
 mlir::LogicalResult evaluate(BlockScoresOp op, Scope &scope);
+mlir::LogicalResult evaluate(ChooseOp op, Scope &scope);
 mlir::LogicalResult evaluate(ConstantMaskOp op, Scope &scope);
 mlir::LogicalResult evaluate(GivenOp op, Scope &scope);
 mlir::LogicalResult evaluate(ImportanceOp op, Scope &scope);
@@ -32,6 +33,7 @@ mlir::LogicalResult evaluate(MaskOrOp op, Scope &scope);
 mlir::LogicalResult evaluate(MaxScoresOp op, Scope &scope);
 mlir::LogicalResult evaluate(MeanRowOp op, Scope &scope);
 mlir::LogicalResult evaluate(PredicateOp op, Scope &scope);
+mlir::LogicalResult evaluate(RecallOp op, Scope &scope);
 mlir::LogicalResult evaluate(ReorderOp op, Scope &scope);
 mlir::LogicalResult evaluate(RestoreOp op, Scope &scope);
 mlir::LogicalResult evaluate(ScoreRowOp op, Scope &scope);
@@ -73,8 +75,8 @@ Tensor snap(const Tensor &operand, const SnapWindows &windows);
 /// The rows of a result for the caller, all if `rows` is empty; an error at `op` if there is no such row.
 mlir::FailureOr<DoubleTensor> collectResult(mlir::Operation *op, const Tensor &tensor, std::vector<int64_t> rows);
 
-/// The mask of a predicate region over two grids, with the integers that the region uses from above it. `given` may be
-/// null.
+/// The mask of a predicate region over two grids, with the integers that the region uses from above it, and each head's
+/// choice if it uses one. `given` may be null.
 mlir::FailureOr<Mask> makePredicateMask(mlir::Region &body, GridAttr queryGrid, GridAttr keyGrid,
                                         const rt::GivenLists *given, const Scope &scope);
 

@@ -60,6 +60,7 @@ struct Operands {
   /// Null if the kernel takes none.
   const rt::GivenLists *given = nullptr;
   const rt::RowLists *rows = nullptr;
+  const rt::Choices *choices = nullptr;
 };
 
 class KernelRunner {
@@ -191,6 +192,8 @@ private:
         rows.table, rows.first, rows.count, keyTable, keyOffsets, packed.key, packed.value, packed.bias,
         loadEntries(set), begin, end, head, allocateBytes(image.scratchBytes)};
     llvm::append_range(arguments, operands.parameters);
+    if (operands.choices)
+      arguments.push_back(int64_t(operands.choices->of(batch * image.heads + head)));
     return callTileFunction(attend, arguments);
   }
 
@@ -274,6 +277,14 @@ static FailureOr<Operands> bindOperands(ModuleOp module, const KernelImage &imag
   operands.parameters.append(next, next + image.parameters.size());
   if (image.reuse)
     snapOperands(image, operands);
+  if (image.candidates) {
+    operands.choices = args.choices;
+    if (!args.choices)
+      return module.emitError("expected choices, since the kernel recognizes heads");
+    std::vector<int64_t> shape = operands.query.getShape();
+    if (rt::Status status = args.choices->validate(shape[1], shape[0], image.candidates); !status)
+      return module.emitError(status.message());
+  }
   if (!image.hasGiven)
     return operands;
   operands.given = std::get<const rt::GivenLists *>(bound->back());

@@ -63,7 +63,8 @@ bool holds(const rt::GivenLists &lists, const Pair &pair);
 
 /// Integers, i1 among them, are sign-extended from their width.
 using RuntimeValue =
-    std::variant<int64_t, double, Tensor, Mask, const rt::GivenLists *, const rt::RowLists *, Buffer>;
+    std::variant<int64_t, double, Tensor, Mask, const rt::GivenLists *, const rt::RowLists *, const rt::Choices *,
+                 Buffer>;
 
 /// The values computed so far.
 class Scope {
@@ -80,8 +81,15 @@ public:
     kept.push_back(std::make_unique<rt::GivenLists>(std::move(lists)));
     return kept.back().get();
   }
+  /// The same for choices.
+  const rt::Choices *keep(rt::Choices choices) {
+    keptChoices.push_back(std::make_unique<rt::Choices>(std::move(choices)));
+    return keptChoices.back().get();
+  }
   /// The lists that ops made, in their order.
   const std::vector<std::unique_ptr<rt::GivenLists>> &getKept() const { return kept; }
+
+  const std::vector<std::unique_ptr<rt::Choices>> &getKeptChoices() const { return keptChoices; }
 
   /// The same for rows.
   const rt::RowLists *keep(rt::OwnedRowLists rows) {
@@ -99,9 +107,11 @@ public:
   /// Lists that ops bind instead of those that they select; may be null.
   const rt::GivenLists *selected = nullptr;
   const rt::RowLists *selectedRows = nullptr;
+  const rt::Choices *choices = nullptr;
 
 private:
   std::vector<std::unique_ptr<KeptRows>> keptRows;
+  std::vector<std::unique_ptr<rt::Choices>> keptChoices;
   std::vector<std::unique_ptr<rt::GivenLists>> kept;
   llvm::DenseMap<mlir::Value, RuntimeValue> values;
 };

@@ -894,3 +894,81 @@ func.func @select_c2_score(%s: tensor<1x2x8x8xf32>) {
   %l = weft.select_threshold %s score %bound : tensor<1x2x8x8xf32>
   return
 }
+
+// -----
+
+!mask = !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>>
+func.func @recall_c1(%q: tensor<1x2x60x32xf32>, %k: tensor<1x3x60x32xf32>, %m: !mask) {
+  // expected-error@+1 {{expected q and k as [batch, heads, tokens, head dim] with equal element type, batch, heads and head dim, but got 'tensor<1x2x60x32xf32>' and 'tensor<1x3x60x32xf32>'}}
+  %r = weft.recall %q, %k mask(%m : !mask) probe local {scale = 1.0 : f64} : tensor<1x2x60x32xf32>, tensor<1x3x60x32xf32> -> tensor<1x2xf32>
+  return
+}
+
+// -----
+
+!mask = !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x5x4>>
+func.func @recall_c2(%q: tensor<1x2x60x32xf32>, %m: !mask) {
+  // expected-error@+1 {{expected a mask over two equal grids, but got}}
+  %r = weft.recall %q, %q mask(%m : !mask) probe local {scale = 1.0 : f64} : tensor<1x2x60x32xf32>, tensor<1x2x60x32xf32> -> tensor<1x2xf32>
+  return
+}
+
+// -----
+
+!mask = !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>>
+func.func @recall_c2_tokens(%q: tensor<1x2x61x32xf32>, %m: !mask) {
+  // expected-error@+1 {{expected 60 tokens as in #weft.grid<3x4x5>, but got 61 queries and 61 keys}}
+  %r = weft.recall %q, %q mask(%m : !mask) probe global {scale = 1.0 : f64} : tensor<1x2x61x32xf32>, tensor<1x2x61x32xf32> -> tensor<1x2xf32>
+  return
+}
+
+// -----
+
+!mask = !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>>
+func.func @recall_c3(%q: tensor<1x2x60x32xf32>, %m: !mask) {
+  // expected-error@+1 {{expected a scale that is positive and finite in f32, but got 0}}
+  %r = weft.recall %q, %q mask(%m : !mask) probe local {scale = 0.0 : f64} : tensor<1x2x60x32xf32>, tensor<1x2x60x32xf32> -> tensor<1x2xf32>
+  return
+}
+
+// -----
+
+!mask = !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>>
+func.func @recall_c4(%q: tensor<1x2x60x32xf32>, %m: !mask) {
+  // expected-error@+1 {{expected a recall as [batch, heads] of q, but got 'tensor<2x1xf32>' for 'tensor<1x2x60x32xf32>'}}
+  %r = weft.recall %q, %q mask(%m : !mask) probe local {scale = 1.0 : f64} : tensor<1x2x60x32xf32>, tensor<1x2x60x32xf32> -> tensor<2x1xf32>
+  return
+}
+
+// -----
+
+func.func @choose_c1(%r: tensor<1x2xf32>) {
+  // expected-error@+1 {{expected 2 to 16 candidates, but got 1}}
+  %c = weft.choose %r : tensor<1x2xf32>
+  return
+}
+
+// -----
+
+func.func @choose_c1_types(%r: tensor<1x2xf32>, %s: tensor<1x3xf32>) {
+  // expected-error@+1 {{expected recalls of one type [batch, heads], but got 'tensor<1x2xf32>', 'tensor<1x3xf32>'}}
+  %c = weft.choose %r, %s : tensor<1x2xf32>, tensor<1x3xf32>
+  return
+}
+
+// -----
+
+func.func @choose_c2(%r: tensor<1x2xf32>) {
+  // expected-error@+1 {{expected a bound where there is a fallback}}
+  %c = weft.choose %r fallback : tensor<1x2xf32>
+  return
+}
+
+// -----
+
+func.func @choose_c3(%r: tensor<1x2xf32>) {
+  %bound = arith.constant -0.5 : f64
+  // expected-error@+1 {{expected a bound that is a number from 0 to 1, but got -5.000000e-01}}
+  %c = weft.choose %r, %r bound %bound : tensor<1x2xf32>, tensor<1x2xf32>
+  return
+}

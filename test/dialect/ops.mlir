@@ -214,6 +214,21 @@ func.func @prediction(%q: tensor<?x2x60x32xbf16>, %amount: f64) -> (!weft.blocks
   return %k, %p, %t : !weft.blocks, !weft.blocks, !weft.blocks
 }
 
+// CHECK-LABEL: func.func @recognition
+func.func @recognition(%q: tensor<?x2x60x32xf32>, %k: tensor<?x2x60x32xf32>, %m: !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>>, %bound: f64) -> (i32, i32) {
+  // CHECK: weft.recall %{{.*}}, %{{.*}} mask(%{{.*}} : !weft.mask<query = #{{.*}}, key = #{{.*}}>) probe local {scale = 1.250000e-01 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2xf32>
+  %l = weft.recall %q, %k mask(%m : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>>) probe local
+      {scale = 1.25e-01 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2xf32>
+  // CHECK: weft.recall %{{.*}} probe global {
+  %g = weft.recall %q, %k mask(%m : !weft.mask<query = #weft.grid<3x4x5>, key = #weft.grid<3x4x5>>) probe global
+      {scale = 1.25e-01 : f64} : tensor<?x2x60x32xf32>, tensor<?x2x60x32xf32> -> tensor<?x2xf32>
+  // CHECK: weft.choose %{{.*}}, %{{.*}} bound %{{.*}} fallback : tensor<?x2xf32>, tensor<?x2xf32>
+  %c = weft.choose %l, %g bound %bound fallback : tensor<?x2xf32>, tensor<?x2xf32>
+  // CHECK: weft.choose %{{.*}}, %{{.*}} : tensor<?x2xf32>, tensor<?x2xf32>
+  %d = weft.choose %l, %g : tensor<?x2xf32>, tensor<?x2xf32>
+  return %c, %d : i32, i32
+}
+
 // CHECK-LABEL: func.func @prediction_tiles
 func.func @prediction_tiles(%source: memref<bf16>, %table: memref<4x512xi32>, %i: index, %mean: memref<64xf32>, %keys: memref<9x64xf32>, %s: memref<12xf32>) {
   // CHECK: weft.mean_row %{{.*}} stride %{{.*}} tokens %{{.*}} first %{{.*}} count %{{.*}} into %{{.*}} : memref<bf16>, memref<4x512xi32>, memref<64xf32>

@@ -152,8 +152,8 @@ void Case::makeOperands(Random &random, const rt::KernelImage &image) {
   });
 }
 
-rt::Result<InterpreterResult> Case::interpret(const std::vector<int64_t> &rows,
-                                             const rt::GivenLists *selected) const {
+rt::Result<InterpreterResult> Case::interpret(const std::vector<int64_t> &rows, const rt::GivenLists *selected,
+                                              const rt::Choices *choices) const {
   auto context = createContext();
   auto module = buildProgram(*context, program.request);
   if (!module)
@@ -182,7 +182,7 @@ rt::Result<InterpreterResult> Case::interpret(const std::vector<int64_t> &rows,
   if (operands.given)
     args.given.push_back(*operands.given);
   args.rows = rows;
-  args.selected = selected;
+  args.selected = selected, args.choices = choices;
   auto result = weft::interpret(kernelOf(**module), args);
   if (mlir::failed(result))
     return rt::Status::error("the interpreter failed");
@@ -251,9 +251,10 @@ std::string test::compareRows(const Operands &operands, const InterpreterResult 
   return relative <= tolerance.out ? "" : fmt::format("out: relative error {}", relative);
 }
 
-std::string test::compareWithInterpreter(const Case &test, const rt::GivenLists *selected) {
+std::string test::compareWithInterpreter(const Case &test, const rt::GivenLists *selected,
+                                         const rt::Choices *choices) {
   std::vector<int64_t> rows = chooseRows(test);
-  auto expected = test.interpret(rows, selected);
+  auto expected = test.interpret(rows, selected, choices);
   if (!expected)
     return "interpretation: " + expected.message();
   return compareRows(test.operands, *expected, rows, toleranceOf(test.options().elementType));

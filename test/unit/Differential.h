@@ -48,7 +48,8 @@ struct Case {
 
   /// The program's results by definition; its rows are some of the query's tokens.
   rt::Result<InterpreterResult> interpret(const std::vector<int64_t> &rows,
-                                          const rt::GivenLists *selected = nullptr) const;
+                                          const rt::GivenLists *selected = nullptr,
+                                          const rt::Choices *choices = nullptr) const;
   /// The program and the call as text, for messages.
   std::string describe() const;
 };
@@ -70,7 +71,8 @@ std::string compareRows(const Operands &operands, const InterpreterResult &expec
                         Tolerance tolerance);
 
 /// The same against the interpreter, on chosen rows and with the tolerance of the element type.
-std::string compareWithInterpreter(const Case &test, const rt::GivenLists *selected = nullptr);
+std::string compareWithInterpreter(const Case &test, const rt::GivenLists *selected = nullptr,
+                                   const rt::Choices *choices = nullptr);
 
 } // namespace weft::test
 

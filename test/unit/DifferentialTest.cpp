@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <iostream>
@@ -209,6 +210,66 @@ std::string checkReuseOf(uint64_t seed) {
   return error.empty() ? error : error + "\n" + test.describe();
 }
 
+/// Whether two recalls, or one and a bound that random programs have, are as near as f32 may round.
+bool hasTie(std::vector<double> recalls) {
+  recalls.insert(recalls.end(), {0, 0.1, 0.25, 0.5, 0.7, 1});
+  std::sort(recalls.begin(), recalls.end());
+  for (size_t i = 1; i < recalls.size(); ++i)
+    if (recalls[i] - recalls[i - 1] < 1e-4)
+      return true;
+  return false;
+}
+
+/// Recalls to the rounding of f32, and the same choices but for ties.
+std::string compareChoices(const rt::Choices &actual, const rt::Choices &expected) {
+  if (actual.recalls.size() != expected.recalls.size() || actual.candidates.size() != expected.candidates.size())
+    return "other numbers of recalls or choices than the interpreter's";
+  for (size_t i = 0; i < actual.recalls.size(); ++i)
+    if (std::abs(actual.recalls[i] - expected.recalls[i]) > 3e-5)
+      return fmt::format("recall {}: expected {}, but got {}", i, expected.recalls[i], actual.recalls[i]);
+  size_t count = actual.recalls.size() / actual.candidates.size();
+  for (size_t i = 0; i < actual.candidates.size(); ++i) {
+    auto begin = expected.recalls.begin() + i * count;
+    if (actual.candidates[i] != expected.candidates[i] && !hasTie({begin, begin + count}))
+      return fmt::format("choice {}: expected {}, but got {}", i, expected.candidates[i], actual.candidates[i]);
+  }
+  return "";
+}
+
+/// As checkProgram, with heads that are recognized: recalls and choices, then the results of the kernel's own choices.
+std::string checkRecognized(Random &random, CompiledCase &test) {
+  ProgramLimits limits;
+  limits.recognized = 100, limits.bias = 20, limits.rows = 20;
+  test.program = makeProgram(random, limits);
+  test.program.request.target = random.pick(runnableTargets());
+  test.batch = random.pick<int64_t>({1, 1, 2});
+  if (rt::Status status = test.compile(); !status)
+    return "compilation: " + status.message();
+  test.makeOperands(random, test.kernel->image());
+  if (std::string error = runTwice(test, random.chance(50)); !error.empty())
+    return error;
+  if (!test.kernel->image().recognition)
+    return compareWithInterpreter(test);
+  rt::RunArgs args = test.operands.args(1);
+  args.parameters = test.program.parameters;
+  auto choices = test.kernel->recognize(args);
+  auto expected = test.interpret({0});
+  if (!choices || !expected)
+    return "recognition: " + (choices ? expected.message() : choices.message());
+  if (expected->recognized.empty())
+    return "expected choices of the interpreter";
+  if (std::string error = compareChoices(*choices, expected->recognized.front()); !error.empty())
+    return error;
+  return compareWithInterpreter(test, nullptr, &*choices);
+}
+
+std::string checkRecognizedOf(uint64_t seed) {
+  Random random(seed);
+  CompiledCase test;
+  std::string error = checkRecognized(random, test);
+  return error.empty() ? error : error + "\n" + test.describe();
+}
+
 using Check = std::string (*)(uint64_t seed);
 
 /// Runs `check` on `count` seeds in two threads.
@@ -234,6 +295,7 @@ TEST(DifferentialTest, RandomPredictedPrograms) { checkSeeds(1000, 120, checkPre
 
 TEST(DifferentialTest, RandomProgramsSelectRows) { checkSeeds(2000, 80, checkSelectedOf); }
 TEST(DifferentialTest, RandomReuse) { checkSeeds(3000, 160, checkReuseOf); }
+TEST(DifferentialTest, RandomRecognizedPrograms) { checkSeeds(4000, 120, checkRecognizedOf); }
 
 /// One-hot attention: the scores of a row are multiples of 256 in units of powers of two, and all differ. So each row's
 /// output is the value of one key, exactly, in every type.

@@ -95,7 +95,7 @@ private:
       booleans.push_back("enable");
       dynamic.push_back(true);
     }
-    if (limits.predicted || limits.selectedRows) {
+    if (limits.predicted || limits.selectedRows || limits.recognized) {
       declare("dynamic ", "amount", "float", share());
       floats = "amount";
     }
@@ -138,6 +138,9 @@ private:
   }
 
   std::string mask() {
+    program.isRecognized = limits.recognized && random.chance(limits.recognized);
+    if (program.isRecognized)
+      return withRecognition();
     program.isPredicted = limits.predicted && random.chance(limits.predicted);
     if (program.isPredicted)
       return withLists(prediction());
@@ -158,6 +161,30 @@ private:
     default:
       return fmt::format("({}) and (not {} or {})", boolean(1), lists, boolean(1));
     }
+  }
+
+  /// With block lists in some masks.
+  std::string withRecognition() {
+    std::string lists = withLists(recognition());
+    if (random.chance(20) && limits.given) {
+      program.usesGiven = true;
+      return fmt::format("{} {} given", lists, random.pick({"and", "or", "and not"}));
+    }
+    return lists;
+  }
+
+  std::string recognition() {
+    int64_t count = random.range(1, 4);
+    std::string text = "recognize(";
+    for (int64_t i = 0; i < count; ++i)
+      text += fmt::format("{} on {}, ", random.chance(70) ? leaf() : boolean(2), random.pick({"local", "global"}));
+    bool hasFallback = count == 1 || random.chance(50);
+    if (hasFallback)
+      text += boolean(1) + ", ";
+    if (hasFallback || random.chance(50))
+      return text + "recall: " + (floats.empty() || random.chance(30) ? share() : floats) + ")";
+    text.resize(text.size() - 2);
+    return text + ")";
   }
 
   std::string prediction() {
@@ -364,7 +391,7 @@ RandomProgram test::makeProgram(Random &random, const ProgramLimits &limits) {
   program.request.sourceName = "random.weft";
   GenerateOptions &options = program.request.options;
   options.queryGrid = options.keyGrid = makeGrid(random, limits.maxTokens);
-  if (random.chance(limits.rectangular))
+  if (!limits.recognized && random.chance(limits.rectangular))
     options.keyGrid = makeGrid(random, limits.maxTokens);
   options.heads = random.range(1, 3);
   options.headDim = random.chance(40) ? random.pick<int64_t>({64, 72, 96, 128}) : random.range(4, 32) * 8;

@@ -48,13 +48,15 @@ private:
 struct RandomProgram {
   CompileRequest request;
   std::vector<int64_t> parameters;
-  bool usesGiven = false, usesBias = false, usesRows = false, selectsRows = false, isPredicted = false, usesReuse = false;
+  bool usesGiven = false, usesBias = false, usesRows = false, selectsRows = false, isPredicted = false;
+  bool usesReuse = false, isRecognized = false;
 };
 
 struct ProgramLimits {
   int64_t maxTokens = 400;
   /// In percent of the programs.
   int given = 20, rectangular = 20, dynamic = 40, bias = 0, rows = 0, selectedRows = 0, predicted = 0, reuse = 0;
+  int recognized = 0;
   /// Of the attention.
   std::string name = "a";
 };

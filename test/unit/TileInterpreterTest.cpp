@@ -98,8 +98,8 @@ std::string compareKernel(ModuleOp plan, bool pairs, bool overlap, const Interpr
   return error.empty() ? compare("lse", actual->lse, expected.lse) : error;
 }
 
-std::string checkCase(Random &random, Case &test) {
-  test.program = makeProgram(random, {.maxTokens = 100, .given = 30, .rectangular = 30, .dynamic = 40, .bias = 30, .rows = 30, .reuse = 30});
+std::string checkCase(Random &random, Case &test, ProgramLimits limits) {
+  test.program = makeProgram(random, limits);
   test.batch = random.pick<int64_t>({1, 1, 2});
   int64_t heads = test.program.request.options.heads;
   auto shared = [&](int64_t size) { return random.chance(50) ? 1 : size; };
@@ -129,6 +129,9 @@ std::string checkCase(Random &random, Case &test) {
   FailureOr<InterpreterResult> expected = interpret(kernelOf(**program), args);
   if (failed(expected))
     return "the interpreter of programs failed";
+  // Tile steps measure no recalls, and predict no lists.
+  if (!expected->recognized.empty())
+    args.choices = &expected->recognized.front();
   FailureOr<InterpreterResult> planned = interpret(kernelOf(*plan), args);
   if (failed(planned))
     return "the interpreter of plans failed";
@@ -150,7 +153,7 @@ TEST(TileInterpreterRandomTest, KernelsMeanTheirPrograms) {
   for (int i = 0; i < count; ++i) {
     Random random(seedOf(base, i));
     Case test;
-    std::string error = checkCase(random, test);
+    std::string error = checkCase(random, test, {.maxTokens = 100, .given = 30, .rectangular = 30, .dynamic = 40, .bias = 30, .rows = 30, .reuse = 30});
     ASSERT_EQ(error, "") << "WEFT_TEST_SEED=" << seedOf(base, i) << ", batch " << test.batch << ", parameters ["
                          << fmt::format("{}", fmt::join(test.program.parameters, ", ")) << "]\n"
                          << describe(test.program.request);
@@ -162,6 +165,20 @@ TEST(TileInterpreterRandomTest, KernelsMeanTheirPrograms) {
   if (base == 20250101)
     for (int cases : {given, dynamic, text, tiled, rectangular, paired, bias, rows, reuse})
       EXPECT_GE(cases, 10) << "every kind of program should be among them";
+}
+
+TEST(TileInterpreterRandomTest, KernelsOfRecognizedHeadsMeanTheirPrograms) {
+  constexpr int count = 40;
+  uint64_t base = testSeed();
+  std::cout << "WEFT_TEST_SEED=" << base << ", " << count << " programs\n";
+  for (int i = 0; i < count; ++i) {
+    Random random(seedOf(base, 500 + i));
+    Case test;
+    std::string error =
+        checkCase(random, test, {.maxTokens = 100, .given = 30, .dynamic = 40, .bias = 20, .rows = 20, .recognized = 100});
+    ASSERT_EQ(error, "") << "WEFT_TEST_SEED=" << seedOf(base, 500 + i) << ", batch " << test.batch << "\n"
+                         << describe(test.program.request);
+  }
 }
 
 /// A kernel of two heads with 40 tokens that each see the tokens near them and what is given.

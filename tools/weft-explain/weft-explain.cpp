@@ -95,15 +95,26 @@ rt::Status listAllRows(const CompileRequest &request, const rt::KernelImage &ima
   return rt::Status::ok();
 }
 
+/// What decides the mask beside its parameters; null for what it does not use.
+struct Decided {
+  const rt::GivenLists *lists;
+  const rt::Choices *choices;
+};
+
 /// Exact pairs of the mask over the sampled queries.
-rt::Status countKept(const CompileRequest &request, const rt::GivenLists *lists, const std::vector<int64_t> &sample,
+rt::Status countKept(const CompileRequest &request, const Decided &decided, const std::vector<int64_t> &sample,
                      const rt::KernelImage &image, const rt::BlockLists &resolved, explain::Report &report) {
   auto zeros = zeroInputs(shapeOf(request));
   if (!zeros)
     return zeros.status();
   if (rt::Status status = listAllRows(request, image, *zeros); !status)
     return status;
-  auto result = runInterpreter(request, *zeros, lists, sample);
+  std::optional<rt::Choices> choices; // of the first batch element
+  if (decided.choices) {
+    choices = *decided.choices;
+    choices->candidates.resize(image.heads);
+  }
+  auto result = runInterpreter(request, *zeros, decided.lists, sample, choices ? &*choices : nullptr);
   if (!result)
     return result.status();
   double all = static_cast<double>(sample.size()) * report.keyTokens;
@@ -120,12 +131,12 @@ rt::Status countKept(const CompileRequest &request, const rt::GivenLists *lists,
 }
 
 /// The share of the mass that is left is exp(lse of the mask - lse of all keys).
-rt::Status measureRecall(const CompileRequest &request, const Inputs &inputs, const rt::GivenLists *lists,
+rt::Status measureRecall(const CompileRequest &request, const Inputs &inputs, const Decided &decided,
                          const std::vector<int64_t> &sample, explain::Report &report) {
   CompileRequest dense = request;
   dense.source = "attention dense {}", dense.sourceName = "dense";
   dense.options.attention.clear(), dense.options.values.clear();
-  auto masked = runInterpreter(request, inputs, lists, sample);
+  auto masked = runInterpreter(request, inputs, decided.lists, sample, decided.choices);
   auto full = masked ? runInterpreter(dense, {inputs.query, inputs.key, inputs.value}, nullptr, sample) : masked;
   if (!full)
     return full.status();
@@ -184,6 +195,17 @@ rt::Status runTool() {
     if (rt::Status status = listAllRows(*request, kernel.image(), *inputs); !status)
       return status;
   }
+  bool needsInputs = kernel.image().recognition || (kernel.image().prediction && !lists);
+  if (needsInputs && !inputs)
+    return rt::Status::error("--input: expected queries and keys, or --measure, since the mask depends on them");
+  std::optional<rt::Choices> choices;
+  if (kernel.image().recognition) {
+    auto recognized = kernel.recognize(*inputs);
+    if (!recognized)
+      return recognized.status();
+    choices = std::move(*recognized);
+  }
+  Decided decided{lists, choices ? &*choices : nullptr};
   auto resolved = kernel.resolveLists(inputs.value_or(Inputs{}), lists);
   if (!resolved)
     return resolved.status();
@@ -191,10 +213,10 @@ rt::Status runTool() {
       explain::explain(kernel.image(), **resolved, workers ? workers.getValue() : rt::defaultThreads());
   std::vector<int64_t> sample = sampleRows(report.queryTokens, rows);
   report.sampled = sample.size();
-  if (rt::Status status = countKept(*request, lists, sample, kernel.image(), **resolved, report); !status)
+  if (rt::Status status = countKept(*request, decided, sample, kernel.image(), **resolved, report); !status)
     return status;
   if (!input.empty())
-    if (rt::Status status = measureRecall(*request, *inputs, lists, sample, report); !status)
+    if (rt::Status status = measureRecall(*request, *inputs, decided, sample, report); !status)
       return status;
   if (inputs) {
     auto saving = kernel.measureReuse(*inputs, lists);

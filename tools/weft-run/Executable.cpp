@@ -103,6 +103,17 @@ public:
     return saving ? rt::Result<std::optional<rt::ReuseSaving>>(*saving) : saving.status();
   }
 
+  rt::Result<std::optional<rt::Choices>> recognize(const Inputs &inputs) const override {
+    if (!kernel->image().recognition)
+      return std::optional<rt::Choices>();
+    rt::RunArgs args;
+    args.query = inputs.query.view, args.key = inputs.key.view;
+    auto choices = kernel->recognize(args);
+    if (!choices)
+      return choices.status();
+    return std::optional<rt::Choices>(std::move(*choices));
+  }
+
 private:
   static rt::RunArgs makeArgs(const Inputs &inputs, const Results &results) {
     rt::RunArgs args;
@@ -199,6 +210,11 @@ public:
     rt::RunArgs args;
     args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
     return kernel->resolveLists(args);
+  }
+
+  /// The compiler refuses such masks for GPUs.
+  rt::Result<std::optional<rt::Choices>> recognize(const Inputs &) const override {
+    return std::optional<rt::Choices>();
   }
 
 private:

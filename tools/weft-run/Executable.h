@@ -49,6 +49,8 @@ public:
                                                                   const rt::GivenLists *given) const {
     return std::optional<rt::ReuseSaving>();
   }
+  /// The candidate that each batch element and head takes, if the mask recognizes heads.
+  virtual rt::Result<std::optional<rt::Choices>> recognize(const Inputs &inputs) const = 0;
 };
 
 enum class KernelBackend { CPU, CUDA };

@@ -28,7 +28,8 @@ static std::string describe(mlir::Diagnostic &diagnostic) {
 }
 
 rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request, const Inputs &inputs,
-                                                   const rt::GivenLists *given, const std::vector<int64_t> &rows) {
+                                                   const rt::GivenLists *given, const std::vector<int64_t> &rows,
+                                                   const rt::Choices *choices) {
   auto context = createContext();
   auto module = buildProgram(*context, request);
   if (!module)
@@ -61,7 +62,7 @@ rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request
     args.rowLists.push_back(rowLists);
   if (given)
     args.given.push_back(*given);
-  args.rows = rows;
+  args.rows = rows, args.choices = choices;
   auto function = *(*module)->getOps<mlir::func::FuncOp>().begin();
   std::string message = "expected a program that the interpreter can run";
   mlir::ScopedDiagnosticHandler handler(context.get(), [&](mlir::Diagnostic &diagnostic) {

@@ -16,9 +16,11 @@
 
 namespace weft {
 
-/// The interpreter's result for a request on these inputs; all rows if `rows` is empty.
+/// The interpreter's result for a request on these inputs; all rows if `rows` is empty. `choices` are taken instead of
+/// recognizing heads.
 rt::Result<InterpreterResult> runInterpreter(const CompileRequest &request, const Inputs &inputs,
-                                             const rt::GivenLists *given, const std::vector<int64_t> &rows);
+                                             const rt::GivenLists *given, const std::vector<int64_t> &rows,
+                                             const rt::Choices *choices = nullptr);
 
 /// `count` distinct positions below `tokens`, the first and the last among them, in ascending order.
 std::vector<int64_t> sampleRows(int64_t tokens, int64_t count);

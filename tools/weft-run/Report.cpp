@@ -10,9 +10,30 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <span>
 #include <type_traits>
 
 using namespace weft;
+
+static std::span<const double> recallsOf(const rt::Choices &choices, size_t pair) {
+  size_t count = choices.recalls.size() / choices.candidates.size();
+  return std::span(choices.recalls).subspan(pair * count, count);
+}
+
+/// A line for each batch element and head; candidates are counted from 0.
+static std::string choicesToText(const rt::Choices &choices, int64_t heads) {
+  std::string text;
+  for (size_t pair = 0; pair < choices.candidates.size(); ++pair) {
+    std::string label = fmt::format("head {}", pair % heads);
+    if (choices.candidates.size() > static_cast<size_t>(heads))
+      label = fmt::format("batch {}, {}", pair / heads, label);
+    text += fmt::format("  {:<24}candidate {}, recalls", label, choices.candidates[pair]);
+    for (double recall : recallsOf(choices, pair))
+      text += fmt::format(" {:.3f}", recall);
+    text += "\n";
+  }
+  return text;
+}
 
 std::string weft::toText(const Report &report) {
   std::string text = fmt::format("{} on {} ({}{})\n", report.name, report.backend, report.dtype,
@@ -34,6 +55,8 @@ std::string weft::toText(const Report &report) {
     text += fmt::format("  {:<24}{}\n", "rows computed", *report.rowCount);
   if (report.reuse)
     text += fmt::format("  {:<24}{}\n", "reuse", report.reuse->describe());
+  if (report.choices)
+    text += choicesToText(*report.choices, report.heads);
   line("error to interpreter", report.interpreterError, error);
   line("lse error", report.lseError, error);
   line("error to dense", report.denseError, error);
@@ -53,6 +76,18 @@ template <typename T> static nlohmann::ordered_json number(const std::optional<T
     if (!std::isfinite(*value))
       return std::isnan(*value) ? "nan" : *value > 0 ? "inf" : "-inf";
   return *value;
+}
+
+/// A row for each batch element and head.
+static nlohmann::ordered_json recallsToJSON(const rt::Choices &choices) {
+  auto rows = nlohmann::ordered_json::array();
+  for (size_t pair = 0; pair < choices.candidates.size(); ++pair) {
+    auto row = nlohmann::ordered_json::array();
+    for (double recall : recallsOf(choices, pair))
+      row.push_back(number(std::optional(recall)));
+    rows.push_back(std::move(row));
+  }
+  return rows;
 }
 
 std::string weft::toJSON(const Report &report) {
@@ -80,6 +115,8 @@ std::string weft::toJSON(const Report &report) {
                      {"queries", report.reuse->queries},
                      {"keys", report.reuse->keys},
                      {"work_saved", report.reuse->work}};
+  json["choices"] = report.choices ? nlohmann::ordered_json(report.choices->candidates) : nullptr;
+  json["recalls"] = report.choices ? recallsToJSON(*report.choices) : nullptr;
   json["error_interpreter"] = number(report.interpreterError);
   json["error_lse"] = number(report.lseError);
   json["error_dense"] = number(report.denseError);

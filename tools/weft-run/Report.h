@@ -7,6 +7,7 @@
 #ifndef WEFT_TOOLS_WEFT_RUN_REPORT_H
 #define WEFT_TOOLS_WEFT_RUN_REPORT_H
 
+#include "runtime/Recognition.h"
 #include "runtime/Reuse.h"
 
 #include <optional>
@@ -27,6 +28,8 @@ struct Report {
   int64_t queryBlocks = 0, keyBlocks = 0;
   /// Rows that are computed, of all sets.
   std::optional<int64_t> rowCount;
+  /// The candidate of each batch element and head, if the mask recognizes heads.
+  std::optional<rt::Choices> choices;
   std::optional<double> density, rowShare, compileMilliseconds, firstMilliseconds, milliseconds;
   std::vector<double> times;
   std::optional<rt::ReuseSaving> reuse;

@@ -229,6 +229,10 @@ rt::Result<Outcome> runOnKernel(const CompileRequest &request, const Inputs &inp
   if (!saving)
     return saving.status();
   report.reuse = *saving;
+  auto choices = kernel.recognize(inputs);
+  if (!choices)
+    return choices.status();
+  report.choices = std::move(*choices);
   if (plan.check != Check::None)
     if (rt::Status status = compareWithInterpreter(request, inputs, lists, *run, report); !status)
       return status;
@@ -246,10 +250,13 @@ rt::Result<OwnedTensor> toTensor(const DoubleTensor &source, rt::DType dtype) {
   return result;
 }
 
-rt::Result<Outcome> runOnInterpreter(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap) {
+rt::Result<Outcome> runOnInterpreter(const CompileRequest &request, const Inputs &inputs, const GivenMap *givenMap,
+                                     Report &report) {
   auto result = runInterpreter(request, inputs, givenMap ? &givenMap->lists : nullptr, {});
   if (!result)
     return result.status();
+  if (!result->recognized.empty())
+    report.choices = result->recognized.front();
   auto out = toTensor(result->out, rt::DType::F64), lse = toTensor(result->lse, rt::DType::F64);
   if (!out || !lse)
     return out ? lse.status() : out.status();
@@ -369,7 +376,7 @@ rt::Status runTool() {
   if (!inputs)
     return inputs.status();
   Report report = startReport(*plan, program->name);
-  auto results = plan->backend == Backend::Interpreter ? runOnInterpreter(*request, *inputs, lists)
+  auto results = plan->backend == Backend::Interpreter ? runOnInterpreter(*request, *inputs, lists, report)
                                                        : runOnKernel(*request, *inputs, lists, *plan, report);
   if (!results)
     return results.status();

@@ -135,6 +135,8 @@ rt::Result<std::string> compile(const CompileRequest &request, Emit emit) {
     return emitForGPU(module, *gpu, emit);
   const auto &cpu = std::get<CPUTarget>(*target);
   reportFallback("weftc", cpu.fallback);
+  if (emit == Emit::Obj && module->getAttrOfType<mlir::DictionaryAttr>("weft.image").contains("recognition"))
+    return rt::Status::error("--emit=obj: expected a mask without recognize, which only the just-in-time compiler runs");
   if (emit == Emit::Obj && !module->getAttrOfType<mlir::DictionaryAttr>("weft.image").get("lists"))
     return rt::Status::error("--emit=obj: expected a mask without dynamic parameters, whose block lists only the "
                              "just-in-time compiler can make");
