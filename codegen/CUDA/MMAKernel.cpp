@@ -87,9 +87,10 @@ public:
 
   void emit() {
     Block *loop = e.createBlock({i32()}), *item = e.createBlock(), *end = e.createBlock();
-    Value items = e.mul(e.load(i32(), k.argument(kNumItems), 4), s.queryParts);
     e.branch(loop, drawTicket());
     e.enter(loop);
+    // Read for each item: no register holds it through the steps.
+    Value items = e.mul(e.load(i32(), k.argument(kNumItems), 4), s.queryParts);
     Value ticket = shareTicket(loop->getArgument(0));
     e.branchIf(e.below(ticket, items), item, end);
     e.enter(item);

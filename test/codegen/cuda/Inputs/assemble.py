@@ -55,8 +55,8 @@ def spill_limit(target, program, dtype, head_dim, block):
     if target == "sm_90a":
         return 0
     if dtype == "f32":
-        return 288
-    return 96 if head_dim == 128 else 0
+        return 320
+    return 128 if head_dim == 128 else 0
 
 
 spills = serialised = 0
