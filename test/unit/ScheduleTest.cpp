@@ -161,7 +161,7 @@ TEST(ScheduleTest, ExampleOfTheDocumentationIsValid) {
   auto schedule = parse(page.substr(begin, page.find("```", begin) - begin));
   ASSERT_TRUE(schedule) << schedule.message();
   EXPECT_EQ(schedule->at(9, 5).attention, "dense");
-  EXPECT_DOUBLE_EQ(schedule->at(15, 5).values.at("theta"), 0.35);
+  EXPECT_DOUBLE_EQ(schedule->at(15, 5).values.at("threshold"), 0.35);
   EXPECT_TRUE(schedule->at(14, 5).refreshMask);
   EXPECT_FALSE(schedule->at(15, 5).refreshMask);
 }
