@@ -11,6 +11,7 @@
 #include "passes/FormRecognition.h"
 
 #include "dialect/Recognition.h"
+#include "dialect/Reuse.h"
 #include "passes/KernelFunction.h"
 #include "passes/SinkCaptured.h"
 #include "passes/TileViews.h"
@@ -31,7 +32,7 @@ ChooseOp weft::recognitionOf(BlockAttentionOp op) {
 }
 
 static LogicalResult checkCandidate(func::FuncOp kernel, BlockAttentionOp op, RecallOp recall) {
-  if (recall.getQuery() != op.getQuery() || recall.getKey() != op.getKey() ||
+  if (recall.getQuery() != originalTokens(op.getQuery()) || recall.getKey() != originalTokens(op.getKey()) ||
       recall.getMask().getType().getQuery() != op.getQueryGrid() || recall.getScale() != op.getScale())
     return op.emitOpError("expected recalls of its own queries and keys, with its scale");
   Operation *mask = recall.getMask().getDefiningOp();

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <functional>
 #include <iostream>
 #include <numeric>
 #include <thread>
@@ -75,35 +76,31 @@ std::string runTwice(CompiledCase &test, bool oneFirst) {
   return "";
 }
 
-/// Random operands for a random program; what differs, or nothing.
-std::string checkProgram(Random &random, CompiledCase &test) {
-  test.program = makeProgram(random, {.bias = 30, .rows = 30});
+/// A random program, compiled for a target that runs here, with random operands; what went wrong, or nothing.
+std::string prepare(Random &random, CompiledCase &test, const ProgramLimits &limits) {
+  test.program = makeProgram(random, limits);
   test.program.request.target = random.pick(runnableTargets());
   test.batch = random.pick<int64_t>({1, 1, 2, 3});
   if (rt::Status status = test.compile(); !status)
     return "compilation: " + status.message();
   test.makeOperands(random, test.kernel->image());
-  std::string error = runTwice(test, random.chance(50));
-  return error.empty() ? compareWithInterpreter(test) : error;
+  return "";
 }
 
-std::string checkProgramOf(uint64_t seed) {
-  Random random(seed);
-  CompiledCase test;
-  std::string error = checkProgram(random, test);
-  return error.empty() ? error : error + "\n" + test.describe();
+/// Random operands for a random program; what differs, or nothing.
+std::string checkProgram(Random &random, CompiledCase &test) {
+  if (std::string error = prepare(random, test, {.bias = 30, .rows = 30}); !error.empty())
+    return error;
+  std::string error = runTwice(test, random.chance(50));
+  return error.empty() ? compareWithInterpreter(test) : error;
 }
 
 /// As checkProgram, with a mask that queries and keys predict: its lists, then the results over the kernel's own lists.
 std::string checkPredicted(Random &random, CompiledCase &test) {
   ProgramLimits limits;
   limits.predicted = 100;
-  test.program = makeProgram(random, limits);
-  test.program.request.target = random.pick(runnableTargets());
-  test.batch = random.pick<int64_t>({1, 1, 2});
-  if (rt::Status status = test.compile(); !status)
-    return "compilation: " + status.message();
-  test.makeOperands(random, test.kernel->image());
+  if (std::string error = prepare(random, test, limits); !error.empty())
+    return error;
   if (std::string error = runTwice(test, random.chance(50)); !error.empty())
     return error;
   if (!test.kernel->image().prediction)
@@ -119,13 +116,6 @@ std::string checkPredicted(Random &random, CompiledCase &test) {
   if (lists->offsets != expected->predicted.front().offsets || lists->keyBlocks != expected->predicted.front().keyBlocks)
     return "the kernel selects other blocks than the interpreter";
   return compareWithInterpreter(test, &*lists);
-}
-
-std::string checkPredictedOf(uint64_t seed) {
-  Random random(seed);
-  CompiledCase test;
-  std::string error = checkPredicted(random, test);
-  return error.empty() ? error : error + "\n" + test.describe();
 }
 
 /// The rows that a kernel and the interpreter select, and the ages after the call: all exactly equal.
@@ -148,12 +138,8 @@ std::string compareSelection(const CompiledCase &test, const rt::OwnedRowLists &
 std::string checkSelected(Random &random, CompiledCase &test) {
   ProgramLimits limits{.bias = 30, .selectedRows = 100};
   limits.predicted = random.pick({0, 30});
-  test.program = makeProgram(random, limits);
-  test.program.request.target = random.pick(runnableTargets());
-  test.batch = random.pick<int64_t>({1, 1, 2, 3});
-  if (rt::Status status = test.compile(); !status)
-    return "compilation: " + status.message();
-  test.makeOperands(random, test.kernel->image());
+  if (std::string error = prepare(random, test, limits); !error.empty())
+    return error;
   rt::RunArgs args = test.operands.args(random.pick({1, 2}));
   args.parameters = test.program.parameters;
   auto rows = test.kernel->selectRows(args);
@@ -176,23 +162,12 @@ std::string checkSelected(Random &random, CompiledCase &test) {
   return error.empty() ? compareWithInterpreter(test, selected) : error;
 }
 
-std::string checkSelectedOf(uint64_t seed) {
-  Random random(seed);
-  CompiledCase test;
-  std::string error = checkSelected(random, test);
-  return error.empty() ? error : error + "\n" + test.describe();
-}
-
 /// As checkProgram, with neighbours that share their scores, under masks of every kind.
 std::string checkReuse(Random &random, CompiledCase &test) {
   ProgramLimits limits{.bias = 30, .rows = 30, .reuse = 100};
   limits.predicted = random.chance(30) ? 100 : 0;
-  test.program = makeProgram(random, limits);
-  test.program.request.target = random.pick(runnableTargets());
-  test.batch = random.pick<int64_t>({1, 1, 2});
-  if (rt::Status status = test.compile(); !status)
-    return "compilation: " + status.message();
-  test.makeOperands(random, test.kernel->image());
+  if (std::string error = prepare(random, test, limits); !error.empty())
+    return error;
   if (std::string error = runTwice(test, random.chance(50)); !error.empty())
     return error;
   if (!test.kernel->image().prediction)
@@ -201,13 +176,6 @@ std::string checkReuse(Random &random, CompiledCase &test) {
   args.parameters = test.program.parameters;
   auto lists = test.kernel->predict(args);
   return lists ? compareWithInterpreter(test, &*lists) : "prediction: " + lists.message();
-}
-
-std::string checkReuseOf(uint64_t seed) {
-  Random random(seed);
-  CompiledCase test;
-  std::string error = checkReuse(random, test);
-  return error.empty() ? error : error + "\n" + test.describe();
 }
 
 /// Whether two recalls, or one and a bound that random programs have, are as near as f32 may round.
@@ -240,12 +208,8 @@ std::string compareChoices(const rt::Choices &actual, const rt::Choices &expecte
 std::string checkRecognized(Random &random, CompiledCase &test) {
   ProgramLimits limits;
   limits.recognized = 100, limits.bias = 20, limits.rows = 20;
-  test.program = makeProgram(random, limits);
-  test.program.request.target = random.pick(runnableTargets());
-  test.batch = random.pick<int64_t>({1, 1, 2});
-  if (rt::Status status = test.compile(); !status)
-    return "compilation: " + status.message();
-  test.makeOperands(random, test.kernel->image());
+  if (std::string error = prepare(random, test, limits); !error.empty())
+    return error;
   if (std::string error = runTwice(test, random.chance(50)); !error.empty())
     return error;
   if (!test.kernel->image().recognition)
@@ -263,17 +227,49 @@ std::string checkRecognized(Random &random, CompiledCase &test) {
   return compareWithInterpreter(test, nullptr, &*choices);
 }
 
-std::string checkRecognizedOf(uint64_t seed) {
-  Random random(seed);
-  CompiledCase test;
-  std::string error = checkRecognized(random, test);
-  return error.empty() ? error : error + "\n" + test.describe();
+/// As checkProgram, with all clauses at once, each in most programs. What a stage decides is compared by the checks
+/// above; here the rest follows from the kernel's own decisions.
+std::string checkEverything(Random &random, CompiledCase &test) {
+  ProgramLimits limits{.bias = 40, .selectedRows = 70, .predicted = 60, .reuse = 80, .recognized = 50};
+  if (std::string error = prepare(random, test, limits); !error.empty())
+    return error;
+  rt::RunArgs args = test.operands.args(1);
+  args.parameters = test.program.parameters;
+  const rt::KernelImage &image = test.kernel->image();
+  auto rows = image.rowSelection ? test.kernel->selectRows(args) : rt::Result<rt::OwnedRowLists>(rt::OwnedRowLists());
+  auto lists = image.prediction ? test.kernel->predict(args) : rt::Result<rt::GivenLists>(rt::GivenLists());
+  auto choices = image.recognition ? test.kernel->recognize(args) : rt::Result<rt::Choices>(rt::Choices());
+  if (!rows || !lists || !choices)
+    return "decision: " + rows.message() + lists.message() + choices.message();
+  if (std::string error = runTwice(test, random.chance(50)); !error.empty())
+    return error;
+  const rt::GivenLists *selected = image.prediction ? &*lists : nullptr;
+  const rt::Choices *chosen = image.recognition ? &*choices : nullptr;
+  if (image.rowSelection) {
+    auto expected = test.interpret({0}, selected, chosen);
+    if (!expected)
+      return "interpretation: " + expected.message();
+    if (std::string error = compareSelection(test, *rows, *expected); !error.empty())
+      return error;
+  }
+  return compareWithInterpreter(test, selected, chosen);
 }
 
-using Check = std::string (*)(uint64_t seed);
+/// What differs, or nothing.
+using Check = std::function<std::string(uint64_t seed)>;
+
+/// A check of one random program, with the program in its message.
+Check onProgram(std::string (*check)(Random &random, CompiledCase &test)) {
+  return [check](uint64_t seed) {
+    Random random(seed);
+    CompiledCase test;
+    std::string error = check(random, test);
+    return error.empty() ? error : error + "\n" + test.describe();
+  };
+}
 
 /// Runs `check` on `count` seeds in two threads.
-void checkSeeds(int64_t first, int64_t count, Check check) {
+void checkSeeds(int64_t first, int64_t count, const Check &check) {
   uint64_t base = testSeed();
   std::cout << "WEFT_TEST_SEED=" << base << ", " << count << " programs" << std::endl;
   std::atomic<int64_t> next{0};
@@ -289,13 +285,17 @@ void checkSeeds(int64_t first, int64_t count, Check check) {
     EXPECT_TRUE(errors[i].empty()) << "WEFT_TEST_SEED=" << seedOf(base, first + i) << ": " << errors[i];
 }
 
-TEST(DifferentialTest, RandomPrograms) { checkSeeds(0, 320, checkProgramOf); }
+TEST(DifferentialTest, RandomPrograms) { checkSeeds(0, 320, onProgram(checkProgram)); }
 
-TEST(DifferentialTest, RandomPredictedPrograms) { checkSeeds(1000, 120, checkPredictedOf); }
+TEST(DifferentialTest, RandomPredictedPrograms) { checkSeeds(1000, 120, onProgram(checkPredicted)); }
 
-TEST(DifferentialTest, RandomProgramsSelectRows) { checkSeeds(2000, 80, checkSelectedOf); }
-TEST(DifferentialTest, RandomReuse) { checkSeeds(3000, 160, checkReuseOf); }
-TEST(DifferentialTest, RandomRecognizedPrograms) { checkSeeds(4000, 120, checkRecognizedOf); }
+TEST(DifferentialTest, RandomProgramsSelectRows) { checkSeeds(2000, 80, onProgram(checkSelected)); }
+
+TEST(DifferentialTest, RandomReuse) { checkSeeds(3000, 160, onProgram(checkReuse)); }
+
+TEST(DifferentialTest, RandomProgramsOfAllClauses) { checkSeeds(5000, 100, onProgram(checkEverything)); }
+
+TEST(DifferentialTest, RandomRecognizedPrograms) { checkSeeds(4000, 120, onProgram(checkRecognized)); }
 
 /// One-hot attention: the scores of a row are multiples of 256 in units of powers of two, and all differ. So each row's
 /// output is the value of one key, exactly, in every type.

@@ -5,8 +5,7 @@
 // What runs on the device before the attention: selections against those of CPU kernels, lists that are kept, and rows. On
 // a GPU, or on the executor that WEFT_CUDA_DRIVER names.
 
-#include "lib/Compiler/Compiler.h"
-#include "test/unit/Differential.h"
+#include "test/unit/CompiledProblem.h"
 #include "test/unit/OnDevice.h"
 
 #include <fmt/format.h>
@@ -24,48 +23,20 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-struct Shape {
-  GridShape grid = {3, 8, 16, 0, false};
-  int64_t heads = 2, headDim = 32, block = 64, batch = 1;
-  ElementType type = ElementType::BF16;
-};
+/// Compiled for the device too.
+struct Problem : CompiledProblem {
+  std::shared_ptr<const rt::cuda::GPUKernel> onDevice;
 
-/// A program with operands, compiled for the CPU and for the device.
-struct Problem {
-  Case test;
-  std::shared_ptr<const rt::Kernel> onHost;
-  std::shared_ptr<const rt::cuda::GPUKernel> kernel;
-
-  explicit Problem(const std::string &attention, const Shape &shape = {}, std::vector<double> floats = {}) {
-    CompileRequest &request = test.program.request;
-    request.source = "attention a" + attention;
-    GenerateOptions &options = request.options;
-    options.queryGrid = options.keyGrid = shape.grid;
-    options.heads = shape.heads, options.headDim = shape.headDim, options.block = shape.block;
-    options.elementType = shape.type;
-    test.batch = shape.batch;
-    for (double value : floats)
-      test.program.parameters.push_back(std::bit_cast<int64_t>(value));
-    KernelResult compiled = compileKernel(request);
+  explicit Problem(const std::string &attention, const Shape &shape = {.type = ElementType::BF16},
+                   const std::vector<double> &floats = {})
+      : CompiledProblem(attention, shape, bitsOf(floats)) {
+    GPUKernelResult compiled = compileGPUKernel(test.program.request, *device());
     EXPECT_TRUE(compiled) << compiled.message();
-    GPUKernelResult compiledForDevice = compileGPUKernel(request, *device());
-    EXPECT_TRUE(compiledForDevice) << compiledForDevice.message();
-    onHost = *compiled, kernel = *compiledForDevice;
-    test.program.usesRows = kernel->image().hasRows;
-    auto layout = [] { return TensorLayout::BHSD; };
-    test.allocateInputs(layout), test.allocateResults(layout);
+    onDevice = *compiled;
   }
 
   Operands &operands() { return test.operands; }
 
-  void fill(const std::function<double()> &number) {
-    for (TestTensor *tensor : {&operands().query, &operands().key, &operands().value})
-      tensor->fill([&](auto...) { return number(); });
-  }
-  void fillIntegers(uint64_t seed) {
-    Random random(seed);
-    fill([&] { return static_cast<double>(random.range(-2, 2)); });
-  }
   void listRows(std::vector<int32_t> indices, int32_t count) {
     int64_t capacity = indices.size();
     operands().rows = TestRows{{1, 1}, capacity, std::move(indices), {count}};
@@ -74,7 +45,7 @@ struct Problem {
   rt::GivenLists selectOnHost() {
     rt::RunArgs args = operands().args(2);
     args.parameters = test.program.parameters;
-    auto lists = onHost->predict(args);
+    auto lists = kernel->predict(args);
     EXPECT_TRUE(lists) << lists.message();
     return *lists;
   }
@@ -83,9 +54,9 @@ struct Problem {
     DeviceOperands call;
     EXPECT_TRUE(call.upload(operands()));
     call.args.parameters = test.program.parameters;
-    auto kept = kernel->predict(call.args, nullptr);
+    auto kept = onDevice->predict(call.args, nullptr);
     EXPECT_TRUE(kept) << kept.message();
-    auto lists = kernel->download(**kept, nullptr);
+    auto lists = onDevice->download(**kept, nullptr);
     EXPECT_TRUE(lists) << lists.message();
     return *lists;
   }
@@ -95,7 +66,7 @@ struct Problem {
     rt::Status status = call.upload(operands());
     call.args.parameters = test.program.parameters;
     if (status)
-      status = kernel->launch(call.args, nullptr);
+      status = onDevice->launch(call.args, nullptr);
     if (status)
       status = call.download(operands());
     return status.message();
@@ -158,7 +129,7 @@ TEST_F(GPUStagesTest, AmountsAtTheirEnds) {
       std::string source = mask;
       source.replace(source.find("MIN"), 3, std::to_string(min));
       for (double amount : {0.0, 1.0}) {
-        Problem problem(source, {}, {amount});
+        Problem problem(source, {.type = ElementType::BF16}, {amount});
         problem.fillIntegers(3);
         expectEqual(problem.select(), problem.selectOnHost());
       }
@@ -166,26 +137,27 @@ TEST_F(GPUStagesTest, AmountsAtTheirEnds) {
 }
 
 TEST_F(GPUStagesTest, ListsServeSeveralLaunches) {
-  Problem problem("{ mask topk(block_mean, keep: 0.3) or k.index < 10 }", {.batch = 2}),
-      other("{ mask topk(block_mean, keep: 0.3) }", {.batch = 2});
+  Shape shape{.batch = 2, .type = ElementType::BF16};
+  Problem problem("{ mask topk(block_mean, keep: 0.3) or k.index < 10 }", shape),
+      other("{ mask topk(block_mean, keep: 0.3) }", shape);
   problem.fillIntegers(1);
   DeviceOperands call;
   ASSERT_TRUE(call.upload(problem.operands()));
-  auto kept = problem.kernel->predict(call.args, nullptr);
+  auto kept = problem.onDevice->predict(call.args, nullptr);
   ASSERT_TRUE(kept) << kept.message();
-  ASSERT_TRUE(problem.kernel->launch(call.args, nullptr));
+  ASSERT_TRUE(problem.onDevice->launch(call.args, nullptr));
   ASSERT_TRUE(call.download(problem.operands()));
   std::vector<std::byte> predicted = problem.operands().out.storage;
-  ASSERT_TRUE(problem.kernel->launch(call.args, nullptr, kept->get()));
+  ASSERT_TRUE(problem.onDevice->launch(call.args, nullptr, kept->get()));
   ASSERT_TRUE(call.download(problem.operands()));
   EXPECT_EQ(problem.operands().out.storage, predicted);
 
-  rt::Status status = other.kernel->launch(call.args, nullptr, kept->get());
+  rt::Status status = other.onDevice->launch(call.args, nullptr, kept->get());
   EXPECT_EQ(status.message(), "lists: expected lists that this kernel predicted, for a batch of this size and layout");
   Problem dense("{}");
-  EXPECT_EQ(dense.kernel->predict(call.args, nullptr).message(),
+  EXPECT_EQ(dense.onDevice->predict(call.args, nullptr).message(),
             "kernel 'a': expected a mask with topk, topp or threshold");
-  EXPECT_EQ(problem.kernel->resolveLists(call.args).message(),
+  EXPECT_EQ(problem.onDevice->resolveLists(call.args).message(),
             "lists: expected given lists, since the device predicts them at every launch");
 }
 
@@ -214,7 +186,7 @@ TEST_F(GPUStagesTest, NoRoomForRowsComputesNothing) {
 
 TEST_F(GPUStagesTest, AllRowsAreTheWholeAttention) {
   for (const char *mask : {"", "mask abs(q.w - k.w) <= 3 or q.t == 0 ", "mask topk(block_mean, keep: 0.4) "}) {
-    Shape shape{{3, 7, 11, 9, false}, 2, 64, 64, 2};
+    Shape shape{{3, 7, 11, 9, false}, 2, 64, 64, 2, ElementType::BF16};
     Problem all(fmt::format("{{ {} }}", mask), shape), listed(fmt::format("{{ {} rows given }}", mask), shape);
     all.fillIntegers(5), listed.fillIntegers(5);
     std::vector<int32_t> indices;
@@ -244,9 +216,9 @@ TEST_F(GPUStagesTest, RowListsAreChecked) {
   rt::RowLists rows = *call.args.rows;
   rows.counts.dtype = rt::DType::F32;
   call.args.rows = &rows;
-  EXPECT_EQ(problem.kernel->launch(call.args, nullptr).message(), "rows: expected counts of dtype i32, but got f32");
+  EXPECT_EQ(problem.onDevice->launch(call.args, nullptr).message(), "rows: expected counts of dtype i32, but got f32");
   call.args.rows = nullptr;
-  EXPECT_EQ(problem.kernel->launch(call.args, nullptr).message(),
+  EXPECT_EQ(problem.onDevice->launch(call.args, nullptr).message(),
             "rows: expected row lists, since the attention takes them, but got none");
 }
 

@@ -4,8 +4,7 @@
 //
 // Tests of predicted masks: kernels against the interpreter, selections kept for several calls, and what is refused.
 
-#include "lib/Compiler/Compiler.h"
-#include "test/unit/Differential.h"
+#include "test/unit/CompiledProblem.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -24,57 +23,10 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-struct Shape {
-  GridShape grid = {3, 8, 16, 0, false};
-  int64_t heads = 2, headDim = 32, block = 64, batch = 1;
-  ElementType type = ElementType::F32;
-};
+struct Problem : CompiledProblem {
+  Problem(const std::string &attention, const Shape &shape, const std::vector<double> &floats = {})
+      : CompiledProblem(attention, shape, bitsOf(floats)) {}
 
-CompileRequest requestOf(const std::string &attention, const Shape &shape) {
-  CompileRequest request;
-  request.source = "attention a" + attention;
-  GenerateOptions &options = request.options;
-  options.queryGrid = options.keyGrid = shape.grid;
-  options.heads = shape.heads, options.headDim = shape.headDim, options.block = shape.block;
-  options.elementType = shape.type;
-  return request;
-}
-
-/// A kernel, its program and operands of a call.
-struct Problem {
-  Shape shape;
-  Case test;
-  std::shared_ptr<const rt::Kernel> kernel;
-
-  Problem(const std::string &attention, const Shape &shape, std::vector<double> floats = {}) : shape(shape) {
-    test.program.request = requestOf(attention, shape), test.batch = shape.batch;
-    for (double value : floats)
-      test.program.parameters.push_back(std::bit_cast<int64_t>(value));
-    KernelResult compiled = compileKernel(test.program.request);
-    EXPECT_TRUE(compiled) << compiled.message();
-    kernel = *compiled;
-    auto layout = [] { return TensorLayout::BHSD; };
-    test.allocateInputs(layout), test.allocateResults(layout);
-  }
-
-  void fill(const std::function<double()> &number) {
-    for (TestTensor *tensor : {&test.operands.query, &test.operands.key, &test.operands.value})
-      tensor->fill([&](auto...) { return number(); });
-  }
-  void fillNormal(uint64_t seed) {
-    Random random(seed);
-    fill([&] { return random.normal(); });
-  }
-  void fillIntegers(uint64_t seed) {
-    Random random(seed);
-    fill([&] { return static_cast<double>(random.range(-2, 2)); });
-  }
-
-  rt::RunArgs args() const {
-    rt::RunArgs args = test.operands.args(2);
-    args.parameters = test.program.parameters;
-    return args;
-  }
   rt::GivenLists predict() const {
     auto lists = kernel->predict(args());
     EXPECT_TRUE(lists) << lists.status().message();

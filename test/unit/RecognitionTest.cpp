@@ -4,8 +4,7 @@
 //
 // Tests of recognized heads: kernels against the interpreter, choices kept for several calls, and what is refused.
 
-#include "lib/Compiler/Compiler.h"
-#include "test/unit/Differential.h"
+#include "test/unit/CompiledProblem.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -23,43 +22,11 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-struct Shape {
-  GridShape grid = {3, 6, 7, 0, false};
-  int64_t heads = 4, headDim = 32, block = 64, batch = 1;
-  ElementType type = ElementType::F32;
-};
+const Shape kShape = {{3, 6, 7, 0, false}, 4};
 
-CompileRequest requestOf(const std::string &attention, const Shape &shape) {
-  CompileRequest request;
-  request.source = "attention a" + attention;
-  GenerateOptions &options = request.options;
-  options.queryGrid = options.keyGrid = shape.grid;
-  options.heads = shape.heads, options.headDim = shape.headDim, options.block = shape.block;
-  options.elementType = shape.type;
-  return request;
-}
-
-/// A kernel, its program and operands of a call.
-struct Problem {
-  Shape shape;
-  Case test;
-  std::shared_ptr<const rt::Kernel> kernel;
-
-  Problem(const std::string &attention, const Shape &shape, std::vector<int64_t> parameters = {}) : shape(shape) {
-    test.program.request = requestOf(attention, shape), test.batch = shape.batch;
-    test.program.parameters = std::move(parameters);
-    KernelResult compiled = compileKernel(test.program.request);
-    EXPECT_TRUE(compiled) << compiled.message();
-    kernel = *compiled;
-    auto layout = [] { return TensorLayout::BHSD; };
-    test.allocateInputs(layout), test.allocateResults(layout);
-  }
-
-  void fillNormal(uint64_t seed) {
-    Random random(seed);
-    for (TestTensor *tensor : {&test.operands.query, &test.operands.key, &test.operands.value})
-      tensor->fill([&](auto...) { return random.normal(); });
-  }
+struct Problem : CompiledProblem {
+  Problem(const std::string &attention, const Shape &shape, std::vector<int64_t> parameters = {})
+      : CompiledProblem(attention, shape, std::move(parameters)) {}
 
   /// Video tokens whose score is `peak` where `place` is equal, and 0 elsewhere. There are at most as many places as
   /// channels.
@@ -78,11 +45,6 @@ struct Problem {
     test.operands.value.fill([&](auto...) { return random.normal(); });
   }
 
-  rt::RunArgs args() const {
-    rt::RunArgs args = test.operands.args(2);
-    args.parameters = test.program.parameters;
-    return args;
-  }
   rt::Choices recognize() const {
     auto choices = kernel->recognize(args());
     EXPECT_TRUE(choices) << choices.status().message();
@@ -365,7 +327,7 @@ TEST(Recognition, ThreadsDoNotChangeRecalls) {
 }
 
 TEST(Recognition, MasksThatNeedNone) {
-  Problem problem("{ mask recognize(q.t == k.t on local, q.h == k.h on global) and false }", Shape{});
+  Problem problem("{ mask recognize(q.t == k.t on local, q.h == k.h on global) and false }", kShape);
   EXPECT_FALSE(problem.kernel->image().recognition);
   rt::Choices choices{{0}, {}};
   rt::RunArgs args = problem.args();
@@ -377,7 +339,7 @@ TEST(Recognition, MasksThatNeedNone) {
 TEST(Recognition, Errors) {
   std::string source = "(dynamic recall: float) { mask recognize(q.t == k.t on local, k.h == 0, recall: recall) }";
   for (auto [value, text] : {std::pair(1.5, "1.5"), {-0.1, "-0.1"}, {kNaN, "nan"}}) {
-    Problem problem(source, Shape{}, {std::bit_cast<int64_t>(value)});
+    Problem problem(source, kShape, {std::bit_cast<int64_t>(value)});
     problem.fillNormal(1);
     std::string expected = fmt::format("parameters: expected 'recall' to be a number from 0 to 1, but got {}", text);
     EXPECT_EQ(problem.kernel->run(problem.args()).message(), expected);

@@ -4,9 +4,8 @@
 //
 // Tests of reuse: donors by hand, kernels against the interpreter, what merging saves, and what is refused.
 
-#include "lib/Compiler/Compiler.h"
 #include "lib/Schedule/ScheduleFile.h"
-#include "test/unit/Differential.h"
+#include "test/unit/CompiledProblem.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -129,53 +128,19 @@ TEST(Snap, NaNAndInfinityFireNoWindow) {
 
 //===-- Kernels -----------------------------------------------------------===//
 
-struct Shape {
-  GridShape grid = {4, 6, 10, 0, false};
-  int64_t heads = 2, headDim = 32, block = 64, batch = 1;
-  ElementType type = ElementType::F32;
-};
+const Shape kShape = {{4, 6, 10, 0, false}};
 
-CompileRequest requestOf(const std::string &attention, const Shape &shape) {
-  CompileRequest request;
-  request.source = "attention a" + attention;
-  GenerateOptions &options = request.options;
-  options.queryGrid = options.keyGrid = shape.grid;
-  options.heads = shape.heads, options.headDim = shape.headDim, options.block = shape.block;
-  options.elementType = shape.type;
-  return request;
-}
-
-/// A kernel, its program and operands of a call in which neighbours are alike.
-struct Problem {
-  Shape shape;
-  Case test;
-  std::shared_ptr<const rt::Kernel> kernel;
-  rt::RowLists rowView;
-
-  Problem(const std::string &attention, const Shape &shape = Shape(), std::vector<double> floats = {}) : shape(shape) {
-    test.program.request = requestOf(attention, shape), test.batch = shape.batch;
-    test.program.usesBias = attention.find("bias given") != std::string::npos;
-    test.program.usesRows = attention.find("rows given") != std::string::npos;
+/// With operands in which neighbours are alike.
+struct Problem : CompiledProblem {
+  Problem(const std::string &attention, const Shape &shape = kShape, const std::vector<double> &floats = {})
+      : CompiledProblem(attention, shape, bitsOf(floats), TensorLayout::BSHD) {
     test.program.usesReuse = true;
-    for (double value : floats)
-      test.program.parameters.push_back(std::bit_cast<int64_t>(value));
-    KernelResult compiled = compileKernel(test.program.request);
-    EXPECT_TRUE(compiled) << compiled.message();
-    kernel = *compiled;
     Random random(testSeed());
     test.makeExtras(random);
-    auto layout = [] { return TensorLayout::BSHD; };
-    test.allocateInputs(layout), test.allocateResults(layout);
-    for (TestTensor *tensor : {&test.operands.query, &test.operands.key, &test.operands.value})
-      tensor->fill([&](auto...) { return random.normal(); });
+    fill([&] { return random.normal(); });
     test.makeNeighbours(random);
   }
 
-  rt::RunArgs args(int threads = 2) const {
-    rt::RunArgs args = test.operands.args(threads);
-    args.parameters = test.program.parameters;
-    return args;
-  }
   rt::ReuseSaving saving() const {
     auto saving = kernel->measureReuse(args());
     EXPECT_TRUE(saving) << saving.status().message();
@@ -357,15 +322,15 @@ TEST(Reuse, ThreadsDoNotChangeResults) {
 TEST(Reuse, ThresholdsNeverRecompile) {
   Compiler compiler;
   std::string source = "(dynamic theta: float = 0.5) { reuse neighbours(token, threshold: theta) }";
-  auto kernel = compiler.compile(requestOf(source, Shape()));
+  auto kernel = compiler.compile(requestOf(source, kShape));
   ASSERT_TRUE(kernel) << kernel.message();
   double last = 0;
   for (double theta : {0.0, 0.1, 1.5, 100.0}) {
-    Problem problem(source, Shape(), {theta});
+    Problem problem(source, kShape, {theta});
     rt::ReuseSaving saving = *(*kernel)->measureReuse(problem.args());
     EXPECT_GE(saving.work, last);
     last = saving.work;
-    EXPECT_EQ(compiler.compile(requestOf(source, Shape()))->get(), kernel->get());
+    EXPECT_EQ(compiler.compile(requestOf(source, kShape))->get(), kernel->get());
     EXPECT_EQ(problem.compare(), "");
   }
   EXPECT_DOUBLE_EQ(last, 1 - 1.0 / 64);
@@ -426,7 +391,7 @@ TEST(Reuse, RectangularAttention) {
 TEST(Reuse, Errors) {
   std::string source = "(dynamic theta: float) { reuse neighbours(token, threshold: theta) }";
   for (auto [value, text] : {std::pair(-0.1, "-0.1"), {kNaN, "nan"}, {kInfinity, "inf"}}) {
-    Problem problem(source, Shape(), {value});
+    Problem problem(source, kShape, {value});
     std::string expected =
         fmt::format("parameters: expected 'theta' to be a finite number of at least 0, but got {}", text);
     EXPECT_EQ(problem.kernel->run(problem.args()).message(), expected);
@@ -458,7 +423,7 @@ TEST(Reuse, Errors) {
 }
 
 TEST(Reuse, GPUsRefuse) {
-  CompileRequest request = requestOf(kToken, Shape());
+  CompileRequest request = requestOf(kToken, kShape);
   request.target = "sm_90a";
   auto lowered = compileTo(Stage::LLVM, request, *CUDATarget::parse(request.target));
   ASSERT_FALSE(lowered);
