@@ -8,42 +8,16 @@
 import json
 import math
 import os
-import struct
 import subprocess
 import sys
 import unittest
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 WEFT_RUN, METHOD, FOLDER = sys.argv[1:4]
-TYPES = {"F32": "<f4", "F64": "<f8", "I32": "<i4"}
 BATCH, HEADS, CHANNELS, WIDTH = 2, 3, 32, 48
 OLDEST = 80
-
-
-def write_safetensors(path, tensors):
-    header, data = {}, b""
-    for name, array in tensors.items():
-        kind = "I32" if array.dtype.kind == "i" else "F32"
-        content = array.astype(TYPES[kind]).tobytes()
-        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": [len(data), len(data) + len(content)]}
-        data += content
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + data)
-
-
-def read_safetensors(path):
-    with open(path, "rb") as file:
-        (size,) = struct.unpack("<Q", file.read(8))
-        header, data = json.loads(file.read(size)), file.read()
-    tensors = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            begin, end = entry["data_offsets"]
-            tensors[name] = np.frombuffer(data[begin:end], TYPES[entry["dtype"]]).reshape(entry["shape"])
-    return tensors
 
 
 def attend(q, k, v):
@@ -94,8 +68,8 @@ class Astraea(unittest.TestCase):
     def run_weft(self, program, video, values, cache, drift, options):
         paths = {name: os.path.join(FOLDER, name) for name in
                  ("in.safetensors", "cache.safetensors", "out.safetensors", "drift.npy", "report.json")}
-        write_safetensors(paths["in.safetensors"], video.qkv())
-        write_safetensors(paths["cache.safetensors"], cache)
+        save_file({name: np.ascontiguousarray(x) for name, x in video.qkv().items()}, paths["in.safetensors"])
+        save_file({name: np.ascontiguousarray(x) for name, x in cache.items()}, paths["cache.safetensors"])
         np.save(paths["drift.npy"], drift.astype(np.float32))
         command = [WEFT_RUN, program, "--grid=" + "x".join(map(str, video.grid)), f"--heads={HEADS}",
                    f"--head-dim={CHANNELS}", "--block=32", f"--input={paths['in.safetensors']}",
@@ -108,7 +82,7 @@ class Astraea(unittest.TestCase):
         if result.returncode:
             raise RuntimeError(result.stderr)
         with open(paths["report.json"]) as file:
-            return read_safetensors(paths["out.safetensors"]), json.load(file)
+            return load_file(paths["out.safetensors"]), json.load(file)
 
     def check_step(self, program, video, values, cache, last, always, options):
         """One step from what is kept; returns what it keeps. `last` is updated where tokens are computed."""

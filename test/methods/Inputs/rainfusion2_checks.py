@@ -5,15 +5,14 @@
 # RainFusion2.0 from its formulas, in double precision, against lib/Methods/rainfusion2.weft.
 """Usage: rainfusion2_checks.py WEFT_RUN METHOD FOLDER"""
 
-import json
 import math
 import os
-import struct
 import subprocess
 import sys
 import unittest
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 WEFT_RUN, METHOD, FOLDER = sys.argv[1:4]
 BLOCK = 128
@@ -50,26 +49,6 @@ def dense_blocks(blocks, grid):
     return np.array([tokens[0] < h * w or tokens[0] >= t * h * w for tokens in blocks])
 
 
-def write_safetensors(path, tensors):
-    header, data = {}, b""
-    for name, array in tensors.items():
-        bytes_ = array.astype("<f4").tobytes()
-        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": [len(data), len(data) + len(bytes_)]}
-        data += bytes_
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + data)
-
-
-def read_output(path):
-    with open(path, "rb") as file:
-        (size,) = struct.unpack("<Q", file.read(8))
-        header, data = json.loads(file.read(size)), file.read()
-    begin, end = header["out"]["data_offsets"]
-    return np.frombuffer(data[begin:end], "<f4").reshape(header["out"]["shape"])
-
-
 class Problem:
     def __init__(self, grid, text, keep, heads, channels, window, integers):
         self.grid, self.text, self.keep, self.window = grid, text, keep, window
@@ -80,7 +59,8 @@ class Problem:
 
     def run(self):
         paths = [os.path.join(FOLDER, name) for name in ("in.safetensors", "map.npy", "out.safetensors")]
-        write_safetensors(paths[0], {"q": self.q, "k": self.k, "v": self.v})
+        tensors = {"q": self.q, "k": self.k, "v": self.v}
+        save_file({name: np.ascontiguousarray(x, np.float32) for name, x in tensors.items()}, paths[0])
         values = {"keep": self.keep, "window_t": self.window[0], "window_h": self.window[1], "window_w": self.window[2]}
         _, heads, _, channels = self.q.shape
         command = [WEFT_RUN, METHOD, "--grid=" + "x".join(map(str, self.grid)), f"--heads={heads}", "--repeat=1",
@@ -91,7 +71,7 @@ class Problem:
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode:
             raise RuntimeError(result.stderr)
-        return np.load(paths[1]).astype(bool), read_output(paths[2])
+        return np.load(paths[1]).astype(bool), load_file(paths[2])["out"]
 
     def expected(self):
         """Each head's map, its scores less the row's bound, and the blocks."""

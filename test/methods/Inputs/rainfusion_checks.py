@@ -8,12 +8,12 @@
 import json
 import math
 import os
-import struct
 import subprocess
 import sys
 import unittest
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 WEFT_RUN, METHOD, FOLDER = sys.argv[1:4]
 FAR = 1 << 20
@@ -110,30 +110,10 @@ class Problem:
         return softmax(scores) @ v
 
 
-def write_safetensors(path, tensors):
-    header, data = {}, b""
-    for name, array in tensors.items():
-        bytes_ = array.astype("<f4").tobytes()
-        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": [len(data), len(data) + len(bytes_)]}
-        data += bytes_
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + data)
-
-
-def read_output(path):
-    with open(path, "rb") as file:
-        (size,) = struct.unpack("<Q", file.read(8))
-        header, data = json.loads(file.read(size)), file.read()
-    begin, end = header["out"]["data_offsets"]
-    kind = {"F32": "<f4", "F64": "<f8"}[header["out"]["dtype"]]
-    return np.frombuffer(data[begin:end], kind).reshape(header["out"]["shape"])
-
-
 def run(problem, attention, values, backend):
     paths = [os.path.join(FOLDER, name) for name in ("in.safetensors", "out.safetensors", "run.json")]
-    write_safetensors(paths[0], {"q": problem.q, "k": problem.k, "v": problem.v})
+    tensors = {"q": problem.q, "k": problem.k, "v": problem.v}
+    save_file({name: np.ascontiguousarray(x, np.float32) for name, x in tensors.items()}, paths[0])
     _, heads, _, channels = problem.q.shape
     command = [WEFT_RUN, METHOD, f"--attention={attention}", "--grid=" + "x".join(map(str, problem.grid)),
                f"--heads={heads}", f"--head-dim={channels}", f"--input={paths[0]}", f"--output={paths[1]}",
@@ -146,7 +126,7 @@ def run(problem, attention, values, backend):
         raise RuntimeError(result.stderr)
     with open(paths[2]) as file:
         report = json.load(file)
-    return report["choices"], report["recalls"], read_output(paths[1])
+    return report["choices"], report["recalls"], load_file(paths[1])["out"]
 
 
 GRIDS = [((2, 3, 5), 0, False), ((3, 8, 9), 7, False), ((1, 8, 8), 0, False), ((1, 6, 7), 7, True),

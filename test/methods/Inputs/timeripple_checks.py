@@ -8,12 +8,12 @@
 import json
 import math
 import os
-import struct
 import subprocess
 import sys
 import unittest
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 WEFT_RUN, METHOD, FOLDER = sys.argv[1:4]
 OTHER = os.path.join(FOLDER, "other.weft")
@@ -68,29 +68,9 @@ def smooth_field(generator, shape, grid):
     return x.astype(np.float32).astype(np.float64)
 
 
-def write_safetensors(path, tensors):
-    header, data = {}, b""
-    for name, array in tensors.items():
-        bytes_ = array.astype("<f4").tobytes()
-        header[name] = {"dtype": "F32", "shape": array.shape, "data_offsets": [len(data), len(data) + len(bytes_)]}
-        data += bytes_
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + data)
-
-
-def read_output(path):
-    with open(path, "rb") as file:
-        (size,) = struct.unpack("<Q", file.read(8))
-        header, data = json.loads(file.read(size)), file.read()
-    begin, end = header["out"]["data_offsets"]
-    return np.frombuffer(data[begin:end], "<f4").reshape(header["out"]["shape"])
-
-
 def run(method, attention_name, grid, text, text_first, threshold, tensors):
     paths = [os.path.join(FOLDER, name) for name in ("in.safetensors", "out.safetensors", "figures.json")]
-    write_safetensors(paths[0], dict(zip("qkv", tensors)))
+    save_file({name: np.ascontiguousarray(x, np.float32) for name, x in zip("qkv", tensors)}, paths[0])
     _, heads, _, channels = tensors[0].shape
     command = [WEFT_RUN, method, f"--attention={attention_name}", "--grid=" + "x".join(map(str, grid)),
                f"--heads={heads}", f"--head-dim={channels}", "--repeat=1", "--block=64", f"--input={paths[0]}",
@@ -101,7 +81,7 @@ def run(method, attention_name, grid, text, text_first, threshold, tensors):
     if result.returncode:
         raise RuntimeError(result.stderr)
     with open(paths[2]) as file:
-        return read_output(paths[1]), json.load(file)["reuse"]
+        return load_file(paths[1])["out"], json.load(file)["reuse"]
 
 
 class TimeRipple(unittest.TestCase):
