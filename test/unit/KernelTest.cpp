@@ -2,263 +2,21 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Tests of kernels: what they refuse, and what they do with NaN, infinity and empty rows.
+// Tests of kernels: what they do with NaN, infinity, rows and biases, and their working memory.
 
-#include "lib/Compiler/Compiler.h"
 #include "runtime/Workspace.h"
-
-#include "llvm/Support/ErrorHandling.h"
+#include "test/unit/KernelFixture.h"
 
 #include <fmt/format.h>
-#include <gtest/gtest.h>
 #include <oneapi/tbb/parallel_for.h>
 
-#include <atomic>
 #include <cmath>
 #include <cstring>
-#include <future>
-#include <limits>
-#include <optional>
 
 using namespace weft;
+using namespace weft::test;
 
 namespace {
-
-constexpr float infinity = std::numeric_limits<float>::infinity();
-constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-constexpr int64_t kHeads = 2, kTokens = 62, kDim = 32;
-/// A value that no kernel computes.
-constexpr float kUntouched = -12345;
-
-std::shared_ptr<const rt::Kernel> compile(const std::string &attention) {
-  CompileRequest request;
-  request.source = "attention a" + attention;
-  request.options.queryGrid = request.options.keyGrid = {3, 4, 5, 2, false};
-  request.options.heads = kHeads, request.options.headDim = kDim, request.options.block = 32;
-  KernelResult kernel = compileKernel(request);
-  if (!kernel)
-    llvm::report_fatal_error(kernel.message().c_str());
-  return *kernel;
-}
-
-/// Operands of one call, f32 and contiguous.
-struct Operands {
-  int64_t batch;
-  std::vector<float> query, key, value, out, lse;
-  rt::RunArgs args;
-
-  explicit Operands(int64_t batch = 1) : batch(batch) {
-    int64_t count = batch * kHeads * kTokens * kDim;
-    uint32_t state = 1;
-    auto random = [&](auto &) {
-      std::vector<float> values(count);
-      for (float &value : values)
-        value = static_cast<int32_t>(state = state * 1664525 + 1013904223) / 2147483648.0f;
-      return values;
-    };
-    query = random(query), key = random(key), value = random(value);
-    out.assign(count, kUntouched), lse.assign(count / kDim, kUntouched);
-    args.query = view(query), args.key = view(key), args.value = view(value), args.out = view(out);
-    args.lse = rt::Tensor::contiguous(lse.data(), rt::DType::F32, {batch, kHeads, kTokens});
-  }
-  Operands(const Operands &) = delete;
-
-  rt::Tensor view(std::vector<float> &data) const {
-    return rt::Tensor::contiguous(data.data(), rt::DType::F32, {batch, kHeads, kTokens, kDim});
-  }
-  float &at(std::vector<float> &data, int64_t head, int64_t token, int64_t channel) {
-    return data[(head * kTokens + token) * kDim + channel];
-  }
-  bool isUntouched() const {
-    auto untouched = [](float value) { return value == kUntouched; };
-    return std::all_of(out.begin(), out.end(), untouched) && std::all_of(lse.begin(), lse.end(), untouched);
-  }
-};
-
-const rt::Kernel &dense() {
-  static auto kernel = compile(" {}");
-  return *kernel;
-}
-const rt::Kernel &withGiven() {
-  static auto kernel = compile(" { mask given }");
-  return *kernel;
-}
-/// One block per frame; a frame sees itself, but frame 0 sees nothing. Text sees text.
-const rt::Kernel &frames() {
-  static auto kernel = compile(" { order tiles(t: 1, h: 4, w: 5) mask q.t == k.t and q.t > 0 }");
-  return *kernel;
-}
-const rt::Kernel &withParameters() {
-  static auto kernel = compile("(dynamic first: int, dynamic on: bool = true) { mask abs(q.t - k.t) <= first and on }");
-  return *kernel;
-}
-
-/// What `run` says after `change`; nothing may have been written.
-template <typename Change> std::string errorOf(const rt::Kernel &kernel, const Change &change) {
-  Operands operands;
-  change(operands.args);
-  rt::Status status = kernel.run(operands.args);
-  EXPECT_TRUE(operands.isUntouched()) << status.message();
-  return status.message();
-}
-
-void run(const rt::Kernel &kernel, Operands &operands) {
-  rt::Status status = kernel.run(operands.args);
-  ASSERT_TRUE(status) << status.message();
-}
-
-TEST(KernelTest, TensorsAreChecked) {
-  struct Operand {
-    const char *name;
-    rt::Tensor &(*get)(rt::RunArgs &);
-  };
-  const Operand operands[] = {{"query", [](rt::RunArgs &args) -> rt::Tensor & { return args.query; }},
-                              {"key", [](rt::RunArgs &args) -> rt::Tensor & { return args.key; }},
-                              {"value", [](rt::RunArgs &args) -> rt::Tensor & { return args.value; }},
-                              {"out", [](rt::RunArgs &args) -> rt::Tensor & { return args.out; }}};
-  for (const Operand &operand : operands) {
-    std::string name = operand.name;
-    auto error = [&](auto change) { return errorOf(dense(), [&](rt::RunArgs &args) { change(operand.get(args)); }); };
-    EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.data = nullptr; }),
-              name + ": expected memory, but got a null pointer");
-    EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.dtype = rt::DType::BF16; }),
-              name + ": expected dtype f32, but got bf16");
-    EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.shape.pop_back(), tensor.strides.pop_back(); }),
-              name + ": expected rank 4 with as many strides, but got shape [1, 2, 62] and strides [3968, 1984, 32]");
-    EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.strides.pop_back(); }),
-              name +
-                  ": expected rank 4 with as many strides, but got shape [1, 2, 62, 32] and strides [3968, 1984, 32]");
-    EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.shape[2] = 61; }),
-              name + ": expected shape [1, 2, 62, 32], but got [1, 2, 61, 32]");
-    EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.shape[1] = 1; }),
-              name + ": expected shape [1, 2, 62, 32], but got [1, 1, 62, 32]");
-    EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.shape[3] = 64; }),
-              name + ": expected shape [1, 2, 62, 32], but got [1, 2, 62, 64]");
-    EXPECT_EQ(error([](rt::Tensor &tensor) { tensor.strides[3] = 2; }),
-              name + ": expected a contiguous last axis (stride 1), but got strides [3968, 1984, 32, 2]");
-    void *address = nullptr;
-    std::string misaligned = error([&](rt::Tensor &tensor) {
-      tensor.data = address = static_cast<std::byte *>(tensor.data) + 2;
-    });
-    EXPECT_EQ(misaligned, fmt::format("{}: expected an address aligned to 4 bytes, but got {}", name, address));
-  }
-}
-
-TEST(KernelTest, BatchIsChecked) {
-  auto batch = [](int64_t batch) {
-    return [batch](rt::RunArgs &args) {
-      for (rt::Tensor *tensor : {&args.query, &args.key, &args.value, &args.out, &*args.lse})
-        tensor->shape[0] = batch;
-    };
-  };
-  EXPECT_EQ(errorOf(dense(), batch(0)),
-            "query: expected [batch, 2, 62, 32] with batch at least 1, but got [0, 2, 62, 32]");
-  EXPECT_EQ(errorOf(dense(), batch(-1)),
-            "query: expected [batch, 2, 62, 32] with batch at least 1, but got [-1, 2, 62, 32]");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.query = {}; }),
-            "query: expected [batch, 2, 62, 32] with batch at least 1, but got []");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.query.shape[0] = 2; }),
-            "key: expected shape [2, 2, 62, 32], but got [1, 2, 62, 32]");
-}
-
-TEST(KernelTest, ResultsMustNotOverlap) {
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.query.data = args.out.data; }),
-            "out: expected memory apart from query");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.key.data = args.out.data; }),
-            "out: expected memory apart from key");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.value.data = static_cast<float *>(args.out.data) + 3967; }),
-            "out: expected memory apart from value");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.lse->data = args.out.data; }),
-            "lse: expected memory apart from out");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.query.data = args.lse->data; }),
-            "lse: expected memory apart from query");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.out.strides[1] = 0; }),
-            "out: expected strides that keep elements apart, but got [3968, 0, 32, 1] for shape [1, 2, 62, 32]");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.out.strides[2] = 31; }),
-            "out: expected strides that keep elements apart, but got [3968, 1984, 31, 1] for shape [1, 2, 62, 32]");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.lse->strides[2] = 0; }),
-            "lse: expected strides that keep elements apart, but got [124, 62, 0] for shape [1, 2, 62]");
-}
-
-TEST(KernelTest, LseIsChecked) {
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.lse->data = nullptr; }),
-            "lse: expected memory, but got a null pointer");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.lse->dtype = rt::DType::F64; }),
-            "lse: expected dtype f32, but got f64");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.lse->shape[2] = 60; }),
-            "lse: expected shape [1, 2, 62], but got [1, 2, 60]");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.lse->shape.push_back(1), args.lse->strides.push_back(1); }),
-            "lse: expected rank 3 with as many strides, but got shape [1, 2, 62, 1] and strides [124, 62, 1, 1]");
-}
-
-/// Query block 0 names key blocks 0 and 1, block 1 names 2. Blocks: two of video, one of text.
-rt::GivenLists makeLists() {
-  rt::GivenLists lists;
-  lists.queryBlocks = 3;
-  lists.offsets = {0, 2, 3, 3};
-  lists.keyBlocks = {0, 1, 2};
-  return lists;
-}
-
-TEST(KernelTest, GivenListsAreChecked) {
-  ASSERT_EQ(withGiven().image().query.count(), 3);
-  rt::GivenLists lists = makeLists();
-  auto error = [&](auto change) {
-    lists = makeLists();
-    change();
-    return errorOf(withGiven(), [&](rt::RunArgs &args) { args.given = &lists; });
-  };
-  EXPECT_EQ(errorOf(withGiven(), [](rt::RunArgs &) {}),
-            "given: expected block lists, since the mask uses them, but got none");
-  EXPECT_EQ(errorOf(dense(), [&](rt::RunArgs &args) { args.given = &lists; }),
-            "given: expected no block lists, since the mask does not use them");
-  EXPECT_EQ(error([&] { lists.lists = 3; }), "given lists: expected 1 or 2 sets, but got 3");
-  EXPECT_EQ(error([&] { lists.queryBlocks = 2; }), "given lists: expected 3 query blocks, but got 2");
-  EXPECT_EQ(error([&] { lists.offsets.pop_back(); }), "given lists: expected 4 offsets, but got 3");
-  EXPECT_EQ(error([&] { lists.keyBlocks = {1, 0, 2}; }),
-            "given lists: expected ascending key blocks in row 0, but got 0 after 1");
-  EXPECT_EQ(error([&] { lists.keyBlocks = {0, 1, 3}; }),
-            "given lists: expected key blocks from 0 to 2 in row 1, but got 3");
-  EXPECT_EQ(error([&] { lists.offsets[1] = 4; }), "given lists: expected offset 1 between 0 and 3, but got 4");
-}
-
-const rt::Kernel &withBias() {
-  static auto kernel = compile(" { bias given }");
-  return *kernel;
-}
-const rt::Kernel &withRows() {
-  static auto kernel = compile(" { mask abs(q.t - k.t) <= 1 or q.text rows given }");
-  return *kernel;
-}
-
-TEST(KernelTest, BiasIsChecked) {
-  std::vector<float> bias(3 * kHeads * kTokens);
-  auto error = [&](std::vector<int64_t> shape, auto change) {
-    return errorOf(withBias(), [&](rt::RunArgs &args) {
-      args.bias = rt::Tensor::contiguous(bias.data(), rt::DType::F32, shape);
-      change(args);
-    });
-  };
-  auto nothing = [](rt::RunArgs &) {};
-  EXPECT_EQ(errorOf(withBias(), nothing), "bias: expected a tensor, since the attention uses it, but got none");
-  EXPECT_EQ(errorOf(dense(), [&](rt::RunArgs &args) {
-              args.bias = rt::Tensor::contiguous(bias.data(), rt::DType::F32, {1, kHeads, kTokens});
-            }),
-            "bias: expected none, since the attention does not use it");
-  EXPECT_EQ(error({1, 1, 61}, nothing), "bias: expected shape [1, 1, 62], but got [1, 1, 61]");
-  EXPECT_EQ(error({1, 3, kTokens}, nothing), "bias: expected shape [1, 2, 62], but got [1, 3, 62]");
-  EXPECT_EQ(error({3, 1, kTokens}, nothing), "bias: expected shape [1, 1, 62], but got [3, 1, 62]");
-  EXPECT_EQ(error({1, kTokens}, nothing),
-            "bias: expected rank 3 with as many strides, but got shape [1, 62] and strides [62, 1]");
-  EXPECT_EQ(error({1, 1, kTokens}, [](rt::RunArgs &args) { args.bias->dtype = rt::DType::F16; }),
-            "bias: expected dtype f32, but got f16");
-  EXPECT_EQ(error({1, 1, kTokens}, [](rt::RunArgs &args) { args.bias->data = nullptr; }),
-            "bias: expected memory, but got a null pointer");
-  EXPECT_EQ(error({1, 1, kTokens}, [](rt::RunArgs &args) { args.bias->data = args.out.data; }),
-            "out: expected memory apart from bias");
-  EXPECT_EQ(error({1, 1, kTokens}, [](rt::RunArgs &args) { args.bias->data = args.lse->data; }),
-            "lse: expected memory apart from bias");
-}
 
 /// A bias of any size is an f32: keys may be favoured or left out beyond what a score can do.
 TEST(KernelTest, LargeBiases) {
@@ -279,62 +37,16 @@ TEST(KernelTest, LargeBiases) {
   Operands one;
   runWith(one);
   EXPECT_EQ(one.at(one.out, 0, 40, 3), one.at(one.value, 0, 17, 3));
-  std::fill(bias.begin(), bias.end(), -infinity);
+  std::fill(bias.begin(), bias.end(), -kInfinity);
   Operands none;
   runWith(none);
   EXPECT_EQ(none.at(none.out, 0, 40, 3), 0);
-  EXPECT_EQ(none.lse[40], -infinity);
-  bias[61] = infinity;
+  EXPECT_EQ(none.lse[40], -kInfinity);
+  bias[61] = kInfinity;
   Operands infinite;
   runWith(infinite);
   EXPECT_TRUE(std::isnan(infinite.at(infinite.out, 0, 40, 3)));
   EXPECT_TRUE(std::isnan(infinite.lse[40]));
-}
-
-/// Rows of all batches and heads, or of each head of one batch.
-struct TestRows {
-  std::vector<int32_t> indices, counts;
-  rt::RowLists lists;
-
-  explicit TestRows(const std::vector<std::vector<int32_t>> &sets) {
-    for (const auto &set : sets) {
-      counts.push_back(set.size());
-      indices.insert(indices.end(), set.begin(), set.end());
-      indices.resize(counts.size() * kTokens, -1);
-    }
-    auto heads = static_cast<int64_t>(sets.size());
-    lists.indices = rt::Tensor::contiguous(indices.data(), rt::DType::I32, {1, heads, kTokens});
-    lists.counts = rt::Tensor::contiguous(counts.data(), rt::DType::I32, {1, heads});
-  }
-  TestRows(const TestRows &) = delete;
-};
-
-TEST(KernelTest, RowsAreChecked) {
-  TestRows rows({{4, 2, 61}});
-  auto error = [](TestRows &rows, auto change) {
-    return errorOf(withRows(), [&](rt::RunArgs &args) {
-      args.rows = &rows.lists;
-      change(args);
-    });
-  };
-  auto nothing = [](rt::RunArgs &) {};
-  EXPECT_EQ(errorOf(withRows(), nothing), "rows: expected row lists, since the attention takes them, but got none");
-  EXPECT_EQ(errorOf(dense(), [&](rt::RunArgs &args) { args.rows = &rows.lists; }),
-            "rows: expected none, since the attention computes all");
-  TestRows outside({{4, 62}}), twice({{4, 62 - 1, 4}}), three({{1}, {2}, {3}});
-  EXPECT_EQ(error(outside, nothing), "rows: expected indices from 0 to 61, but got 62");
-  EXPECT_EQ(error(twice, nothing), "rows: expected different indices, but got 4 twice");
-  EXPECT_EQ(error(three, nothing), "rows: expected indices of shape [1 or 1, 1 or 2, capacity], but got [1, 3, 62]");
-  EXPECT_EQ(error(rows, [&](rt::RunArgs &) { rows.counts[0] = 63; }),
-            "rows: expected a count from 0 to 62, but got 63");
-  rows.counts[0] = 3;
-  EXPECT_EQ(error(rows, [&](rt::RunArgs &args) { args.lse->data = rows.indices.data(); }),
-            "lse: expected memory apart from the rows' indices");
-  EXPECT_EQ(error(rows, [&](rt::RunArgs &args) { args.out.data = rows.counts.data(); }),
-            "out: expected memory apart from the rows' counts");
-  rt::BlockLists lists = rt::BlockLists::fromClassified(1, 3, 3, {0, 0, 0, 0}, {});
-  EXPECT_EQ(error(rows, [&](rt::RunArgs &args) { args.lists = std::make_shared<rt::BlockLists>(lists); }),
-            "lists: expected lists that found their pools, as rows and reuse need them");
 }
 
 TEST(KernelTest, OnlyListedRowsAreWritten) {
@@ -356,50 +68,13 @@ TEST(KernelTest, OnlyListedRowsAreWritten) {
     }
 }
 
-/// Lists that were resolved before have their pools.
-TEST(KernelTest, RowsWithResolvedLists) {
-  auto kernel = compile("(dynamic radius: int = 1) { mask given and abs(q.t - k.t) <= radius rows given }");
-  rt::GivenLists given = makeLists();
-  TestRows rows({{0, 33, 60}});
-  Operands first, second;
-  first.args.given = &given, first.args.rows = &rows.lists;
-  run(*kernel, first);
-  auto lists = kernel->resolveLists(first.args);
-  ASSERT_TRUE(lists);
-  second.args.rows = &rows.lists, second.args.lists = *lists;
-  run(*kernel, second);
-  EXPECT_EQ(first.out, second.out);
-  EXPECT_EQ(first.lse, second.lse);
-}
-
-TEST(KernelTest, ParametersAreChecked) {
-  auto error = [](std::vector<int64_t> values) {
-    return errorOf(withParameters(), [&](rt::RunArgs &args) { args.parameters = values; });
-  };
-  EXPECT_EQ(error({}), "parameters: expected a value for 'first', which has no default");
-  EXPECT_EQ(error({1, 1, 1}), "parameters: expected at most 2 values, but got 3");
-  EXPECT_EQ(error({1, 2}), "parameters: expected 'on' between 0 and 1, but got 2");
-  EXPECT_EQ(error({1, -1}), "parameters: expected 'on' between 0 and 1, but got -1");
-  EXPECT_EQ(error({int64_t(1) << 31}),
-            "parameters: expected 'first' between -2147483648 and 2147483647, but got 2147483648");
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.parameters = {1}; }),
-            "parameters: expected at most 0 values, but got 1");
-  Operands operands;
-  operands.args.parameters = {1};
-  run(withParameters(), operands);
-}
-
-TEST(KernelTest, ThreadsAreChecked) {
-  EXPECT_EQ(errorOf(dense(), [](rt::RunArgs &args) { args.threads = -1; }), "threads: expected 0 or more, but got -1");
-}
-
 TEST(KernelTest, RowsWithoutKeys) {
   Operands operands;
   run(frames(), operands);
   for (int64_t head = 0; head < kHeads; ++head)
     for (int64_t token = 0; token < kTokens; ++token) {
       bool isEmpty = token < 20;
-      EXPECT_EQ(operands.lse[head * kTokens + token] == -infinity, isEmpty) << token;
+      EXPECT_EQ(operands.lse[head * kTokens + token] == -kInfinity, isEmpty) << token;
       for (int64_t c = 0; c < kDim; ++c)
         EXPECT_EQ(operands.at(operands.out, head, token, c) == 0, isEmpty) << token;
     }
@@ -407,10 +82,10 @@ TEST(KernelTest, RowsWithoutKeys) {
 
 TEST(KernelTest, NoPairsAtAll) {
   Operands operands;
-  std::fill(operands.key.begin(), operands.key.end(), nan);
+  std::fill(operands.key.begin(), operands.key.end(), kNaN);
   run(*compile(" { mask false }"), operands);
   EXPECT_EQ(operands.out, std::vector<float>(operands.out.size(), 0));
-  EXPECT_EQ(operands.lse, std::vector<float>(operands.lse.size(), -infinity));
+  EXPECT_EQ(operands.lse, std::vector<float>(operands.lse.size(), -kInfinity));
 }
 
 /// The rows (and, with `channel`, the places in them) whose result is NaN, of head 1.
@@ -432,8 +107,8 @@ std::vector<bool> tokensFrom(int64_t begin, int64_t end) {
 
 TEST(KernelTest, NanInQueryReachesItsRow) {
   Operands operands;
-  operands.at(operands.query, 1, 30, 5) = nan;
-  operands.at(operands.query, 1, 3, 5) = nan; // a row without keys
+  operands.at(operands.query, 1, 30, 5) = kNaN;
+  operands.at(operands.query, 1, 3, 5) = kNaN; // a row without keys
   run(frames(), operands);
   NanPlaces places(operands, 0);
   EXPECT_EQ(places.rows, tokensFrom(30, 31));
@@ -442,7 +117,7 @@ TEST(KernelTest, NanInQueryReachesItsRow) {
 
 TEST(KernelTest, NanInKeyReachesRowsThatKeepIt) {
   Operands operands;
-  operands.at(operands.key, 1, 25, 7) = nan;
+  operands.at(operands.key, 1, 25, 7) = kNaN;
   run(frames(), operands);
   NanPlaces places(operands, 0);
   EXPECT_EQ(places.rows, tokensFrom(20, 40));
@@ -450,7 +125,7 @@ TEST(KernelTest, NanInKeyReachesRowsThatKeepIt) {
 }
 
 TEST(KernelTest, NanAndInfinityInValueStayInTheirChannel) {
-  for (float poison : {nan, infinity, -infinity}) {
+  for (float poison : {kNaN, kInfinity, -kInfinity}) {
     Operands operands;
     operands.at(operands.value, 1, 25, 7) = poison;
     run(frames(), operands);
@@ -472,15 +147,15 @@ TEST(KernelTest, InfiniteScores) {
   for (int64_t token = 0; token < kTokens; ++token)
     for (int64_t c = 0; c < kDim; ++c)
       operands.at(operands.query, 1, token, c) = 1;
-  operands.at(operands.key, 1, 21, 0) = infinity;
+  operands.at(operands.key, 1, 21, 0) = kInfinity;
   for (int64_t token = 40; token < 60; ++token)
-    operands.at(operands.key, 1, token, 0) = -infinity;
+    operands.at(operands.key, 1, token, 0) = -kInfinity;
   run(frames(), operands);
   NanPlaces places(operands, 0);
   EXPECT_EQ(places.rows, tokensFrom(20, 40));
   EXPECT_EQ(places.lse, tokensFrom(20, 40));
   for (int64_t token = 40; token < 60; ++token) { // all scores -inf: as without keys
-    EXPECT_EQ(operands.lse[kTokens + token], -infinity);
+    EXPECT_EQ(operands.lse[kTokens + token], -kInfinity);
     EXPECT_EQ(operands.at(operands.out, 1, token, 3), 0);
   }
 }
@@ -490,7 +165,7 @@ TEST(KernelTest, OneScoreOfMinusInfinityHasNoWeight) {
   for (Operands *each : {&operands, &without})
     for (int64_t token = 0; token < kTokens; ++token)
       each->at(each->query, 1, token, 0) = 1;
-  operands.at(operands.key, 1, 21, 0) = -infinity;
+  operands.at(operands.key, 1, 21, 0) = -kInfinity;
   without.at(without.key, 1, 21, 0) = -1e6;
   run(frames(), operands);
   run(frames(), without);
@@ -530,7 +205,7 @@ TEST(KernelTest, MaximaThatStayCorrectNothing) {
 TEST(KernelTest, ExcludedKeysDoNotMatter) {
   Operands clean, poisoned;
   for (int64_t token = 0; token < 20; ++token) // frame 0 is in empty blocks only
-    poisoned.at(poisoned.key, 1, token, 0) = nan, poisoned.at(poisoned.value, 1, token, 3) = nan;
+    poisoned.at(poisoned.key, 1, token, 0) = kNaN, poisoned.at(poisoned.value, 1, token, 3) = kNaN;
   run(frames(), clean);
   run(frames(), poisoned);
   EXPECT_EQ(clean.out, poisoned.out);
@@ -541,7 +216,7 @@ TEST(KernelTest, NanInExcludedKeyOfPartialBlock) {
   auto kernel = compile(" { mask k.index mod 2 == 0 }");
   Operands clean, poisoned;
   for (int64_t token = 1; token < kTokens; token += 2)
-    poisoned.at(poisoned.key, 0, token, 9) = token % 3 ? nan : infinity;
+    poisoned.at(poisoned.key, 0, token, 9) = token % 3 ? kNaN : kInfinity;
   run(*kernel, clean);
   run(*kernel, poisoned);
   EXPECT_EQ(clean.out, poisoned.out);
@@ -561,7 +236,7 @@ TEST(KernelTest, WorkspaceIsReused) {
   Operands clean, poisoned(2);
   run(dense(), clean);
   for (std::vector<float> *data : {&poisoned.query, &poisoned.key, &poisoned.value})
-    std::fill(data->begin(), data->end(), nan);
+    std::fill(data->begin(), data->end(), kNaN);
   rt::Workspace::trim();
   run(dense(), poisoned); // leaves NaN in the working memory
   size_t pooled = rt::Workspace::pooledBytes();
@@ -627,74 +302,10 @@ TEST(KernelTest, WorkspaceDoesNotGrowWithHeads) {
   EXPECT_GT((*kernel)->workspaceBytes(2, 16), budget / 2);
 }
 
-TEST(KernelTest, ListsFollowTheParameters) {
-  for (bool on : {true, false}) {
-    Operands operands;
-    operands.args.parameters = {0, on};
-    run(withParameters(), operands);
-    auto lists = withParameters().resolveLists(operands.args);
-    ASSERT_TRUE(lists);
-    EXPECT_EQ((*lists)->entries.empty(), !on);
-    EXPECT_EQ(operands.lse[0] == -infinity, !on);
-    auto again = withParameters().resolveLists(operands.args);
-    EXPECT_EQ(*lists, *again) << "kept for the next call";
-  }
-}
-
-/// A kernel without code whose planner refuses 0, waits for `ready` with 1, and counts.
-rt::Kernel makePlanned(std::atomic<int> &calls, std::shared_future<void> ready) {
-  rt::KernelImage image;
-  image.parameters = {{"p", false, {}}};
-  image.planner = [&calls, ready](const std::vector<int64_t> &values) -> rt::Result<std::vector<rt::BlockLists>> {
-    ++calls;
-    if (values[0] == 0)
-      return rt::Status::error("no lists");
-    if (values[0] == 1)
-      ready.wait();
-    return std::vector{rt::BlockLists::fromClassified(1, 1, 1, {0, 1}, {0})};
-  };
-  return rt::Kernel(std::move(image));
-}
-
-TEST(KernelTest, PlanningHoldsUpNobodyElse) {
-  std::atomic<int> calls = 0;
-  std::promise<void> ready;
-  rt::Kernel kernel = makePlanned(calls, ready.get_future().share());
-  auto resolve = [&](int64_t value) {
-    rt::RunArgs args;
-    args.parameters = {value};
-    return kernel.resolveLists(args);
-  };
-  auto first = std::async(std::launch::async, resolve, 1), second = std::async(std::launch::async, resolve, 1);
-  EXPECT_TRUE(resolve(2));
-  ready.set_value();
-  auto lists = first.get();
-  ASSERT_TRUE(lists);
-  EXPECT_EQ(*lists, *second.get());
-  EXPECT_EQ(calls, 2);
-  EXPECT_EQ(resolve(0).message(), "no lists");
-  EXPECT_EQ(resolve(0).message(), "no lists");
-  EXPECT_EQ(calls, 4) << "an error is not kept";
-}
-
 TEST(KernelTest, OnlyThreadsWithWorkHaveScratch) {
   int64_t items = kHeads * dense().image().query.count();
   EXPECT_LT(dense().workspaceBytes(1, items - 1), dense().workspaceBytes(1, items));
   EXPECT_EQ(dense().workspaceBytes(1, items), dense().workspaceBytes(1, 1024));
-}
-
-TEST(KernelTest, GivenListsDecide) {
-  rt::GivenLists lists = makeLists();
-  Operands operands, poisoned;
-  operands.args.given = poisoned.args.given = &lists;
-  for (int64_t c = 0; c < kDim; ++c)
-    poisoned.at(poisoned.value, 0, 60, c) = nan; // text: visited by query block 1 alone
-  run(withGiven(), operands);
-  run(withGiven(), poisoned);
-  for (int64_t token = 0; token < kTokens; ++token) {
-    EXPECT_EQ(operands.lse[token] == -infinity, token >= 60) << token;
-    EXPECT_EQ(std::isnan(poisoned.at(poisoned.out, 0, token, 0)), token >= 32 && token < 60) << token;
-  }
 }
 
 TEST(KernelTest, NestsInParallelLoops) {
