@@ -286,6 +286,15 @@ size_t GPUKernel::predictionBytes(int64_t batch) const {
   return layout.bytes();
 }
 
+Status GPUKernel::takeMemory(ScratchPool &pool, size_t bytes, const Batches &batches, DevicePointer &memory) const {
+  if (memory)
+    return Status::ok();
+  auto found = pool.get(batches.stream, bytes, batches.isCaptured);
+  if (found)
+    memory = *found;
+  return found ? Status::ok() : found.status();
+}
+
 Result<GPUKernel::Lists> GPUKernel::findLists(const Batches &batches, const PredictedLists *kept) const {
   if (kept)
     return kept->steps[batches.first / batches.count];
@@ -296,18 +305,20 @@ Result<GPUKernel::Lists> GPUKernel::findLists(const Batches &batches, const Pred
     return classified.status();
   if ((*classified)->size() == 1)
     return knownLists(batches);
-  auto memory = predictionScratch.get(batches.stream, predictionBytes(batches.count), batches.isCaptured);
-  return memory ? predictLists(batches, *classified, *memory) : memory.status();
+  size_t bytes = predictionBytes(batches.count);
+  if (Status status = takeMemory(predictionScratch, bytes, batches, batches.memory.prediction); !status)
+    return status;
+  return predictLists(batches, *classified, batches.memory.prediction);
 }
 
 Status GPUKernel::gatherRows(const Batches &batches, Lists &lists) const {
   int64_t pairs = batches.count * host.image().heads;
   ScratchLayout layout;
   auto places = rows->layOut(layout, pairs, lists.ranges.pools, batches.args.rows->indices.shape[2]);
-  auto memory = rowScratch.get(batches.stream, layout.bytes(), batches.isCaptured);
-  if (!memory)
-    return memory.status();
-  return rows->enqueue({*batches.args.rows, batches.first, pairs, lists.ranges, *memory, places, batches.stream},
+  if (Status status = takeMemory(rowScratch, layout.bytes(), batches, batches.memory.rows); !status)
+    return status;
+  return rows->enqueue({*batches.args.rows, batches.first, pairs, lists.ranges, batches.memory.rows, places,
+                        batches.stream},
                        lists.work);
 }
 
@@ -346,8 +357,13 @@ Status GPUKernel::launch(const RunArgs &args, Stream stream, const PredictedList
   Device::Scope scope(*gpu);
   if (!scope.status)
     return scope.status;
+  std::unique_lock lock(enqueuing, std::defer_lock);
+  if (prediction || rows)
+    lock.lock();
+  LaunchMemory memory;
+  bool isCaptured = isCapturing(stream);
   for (int64_t first = 0; first < batch; first += step)
-    if (Status status = launchBatches({args, *parameters, first, step, stream, isCapturing(stream)}, kept); !status)
+    if (Status status = launchBatches({args, *parameters, first, step, stream, isCaptured, memory}, kept); !status)
       return status;
   return Status::ok();
 }
@@ -377,7 +393,8 @@ Result<std::shared_ptr<const PredictedLists>> GPUKernel::predict(const RunArgs &
     auto memory = DeviceMemory::allocate(gpu, predictionBytes(step));
     if (!memory)
       return memory.status();
-    auto made = predictLists({args, *parameters, first, step, stream, false}, *classified, memory->get());
+    LaunchMemory unused;
+    auto made = predictLists({args, *parameters, first, step, stream, false, unused}, *classified, memory->get());
     if (!made)
       return made.status();
     result->memory.push_back(std::move(*memory)), result->steps.push_back(*made);

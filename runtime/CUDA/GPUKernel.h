@@ -125,6 +125,10 @@ private:
   DevicePointer ticketFor(Stream stream) const;
   /// The first arguments of a kernel that takes tensor maps.
   Result<std::vector<TensorMap>> makeMaps(const Tensor &query, const Tensor &key, const Tensor &value) const;
+  /// Working memory of a launch, for all its batch elements one after another; 0 until it is needed.
+  struct LaunchMemory {
+    DevicePointer prediction = 0, rows = 0;
+  };
   /// A launch of some batch elements.
   struct Batches {
     const RunArgs &args;
@@ -132,6 +136,7 @@ private:
     int64_t first, count;
     Stream stream;
     bool isCaptured;
+    LaunchMemory &memory;
   };
   using Lists = PredictedLists::Lists;
   /// Whether a call predicts, unless its mask turns out not to depend on that.
@@ -143,6 +148,8 @@ private:
   int64_t batchStep(const RunArgs &args) const;
   Result<Lists> knownLists(const Batches &batches) const;
   Result<Lists> predictLists(const Batches &batches, Kernel::SharedLists classified, DevicePointer memory) const;
+  /// Working memory that the launch did not take before.
+  Status takeMemory(ScratchPool &pool, size_t bytes, const Batches &batches, DevicePointer &memory) const;
   Result<Lists> findLists(const Batches &batches, const PredictedLists *kept) const;
   Status gatherRows(const Batches &batches, Lists &lists) const;
   Status launchBatches(const Batches &batches, const PredictedLists *kept) const;
@@ -160,6 +167,8 @@ private:
   std::optional<DeviceRows> rows;
   mutable ListCache lists;
   mutable ScratchPool predictionScratch, rowScratch;
+  /// Held while the stages of a launch are enqueued: those of another on its stream use the same memory.
+  mutable std::mutex enqueuing;
 
   static constexpr size_t kNumTickets = 1024;
   mutable std::mutex mutex;

@@ -14,6 +14,8 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <thread>
 
 using namespace weft;
 using namespace weft::test;
@@ -159,6 +161,52 @@ TEST_F(GPUStagesTest, ListsServeSeveralLaunches) {
             "kernel 'a': expected a mask with topk, topp or threshold");
   EXPECT_EQ(problem.onDevice->resolveLists(call.args).message(),
             "lists: expected given lists, since the device predicts them at every launch");
+}
+
+TEST_F(GPUStagesTest, ManyThreadsShareAStream) {
+  Problem problem("{ mask topk(block_mean, keep: 0.3) rows given }", {.batch = 2, .type = ElementType::BF16});
+  std::vector<int32_t> indices(384);
+  std::iota(indices.begin(), indices.end(), 0);
+  problem.listRows(indices, 384);
+  constexpr int kCalls = 4;
+  std::vector<Operands> alone, together;
+  for (int i = 0; i < kCalls; ++i) {
+    problem.fillIntegers(i);
+    together.push_back(problem.operands());
+    EXPECT_EQ(problem.run(), "");
+    alone.push_back(problem.operands());
+  }
+  std::vector<DeviceOperands> calls(kCalls);
+  for (int i = 0; i < kCalls; ++i)
+    ASSERT_TRUE(calls[i].upload(together[i]));
+  std::vector<std::thread> threads;
+  for (const DeviceOperands &call : calls)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 3; ++i)
+        EXPECT_TRUE(problem.onDevice->launch(call.args, nullptr));
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  for (int i = 0; i < kCalls; ++i) {
+    ASSERT_TRUE(calls[i].download(together[i]));
+    EXPECT_TRUE(together[i].out.storage == alone[i].out.storage) << i;
+  }
+}
+
+TEST_F(GPUStagesTest, WorkingMemoryStaysWithItsStream) {
+  rt::cuda::ScratchPool pool(*device());
+  auto stream = [](uintptr_t number) { return reinterpret_cast<rt::cuda::Stream>(number); };
+  auto first = pool.get(stream(1), 1000, false), other = pool.get(stream(2), 1000, false);
+  ASSERT_TRUE(first && other);
+  EXPECT_NE(*first, *other);
+  EXPECT_EQ(*pool.get(stream(1), 500, false), *first);
+  EXPECT_EQ(*pool.get(stream(1), 1000, true), *first) << "a graph takes what the last launch used";
+  EXPECT_EQ(pool.get(stream(1), 1000, true).message(),
+            "launch: expected 1000 bytes of working memory from an earlier launch on the stream, since it is being "
+            "captured");
+  auto next = pool.get(stream(1), 1000, false);
+  ASSERT_TRUE(next);
+  EXPECT_NE(*next, *first);
 }
 
 TEST_F(GPUStagesTest, RowsThatDoNotExistArePassedOver) {
