@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <span>
 
 namespace weft::test {
 
@@ -113,14 +114,18 @@ inline const rt::Kernel &withRows() {
 
 /// Rows of all batches and heads, or of each head of one batch.
 struct TestRows {
-  std::vector<int32_t> indices, counts;
+  /// The indices, the counts, and room for a tensor that begins at any of them: it overlaps nothing else.
+  std::vector<int32_t> memory;
+  std::span<int32_t> indices, counts;
   rt::RowLists lists;
 
-  explicit TestRows(const std::vector<std::vector<int32_t>> &sets) {
-    for (const auto &set : sets) {
-      counts.push_back(set.size());
-      indices.insert(indices.end(), set.begin(), set.end());
-      indices.resize(counts.size() * kTokens, -1);
+  explicit TestRows(const std::vector<std::vector<int32_t>> &sets)
+      : memory(sets.size() * (kTokens + 1) + kHeads * kTokens * kDim, -1),
+        indices(std::span(memory).first(sets.size() * kTokens)),
+        counts(std::span(memory).subspan(indices.size(), sets.size())) {
+    for (size_t i = 0; i < sets.size(); ++i) {
+      counts[i] = static_cast<int32_t>(sets[i].size());
+      std::copy(sets[i].begin(), sets[i].end(), indices.begin() + i * kTokens);
     }
     auto heads = static_cast<int64_t>(sets.size());
     lists.indices = rt::Tensor::contiguous(indices.data(), rt::DType::I32, {1, heads, kTokens});
