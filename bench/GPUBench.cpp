@@ -303,8 +303,8 @@ void launch(benchmark::State &state) {
   }
 }
 
-void compareAll(const char *name, GridShape grid, Side with, Side without) {
-  benchmark::RegisterBenchmark(name, compare, grid, with, without)
+benchmark::internal::Benchmark *compareAll(const char *name, GridShape grid, Side with, Side without) {
+  return benchmark::RegisterBenchmark(name, compare, grid, with, without)
       ->ArgName("head_dim")
       ->Arg(128)
       ->Iterations(1)
@@ -322,7 +322,8 @@ void compareAll(const char *name, GridShape grid, Side with, Side without) {
              {kGiven, Lists::Even});
   // Every block of 128 tokens has pairs on both sides of this band of columns.
   compareAll("partial", kGrid, {"attention a { mask given and abs(q.w - k.w) <= 50 }", Lists::Even},
-             {kGiven, Lists::Even});
+             {kGiven, Lists::Even})
+      ->Arg(64);
   struct Shape {
     const char *name;
     GridShape grid;

@@ -6,6 +6,8 @@
 
 #include "codegen/CUDA/AttentionKernel.h"
 
+#include "codegen/CUDA/PairPredicate.h"
+
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
@@ -36,4 +38,11 @@ AttentionKernel::AttentionKernel(Emitter &e, BlockAttentionOp op, Block::BlockAr
       headDim(op.getQuery().getType().getDimSize(3)), queryAxes(usedAxes(op, kQueryT)), keyAxes(usedAxes(op, kKeyT)) {
   thread = NVVM::ThreadIdXOp::create(e.b, e.b.getI32Type());
   lane = e.bitAnd(thread, 31);
+}
+
+Values AttentionKernel::predicateArguments() const {
+  Values values;
+  for (size_t i = 0; i < predicateParameters(op).size(); ++i)
+    values.push_back(argument(kNumKernelArgs + i));
+  return values;
 }

@@ -20,12 +20,13 @@ enum KernelArg : unsigned {
   kItems, kEntries, kTicket, kNumItems, // the last in device memory, as the others
   kQueryBlocks, kKeyBlocks, kColumnMasks, kRowTokens, kQueryCoordinates, kKeyCoordinates,
   kBias, kBiasBatchStride, kBiasHeadStride, kBiasTokenStride, kBiasTokens,
+  kMaskIndex, kMaskBits, // see MaskStage.h
   kNumKernelArgs,
 };
 
-/// Bits of a step's flag: of a list's entry; that some columns hold no token of the block; and that these are the last
-/// ones, behind a block of the usual size.
-enum StageFlag : int64_t { kPartialFlag = 1, kGivenFlag = 2, kShortFlag = 4, kTailFlag = 8 };
+/// Bits of a step's flag: of a list's entry; that some columns hold no token of the block; that these are the last ones,
+/// behind a block of the usual size; and that the pairs which count are known as bits.
+enum StageFlag : int64_t { kPartialFlag = 1, kGivenFlag = 2, kShortFlag = 4, kTailFlag = 8, kBitsFlag = 16 };
 
 /// Coordinates of a token as a predicate may read them.
 constexpr int64_t kNumAxes = 4;
@@ -58,6 +59,8 @@ public:
   mlir::Value operand(unsigned number) const { return arguments[number]; }
   /// A KernelArg, or a dynamic parameter behind them.
   mlir::Value argument(unsigned number) const { return arguments[numOperands + number]; }
+  /// Values of predicateParameters().
+  Values predicateArguments() const;
   bool isMasked() { return !op.getBody().empty(); }
   bool hasBias() { return op.getBias() != nullptr; }
   bool hasRows() { return op.getRows() != nullptr; }

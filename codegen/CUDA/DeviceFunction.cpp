@@ -7,6 +7,7 @@
 #include "codegen/CUDA/DeviceFunction.h"
 
 #include "codegen/CUDA/AttentionKernel.h"
+#include "codegen/CUDA/MaskStage.h"
 #include "dialect/RowSelection.h"
 #include "passes/FormRecognition.h"
 #include "passes/FormReuse.h"
@@ -67,6 +68,11 @@ void weft::cuda::describeDevice(Builder &b, func::FuncOp kernel, BlockAttentionO
     add("query_parts", shape.queryParts);
   if (shape.usualColumns)
     add("usual_columns", shape.usualColumns);
+  if (shape.readsMaskBits) {
+    MaskIndexShape index = MaskIndexShape::of(op);
+    add("mask_givens", index.givens);
+    add("mask_heads", index.heads);
+  }
   cuda.push_back(b.getNamedAttr("query_axes", b.getDenseI64ArrayAttr(usedAxes(op, kQueryT))));
   cuda.push_back(b.getNamedAttr("key_axes", b.getDenseI64ArrayAttr(usedAxes(op, kKeyT))));
   image.push_back(b.getNamedAttr("cuda", b.getDictionaryAttr(cuda)));

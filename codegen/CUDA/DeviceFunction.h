@@ -26,6 +26,8 @@ struct DeviceShape {
   bool usesTensorMaps = false;
   /// Columns that hold a token in a key block that nothing cuts short; 0 if these are all, or the kernel does not ask.
   int64_t usualColumns = 0;
+  /// Partial blocks are masked by bits where there are some.
+  bool readsMaskBits = false;
 };
 
 /// Declares the kernels' shared memory, unless the module has it.

@@ -7,6 +7,7 @@
 #include "codegen/CUDA/ChooseGenerator.h"
 #include "codegen/CUDA/DeviceFunction.h"
 #include "codegen/CUDA/HopperKernel.h"
+#include "codegen/CUDA/MaskStage.h"
 #include "codegen/CUDA/Passes.h"
 #include "codegen/CUDA/Stages.h"
 #include "dialect/BlockPartition.h"
@@ -38,8 +39,10 @@ public:
     HopperKernel hopper(e, op, s, function.getArguments());
     emitEntry(hopper);
     formStages(kernel, op, s.rows);
+    if (s.problem.readsMaskBits)
+      formMask(kernel, op, s.rows, s.columns);
     describeDevice(b, kernel, op, {s.rows, s.columns, s.threads(), s.sharedBytes, s.ctasPerSM, 1, true,
-                                   s.usualColumns()});
+                                   s.usualColumns(), s.problem.readsMaskBits});
   }
 
 private:
@@ -99,6 +102,8 @@ HopperProblem describeProblem(BlockAttentionOp op) {
   problem.usualKeyTokens = op.getKeyOrder().getTiled()
                                ? llvm::product_of(tileExtents(op.getKeyGrid(), op.getKeyOrder()))
                                : problem.keyTokens;
+  // Rows that are gathered make tiles of their own.
+  problem.readsMaskBits = !op.getBody().empty() && !op.getRows();
   problem.queryAxes = usedAxes(op, kQueryT).size();
   problem.keyAxes = usedAxes(op, kKeyT).size();
   return problem;

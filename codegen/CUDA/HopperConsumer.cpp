@@ -161,7 +161,9 @@ private:
     return {e.load4(e.shared(k.bufferAt(s.maskOffset, 16, stage.index))),
             e.shared(e.add(query, e.shiftLeft(rowInTile, 2))),
             e.shared(k.bufferAt(s.keyCoordinatesOffset, s.keyCoordinateBytes(), stage.index)), s.rows, s.columns,
-            s.usualColumns()};
+            s.usualColumns(),
+            s.problem.readsMaskBits ? e.shared(k.bufferAt(s.maskBitsOffset, s.maskBitsBytes(), stage.index)) : Value(),
+            rowInTile};
   }
 
   /// Masks the scores where the stage's flag asks for it, and gives the stage's keys back.

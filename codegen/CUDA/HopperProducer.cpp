@@ -6,6 +6,7 @@
 
 #include "codegen/CUDA/HopperKernel.h"
 #include "codegen/CUDA/KeyBias.h"
+#include "codegen/CUDA/MaskStage.h"
 #include "codegen/CUDA/QueryGather.h"
 #include "dialect/BlockPartition.h"
 
@@ -105,6 +106,8 @@ private:
     e.branch(done, stageUses);
     e.enter(some);
     copyQuery(query, block, pair);
+    if (s.problem.readsMaskBits)
+      maskRow = MaskReader(k).rowOf(block, pair);
     Value end = emitList(pair, offset, count, stageUses);
     e.branch(done, end);
     e.enter(done);
@@ -173,7 +176,10 @@ private:
   void copyCoordinates(Value block, unsigned table, int64_t bytes, Value offset, Value barrier) {
     if (bytes == 0)
       return;
-    Value from = e.advance(k.argument(table), e.mul(e.extend(block), bytes));
+    copyBytes(e.advance(k.argument(table), e.mul(e.extend(block), bytes)), offset, bytes, barrier);
+  }
+
+  void copyBytes(Value from, Value offset, int64_t bytes, Value barrier) {
     NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(e.b, inCluster(e.shared(offset)), from, e.shared(barrier),
                                                      e.i32(bytes), Value(), Value());
   }
@@ -235,19 +241,29 @@ private:
     if (s.usualColumns()) // class 1 has these
       isShort = e.select(e.equal(maskClass, 1), e.i32(kTailFlag), isShort);
     Values columns = e.load4(e.advance(k.argument(kColumnMasks), e.mul(e.extend(maskClass), 16)));
+    Value flag = e.bitOr(e.bitAnd(entry, 3), isShort);
+    Value tile, barrier = k.barrier(Barrier::FullKey, stage.index), keyBytes = e.add(bytes, s.keyCoordinateBytes());
+    if (s.problem.readsMaskBits) {
+      tile = MaskReader(k).findTile(maskRow, entry);
+      flag = e.select(e.equal(tile, 0), flag, e.bitOr(flag, e.i32(kBitsFlag)));
+      keyBytes = e.select(e.equal(tile, 0), keyBytes, e.add(keyBytes, s.maskBitsBytes()));
+    }
 
     k.waitFor(Barrier::EmptyKey, stage.index, parity);
     Value maskAt = e.sharedAddress(k.bufferAt(s.maskOffset, 16, stage.index));
     e.assembly("st.shared.v4.b32 [$0], {$1, $2, $3, $4};", "r,r,r,r,r",
                {maskAt, columns[0], columns[1], columns[2], columns[3]}, {});
-    Value flag = e.bitOr(e.bitAnd(entry, 3), isShort);
     e.assembly("st.shared.b32 [$0], $1;", "r,r", {e.sharedAddress(k.bufferAt(s.flagOffset, 4, stage.index)), flag},
                {});
-    k.expect(Barrier::FullKey, stage.index, e.add(bytes, s.keyCoordinateBytes()));
+    k.expect(Barrier::FullKey, stage.index, keyBytes);
+    if (tile)
+      e.when(e.notEqual(tile, 0), [&] {
+        copyBytes(MaskReader(k).tileAt(tile), k.bufferAt(s.maskBitsOffset, s.maskBitsBytes(), stage.index),
+                  s.maskBitsBytes(), barrier);
+      });
     copyOperand(Barrier::FullKey, s.keyOffset, kKeyMap, kKeyTextMap, source, isText, stage);
     copyCoordinates(block, kKeyCoordinates, s.keyCoordinateBytes(),
-                    k.bufferAt(s.keyCoordinatesOffset, s.keyCoordinateBytes(), stage.index),
-                    k.barrier(Barrier::FullKey, stage.index));
+                    k.bufferAt(s.keyCoordinatesOffset, s.keyCoordinateBytes(), stage.index), barrier);
 
     k.waitFor(Barrier::EmptyValue, stage.index, parity);
     k.expect(Barrier::FullValue, stage.index, bytes);
@@ -267,6 +283,8 @@ private:
   const HopperSchedule &s;
   Block *exit = nullptr;
   Value numItems;
+  /// Of the item's row in the index of mask tiles.
+  Value maskRow;
 };
 
 } // namespace

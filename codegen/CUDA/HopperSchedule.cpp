@@ -25,6 +25,7 @@ static void layOut(HopperSchedule &s) {
   s.keyCoordinatesOffset = place(stages * s.keyCoordinateBytes(), 16);
   s.biasOffset = place(stages * s.biasBytes(), 128);
   s.onesOffset = place(s.onesBytes(), 128);
+  s.maskBitsOffset = place(stages * s.maskBitsBytes(), 16);
   s.maskOffset = place(stages * 16, 16);
   s.itemOffset = place(2 * 16, 16);
   s.flagOffset = place(stages * 4, 8);

@@ -26,6 +26,8 @@ struct HopperProblem {
   bool hasBias = false;
   /// Tokens of a key block that nothing cuts short.
   int64_t usualKeyTokens = 128;
+  /// Partial blocks come with bits.
+  bool readsMaskBits = false;
 };
 
 /// Barriers of the pipeline: the first of each kind, in units of 8 bytes. Two of each.
@@ -65,7 +67,7 @@ struct HopperSchedule {
 
   /// Byte offsets in shared memory.
   int64_t queryOffset = 0, keyOffset = 0, valueOffset = 0, queryCoordinatesOffset = 0, keyCoordinatesOffset = 0,
-          biasOffset = 0, onesOffset = 0, maskOffset = 0, flagOffset = 0, itemOffset = 0, barrierOffset = 0, sharedBytes = 0;
+          biasOffset = 0, onesOffset = 0, maskBitsOffset = 0, maskOffset = 0, flagOffset = 0, itemOffset = 0, barrierOffset = 0, sharedBytes = 0;
 
   int64_t threads() const { return 128 * (consumers + 1); }
   /// Columns that hold a token in a usual block; 0 if these are all.
@@ -75,6 +77,8 @@ struct HopperSchedule {
   /// Coordinates of one tile, axis by axis.
   int64_t queryCoordinateBytes() const { return problem.queryAxes * rows * 4; }
   int64_t keyCoordinateBytes() const { return problem.keyAxes * columns * 4; }
+  /// A bit per pair of a tile, of which each row has room for 128.
+  int64_t maskBitsBytes() const { return problem.readsMaskBits ? rows * 16 : 0; }
   /// A tile of 16 channels of bf16 beside the keys' own: see KeyBias.h.
   int64_t biasBytes() const { return problem.hasBias ? columns * 32 : 0; }
   /// The same beside the queries'.

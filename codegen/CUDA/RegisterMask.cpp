@@ -6,9 +6,8 @@
 
 #include "codegen/CUDA/RegisterMask.h"
 
+#include "codegen/CUDA/PairPredicate.h"
 #include "codegen/CUDA/RegisterSoftmax.h"
-
-#include "mlir/IR/IRMapping.h"
 
 #include <limits>
 
@@ -25,6 +24,22 @@ static Value replaceUnless(Emitter &e, Value condition, Value score) {
 }
 
 Values RegisterMask::apply(ArrayRef<Value> scores) {
+  if (!tables.pairWords)
+    return evaluate(scores);
+  Block *bits = e.createBlock(), *others = e.createBlock();
+  Block *done = e.createBlock(SmallVector<Type>(scores.size(), e.b.getF32Type()));
+  e.branchIf(e.notEqual(e.bitAnd(flag, kBitsFlag), 0), bits, others);
+  e.enter(bits);
+  Values masked(scores);
+  maskByBits(masked);
+  e.branch(done, masked);
+  e.enter(others);
+  e.branch(done, evaluate(scores));
+  e.enter(done);
+  return Values(done->args_begin(), done->args_end());
+}
+
+Values RegisterMask::evaluate(ArrayRef<Value> scores) {
   SmallVector<Type> types(scores.size(), e.b.getF32Type());
   Values masked(scores);
   if (tables.usualColumns) {
@@ -92,27 +107,9 @@ Values RegisterMask::keyCoordinates(int64_t axis, int64_t group) {
   return columns;
 }
 
-/// Maps one side's arguments of the predicate to coordinates.
-static void mapSide(Emitter &e, IRMapping &mapping, Block &body, unsigned first, ArrayRef<int64_t> axes,
-                    ArrayRef<Value> coordinates) {
-  for (auto [axis, coordinate] : llvm::zip_equal(axes, coordinates)) {
-    mapping.map(body.getArgument(first + axis), coordinate);
-    if (axis == 0)
-      mapping.map(body.getArgument(first + kNumAxes), e.equal(coordinate, WeftDialect::kTextCoordinate));
-  }
-}
-
 void RegisterMask::maskPairs(Values &scores) {
-  Block &body = k.op.getBody().front();
-  IRMapping common;
-  common.map(body.getArgument(kHead), e.remainder(pair, k.heads));
-  if (body.getNumArguments() > kGiven)
-    common.map(body.getArgument(kGiven), e.notEqual(e.bitAnd(flag, kGivenFlag), 0));
-  unsigned next = kNumKernelArgs;
-  for (BlockArgument argument : k.op->getParentRegion()->getArguments())
-    if (argument.getType().isInteger(32) || argument.getType().isInteger(1))
-      common.map(argument, k.argument(next++));
-
+  PairPredicate predicate(e, k.op, e.remainder(pair, k.heads), e.notEqual(e.bitAnd(flag, kGivenFlag), 0),
+                          k.predicateArguments());
   std::array<Values, 2> queries;
   for (int64_t r = 0; r < 2; ++r)
     for (size_t axis = 0; axis < k.queryAxes.size(); ++axis)
@@ -122,18 +119,23 @@ void RegisterMask::maskPairs(Values &scores) {
     for (size_t axis = 0; axis < k.keyAxes.size(); ++axis)
       for (auto [column, coordinate] : llvm::enumerate(keyCoordinates(axis, group)))
         keys[column].push_back(coordinate);
-    for (int64_t i = 4 * group; i < 4 * group + 4; ++i) {
-      IRMapping mapping = common;
-      mapSide(e, mapping, body, kQueryT, k.queryAxes, queries[rowOf(i)]);
-      mapSide(e, mapping, body, kKeyT, k.keyAxes, keys[i % 2]);
-      scores[i] = replaceUnless(e, evaluate(mapping), scores[i]);
-    }
+    for (int64_t i = 4 * group; i < 4 * group + 4; ++i)
+      scores[i] = replaceUnless(e, predicate.holds(queries[rowOf(i)], keys[i % 2]), scores[i]);
   }
 }
 
-Value RegisterMask::evaluate(IRMapping &mapping) {
-  Block &body = k.op.getBody().front();
-  for (Operation &inner : body.without_terminator())
-    e.b.clone(inner, mapping);
-  return mapping.lookupOrDefault(cast<YieldOp>(body.getTerminator()).getValue());
+Value RegisterMask::loadWord(int64_t r) {
+  Value word = e.add(e.shiftLeft(tables.row, 2), e.bitAnd(k.lane, 3));
+  return e.load(e.b.getI32Type(), e.advance(tables.pairWords, e.add(e.shiftLeft(word, 2), 8 * 16 * r)), 4);
+}
+
+/// Row by row, so that ptxas takes as many bits of a word at once as it has predicates.
+void RegisterMask::maskByBits(Values &scores) {
+  Values words = {loadWord(0), loadWord(1)};
+  for (int64_t row = 0; row < 2; ++row)
+    for (auto [i, score] : llvm::enumerate(scores)) {
+      int64_t bit = 2 * (static_cast<int64_t>(i) / 4) + i % 2;
+      if (rowOf(i) == row)
+        score = replaceUnless(e, e.notEqual(e.bitAnd(words[row], int64_t{1} << bit), 0), score);
+    }
 }

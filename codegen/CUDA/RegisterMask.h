@@ -21,6 +21,11 @@ struct MaskTables {
   int64_t queryPitch = 0, keyPitch = 0;
   /// Columns of a block of the usual size, if kTailFlag says that the others are empty.
   int64_t usualColumns = 0;
+  /// Words of 32 bits, four to a row: see MaskStage.h. Null if the kernel knows no bits; else the flag says whether there
+  /// are some.
+  mlir::Value pairWords;
+  /// The thread's first row among them.
+  mlir::Value row;
 };
 
 /// Replaces scores that do not count by -inf: columns that hold no token of the block, and pairs for which the
@@ -34,12 +39,16 @@ public:
   Values apply(llvm::ArrayRef<mlir::Value> scores);
 
 private:
+  /// Without bits.
+  Values evaluate(llvm::ArrayRef<mlir::Value> scores);
   void maskColumns(Values &scores);
   void maskTail(Values &scores);
   void maskPairs(Values &scores);
+  /// Of the thread's row `r`, 0 or 1.
+  mlir::Value loadWord(int64_t r);
+  void maskByBits(Values &scores);
   mlir::Value queryCoordinate(int64_t axis, int64_t row);
   Values keyCoordinates(int64_t axis, int64_t group);
-  mlir::Value evaluate(mlir::IRMapping &mapping);
 
   AttentionKernel &k;
   Emitter &e;

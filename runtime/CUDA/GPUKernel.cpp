@@ -52,7 +52,19 @@ Status GPUKernel::initialize() {
     return status;
   if (Status status = loadStages(); !status)
     return status;
-  return uploadTables();
+  if (Status status = uploadTables(); !status)
+    return status;
+  return parts.maskHeads ? loadMasker() : Status::ok();
+}
+
+Status GPUKernel::loadMasker() {
+  auto loaded = PairMasker::load(
+      gpu, module, host.image().name, {parts.maskGivens, parts.maskHeads, parts.rows, mostMaskBytes()},
+      {queryCoordinates.get(), keyCoordinates.get(), keyBlocks.get(), columnMasks.get()});
+  if (!loaded)
+    return loaded.status();
+  masker = std::move(*loaded);
+  return Status::ok();
 }
 
 Status GPUKernel::loadStages() {
@@ -229,19 +241,18 @@ Status GPUKernel::launchAttention(const Batches &batches, const WorkList &work) 
   DevicePointer tables[] = {work.items,        work.entries,       ticketFor(batches.stream),
                             work.numItems,     queryBlocks.get(),  keyBlocks.get(),
                             columnMasks.get(), work.rowTokens,     work.queryCoordinates,
-                            keyCoordinates.get(), keyTokens.get()};
-  std::array<int32_t, AttendArgs::kMaxParameters> values;
+                            keyCoordinates.get(), keyTokens.get(), work.maskIndex,
+                            work.maskBits};
+  std::vector<int32_t> values = valuesOf(batches.parameters);
 
   // In the order of the generator's KernelArg.
   arguments.insert(arguments.end(), {&memory[0],  &strides[0], &strides[1], &strides[2], &memory[1], &strides[3],
                                      &strides[4], &strides[5], &tables[0],  &tables[1],  &tables[2], &tables[3],
                                      &tables[4],  &tables[5],  &tables[6],  &tables[7],  &tables[8], &tables[9],
-                                     &memory[2],  &strides[6], &strides[7], &strides[8], &tables[10]});
-  for (size_t i = 0, next = 0; i < batches.parameters.size(); ++i)
-    if (!host.image().parameters[i].isFloat) {
-      values[next] = static_cast<int32_t>(batches.parameters[i]);
-      arguments.push_back(&values[next++]);
-    }
+                                     &memory[2],  &strides[6], &strides[7], &strides[8], &tables[10], &tables[11],
+                                     &tables[12]});
+  for (int32_t &value : values)
+    arguments.push_back(&value);
   unsigned ctas = std::min<int64_t>(work.mostItems * parts.queryParts, gpu->multiprocessors * parts.ctasPerSM);
   return gpu->driver.check(gpu->driver.launch(function, ctas, 1, 1, static_cast<unsigned>(parts.threads), 1, 1,
                                               static_cast<unsigned>(parts.sharedBytes), batches.stream,
@@ -249,22 +260,43 @@ Status GPUKernel::launchAttention(const Batches &batches, const WorkList &work) 
                            "cuLaunchKernel");
 }
 
+std::vector<int32_t> GPUKernel::valuesOf(const std::vector<int64_t> &parameters) const {
+  std::vector<int32_t> values;
+  for (size_t i = 0; i < parameters.size(); ++i)
+    if (!host.image().parameters[i].isFloat)
+      values.push_back(static_cast<int32_t>(parameters[i]));
+  return values;
+}
+
+ListCache::Masker GPUKernel::maskerFor(const Batches &batches) const {
+  return [this, &batches](const std::vector<const BlockLists *> &lists, PairMasks &masks) {
+    if (!masker)
+      return Status::ok();
+    auto made = masker->make(lists, valuesOf(batches.parameters), batches.stream);
+    if (!made)
+      return made.status();
+    masks = std::move(*made);
+    return Status::ok();
+  };
+}
+
 Result<GPUKernel::Lists> GPUKernel::knownLists(const Batches &batches) const {
   auto source = host.resolveLists(batches.args);
   if (!source)
     return source.status();
-  auto found = lists.get(*source, batches.first, batches.count, batches.stream, batches.isCaptured);
+  auto found = lists.get(*source, batches.first, batches.count, batches.stream, batches.isCaptured,
+                         maskerFor(batches));
   if (!found)
     return found.status();
   const DeviceLists &known = **found;
   WorkList work{known.items.get(), known.numItems.get(), known.entries.get(), rowTokens.get(), queryCoordinates.get(),
-                known.mostItems};
+                known.mostItems, known.masks.index.get(), known.masks.bits.get()};
   return Lists{work, known.rangesOf(), *found};
 }
 
 Result<GPUKernel::Lists> GPUKernel::predictLists(const Batches &batches, Kernel::SharedLists classified,
                                                  DevicePointer memory) const {
-  auto codes = lists.getCodes(std::move(classified), batches.stream, batches.isCaptured);
+  auto codes = lists.getCodes(std::move(classified), batches.stream, batches.isCaptured, maskerFor(batches));
   if (!codes)
     return codes.status();
   const KernelImage &image = host.image();
@@ -277,6 +309,7 @@ Result<GPUKernel::Lists> GPUKernel::predictLists(const Batches &batches, Kernel:
   if (!made)
     return made.status();
   made->work.rowTokens = rowTokens.get(), made->work.queryCoordinates = queryCoordinates.get();
+  made->work.maskIndex = (*codes)->masks.index.get(), made->work.maskBits = (*codes)->masks.bits.get();
   return Lists{made->work, made->ranges, *codes};
 }
 

@@ -45,6 +45,8 @@ struct GPUKernelImage {
   int64_t queryParts = 1;
   /// Coordinates of a query that the predicate reads.
   int64_t queryAxes = 0;
+  /// Partial blocks are masked by bits, with an index of these extents; 0 if they are not.
+  int64_t maskGivens = 0, maskHeads = 0;
   /// Query rows and key columns of a tile, threads of a CTA, CTAs of a multiprocessor, and shared memory in bytes.
   int64_t rows = 0, columns = 0, threads = 0, ctasPerSM = 1, sharedBytes = 0;
   SequenceLayout query, key;
@@ -119,6 +121,7 @@ private:
   Status loadCode();
   Status loadModule();
   Status loadStages();
+  Status loadMasker();
   Status uploadTables();
   Status checkTensors(const RunArgs &args) const;
   bool isCapturing(Stream stream) const;
@@ -146,6 +149,10 @@ private:
   size_t predictionBytes(int64_t batch) const;
   /// Batch elements of one launch.
   int64_t batchStep(const RunArgs &args) const;
+  /// The values that a kernel takes: those that are no floats.
+  std::vector<int32_t> valuesOf(const std::vector<int64_t> &parameters) const;
+  /// What makes the bits of partial blocks for a launch's parameters.
+  ListCache::Masker maskerFor(const Batches &batches) const;
   Result<Lists> knownLists(const Batches &batches) const;
   Result<Lists> predictLists(const Batches &batches, Kernel::SharedLists classified, DevicePointer memory) const;
   /// Working memory that the launch did not take before.
@@ -163,6 +170,7 @@ private:
   DeviceMemory queryBlocks, keyBlocks, columnMasks, rowTokens, keyTokens, queryCoordinates, keyCoordinates,
       tickets;
 
+  std::optional<PairMasker> masker;
   std::optional<DevicePrediction> prediction;
   std::optional<DeviceRows> rows;
   mutable ListCache lists;

@@ -80,19 +80,23 @@ Status copyTo(DeviceMemory &memory, const std::shared_ptr<const Device> &device,
 } // namespace
 
 ListCache::Found ListCache::get(std::shared_ptr<const BlockLists> lists, int64_t first, int64_t batch, Stream stream,
-                                bool isCaptured) {
+                                bool isCaptured, const Masker &mask) {
   // Lists that all batch elements share are the same from everywhere.
   first = lists->lists > heads ? first : 0;
   return find(lists, first, batch, stream, isCaptured,
-              [&](DeviceLists &made) { return upload(*lists, made, stream); });
+              [&](DeviceLists &made) {
+                Status status = upload(*lists, made, stream);
+                return status ? mask({lists.get()}, made.masks) : status;
+              });
 }
 
 ListCache::Found ListCache::getCodes(std::shared_ptr<const std::vector<BlockLists>> classified, Stream stream,
-                                     bool isCaptured) {
+                                     bool isCaptured, const Masker &mask) {
   return find(classified, 0, 0, stream, isCaptured, [&](DeviceLists &made) {
     const BlockLists &outside = (*classified)[0], &inside = (*classified)[1];
     made.sets = std::max(outside.lists, inside.lists);
-    return copyTo(made.codes, device, makeCodes(outside, inside), stream);
+    Status status = copyTo(made.codes, device, makeCodes(outside, inside), stream);
+    return status ? mask({&outside, &inside}, made.masks) : status;
   });
 }
 

@@ -9,6 +9,7 @@
 
 #include "runtime/BlockLists.h"
 #include "runtime/CUDA/Device.h"
+#include "runtime/CUDA/PairMasks.h"
 #include "runtime/CUDA/Stage.h"
 
 #include <functional>
@@ -29,6 +30,8 @@ struct DeviceLists {
   int64_t sets = 0, pools = 0;
   /// What entries are outside and inside a selection: of classified lists that a prediction chooses from.
   DeviceMemory codes;
+  /// Of a kernel that reads them.
+  PairMasks masks;
   /// A graph may use them at any time: they stay.
   mutable bool captured = false;
 
@@ -41,10 +44,14 @@ public:
   ListCache(std::shared_ptr<const Device> device, int64_t heads) : device(std::move(device)), heads(heads) {}
 
   using Found = Result<std::shared_ptr<const DeviceLists>>;
+  /// Adds the bits of partial blocks to lists that are new.
+  using Masker = std::function<Status(const std::vector<const BlockLists *> &, PairMasks &)>;
   /// Lists for `batch` elements from `first` on. While a stream is captured they must be known.
-  Found get(std::shared_ptr<const BlockLists> lists, int64_t first, int64_t batch, Stream stream, bool isCaptured);
+  Found get(std::shared_ptr<const BlockLists> lists, int64_t first, int64_t batch, Stream stream, bool isCaptured,
+            const Masker &mask);
   /// The codes of lists outside and inside a selection.
-  Found getCodes(std::shared_ptr<const std::vector<BlockLists>> classified, Stream stream, bool isCaptured);
+  Found getCodes(std::shared_ptr<const std::vector<BlockLists>> classified, Stream stream, bool isCaptured,
+                 const Masker &mask);
 
 private:
   Found find(const std::shared_ptr<const void> &source, int64_t first, int64_t batch, Stream stream, bool isCaptured,

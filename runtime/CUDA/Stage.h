@@ -22,6 +22,8 @@ struct WorkList {
   DevicePointer rowTokens = 0, queryCoordinates = 0;
   /// Items at most.
   int64_t mostItems = 0;
+  /// Bits of partial blocks, where the kernel reads some.
+  DevicePointer maskIndex = 0, maskBits = 0;
 };
 
 /// Where each list is: by set and pool the first entry and the number of entries; and by set the pool of each query block.
@@ -41,11 +43,11 @@ public:
     void *pointers[] = {&args...};
     return launch(grid, threads, sharedBytes, stream, pointers);
   }
-
-private:
+  /// The same with pointers to the arguments.
   Status launch(std::array<int64_t, 3> grid, int64_t threads, int64_t sharedBytes, Stream stream,
                 void **arguments) const;
 
+private:
   const Driver *driver = nullptr;
   Function function = nullptr;
   std::string name;

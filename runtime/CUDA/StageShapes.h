@@ -48,6 +48,11 @@ struct RowShape {
   static constexpr int64_t kThreads = 256, kParts = 8, kPlanThreads = 1024;
 };
 
+/// A CTA per tile of bits.
+struct MaskStageShape {
+  static constexpr int64_t kThreads = 256;
+};
+
 } // namespace weft::rt::cuda
 
 #endif // WEFT_RUNTIME_CUDA_STAGESHAPES_H

@@ -6,7 +6,8 @@
 // A kernel with a predicate: tensor maps by value, the list's pointers, and the dynamic parameter at the end. What the
 // runtime must know is in the image: a block of 32 rows takes one consumer, so two CTAs share a multiprocessor.
 // CHECK: weft.image = {block = 32 : i64,
-// CHECK-SAME: cuda = {columns = 32 : i64, ctas_per_sm = 2 : i64, key_axes = array<i64: 0, 3>, query_axes = array<i64: 3>,
+// CHECK-SAME: cuda = {columns = 32 : i64, ctas_per_sm = 2 : i64, key_axes = array<i64: 0, 3>,
+// CHECK-SAME: mask_givens = 1 : i64, mask_heads = 1 : i64, query_axes = array<i64: 3>,
 // CHECK-SAME: rows = 64 : i64, shared_bytes = {{[0-9]+}} : i64, threads = 256 : i64}
 // CHECK-SAME: head_dim = 72 : i64, heads = 2 : i64
 // CHECK-SAME: kernels_masked = 1 : i64
@@ -31,6 +32,11 @@
 // CHECK: llvm.nvvm.ex2.approx.ftz.f
 // CHECK-COUNT-5: wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16
 // CHECK-COUNT-2: wgmma.mma_async.sync.aligned.m64n72k16.f32.bf16.bf16
+// The stage that finds out which pairs of partial blocks count.
+// CHECK-LABEL: llvm.func @weft_masked_mask(
+// CHECK-SAME: i32) attributes {nvvm.kernel
+// CHECK: arith.remsi
+// CHECK: llvm.store
 func.func @masked(%q: tensor<?x2x64x72xbf16>, %k: tensor<?x2x64x72xbf16>, %v: tensor<?x2x64x72xbf16>,
                   %radius: i32 {weft.name = "radius", weft.default = 1 : i32}) -> (tensor<?x2x64x72xbf16>, tensor<?x2x64xf32>)
                   attributes {weft.kernel} {
