@@ -151,6 +151,8 @@ struct RunArgs {
   int threads = 0;
 };
 
+class SnappedHeads;
+
 /// A kernel that is ready to run. Thread-safe: any number of threads may call one kernel.
 class Kernel {
 public:
@@ -195,6 +197,8 @@ public:
   /// What the reuse of scores saves with these arguments. Needs query, key and parameters, and what the lists and rows
   /// come from.
   Result<ReuseSaving> measureReuse(const RunArgs &args) const;
+  /// The same of every token, for each batch element and head.
+  Result<std::vector<TokenReuse>> measureTokenReuse(const RunArgs &args) const;
 
   /// Working memory of a call: packed keys, values and bias of the heads in flight, their snapped tokens, and for each
   /// thread that finds work a scratch buffer and, with rows or merged queries, a table of tokens.
@@ -203,6 +207,9 @@ public:
 private:
   struct Call;
 
+  /// Snaps the call's heads one after the other.
+  Status forEachSnappedHead(const RunArgs &args, bool countsTokens,
+                            const std::function<void(const SnappedHeads &)> &visit) const;
   Status checkQueryAndKey(const RunArgs &args) const;
   Status checkImportance(const RunArgs &args, int64_t batch) const;
   static Status checkAgeApart(const RunArgs &args);

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace weft::rt {
 
@@ -62,6 +63,14 @@ struct ReuseSaving {
   std::string describe() const;
 };
 
+/// What one head saves, by sequence position.
+struct TokenReuse {
+  /// Channels that are a neighbour's.
+  std::vector<int32_t> queryValues, keyValues;
+  /// Keys that are computed for a query: 0 for one that another one's result is copied to.
+  std::vector<int64_t> computedKeys;
+};
+
 /// One head's tokens: rows of contiguous channels.
 struct TokenRows {
   const std::byte *data = nullptr;
@@ -82,6 +91,8 @@ struct SnapTask {
   std::byte *target;
   /// By sequence position, if tokens are snapped whole: the position whose row a token takes.
   int32_t *donors;
+  /// By sequence position, if wanted: how many of a token's values are a neighbour's.
+  int32_t *replaced = nullptr;
 
   /// Parts that may run at the same time.
   int64_t countItems() const;

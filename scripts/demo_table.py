@@ -9,9 +9,10 @@
 Reads every DIR/<name>.json (an object with name, density, error_dense, error_interpreter, time_ms, dense_time_ms,
 speedup, compile_ms; a number may be null where it was not measured, or the string "nan" or "inf"; and values and block,
 which tell what was asked, reuse and row_share, which tell what was saved of the density) and, where there is one,
-DIR/<name>.map.npy (uint8 [lists, query blocks, key blocks]: 0 empty, 1 partial, 2 full) or DIR/<name>.rows.npy (uint8
-[steps, t, h, w]: 1 where the step computed a token). Writes DIR/results.json, a list of these objects ordered by what
-is computed, and DIR/<name>.png for each map and each array of rows.
+DIR/<name>.map.npy (uint8 [lists, query blocks, key blocks]: 0 empty, 1 partial, 2 full), DIR/<name>.rows.npy (uint8
+[steps, t, h, w]: 1 where the step computed a token) or DIR/<name>.savings.png, which weft-explain --savings wrote. Writes
+DIR/results.json, a list of these objects ordered by what is computed, and DIR/<name>.png for each map, each array of
+rows and each picture of savings.
 """
 
 import argparse
@@ -185,6 +186,23 @@ def rows_picture(name, rows):
     return image
 
 
+def titled(name, path):
+    """The picture of weft-explain under a title."""
+    try:
+        frames = Image.open(path).convert("RGB")
+    except OSError as error:
+        fail(f"{path}: cannot read the picture: {error}")
+    font = ImageFont.load_default(size=14)
+    title = f"{name}: values that are a neighbour's, from none (light) to all (dark)"
+    rows = "rows: queries and keys of each head; columns: frames"
+    image = Image.new("RGB", (frames.width + 2 * MARGIN, frames.height + 2 * MARGIN + 2 * LINE), PAPER)
+    draw = ImageDraw.Draw(image)
+    draw.text((MARGIN, MARGIN), title, INK, font)
+    draw.text((MARGIN, MARGIN + LINE), rows, INK, font)
+    image.paste(frames, (MARGIN, MARGIN + 2 * LINE))
+    return image
+
+
 def main():
     parser = argparse.ArgumentParser(description="Prints the table and draws the block maps of weft-run's results.")
     parser.add_argument("folder", type=pathlib.Path, help="the folder with the .json, .map.npy and .rows.npy files")
@@ -201,6 +219,9 @@ def main():
     for path in sorted(folder.glob("*.rows.npy")):
         name = path.name.removesuffix(".rows.npy")
         rows_picture(name, read_kinds(path, 4, len(ROW_COLOURS))).save(folder / f"{name}.png")
+    for path in sorted(folder.glob("*.savings.png")):
+        name = path.name.removesuffix(".savings.png")
+        titled(name, path).save(folder / f"{name}.png")
 
 
 if __name__ == "__main__":

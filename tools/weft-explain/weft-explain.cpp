@@ -28,7 +28,8 @@ namespace {
 
 cl::OptionCategory category("weft-explain options");
 ToolOptions tool("weft-explain", category);
-cl::opt<std::string> input("input", cl::desc(".safetensors with q, k and v, or Q.npy,K.npy,V.npy: adds the recall"),
+cl::opt<std::string> input("input", cl::desc(".safetensors with q, k and v, or Q.npy,K.npy,V.npy: adds the recall "
+                                                    "and the run time"),
                            cl::value_desc("FILE"), cl::cat(category));
 cl::opt<bool> bshd("bshd", cl::desc("the file's tensors are [batch, tokens, heads, head dim]"), cl::cat(category));
 cl::opt<std::string> given("given", cl::desc(".npy with the block lists of a mask that uses `given`"),
@@ -37,10 +38,50 @@ cl::opt<std::string> json("json", cl::desc("write the figures as JSON; - is stan
                           cl::value_desc("FILE"), cl::cat(category));
 cl::opt<std::string> svg("svg", cl::desc("write the block map as a picture"), cl::value_desc("FILE"),
                          cl::cat(category));
+cl::opt<std::string> png("png", cl::desc("the same as PNG"), cl::value_desc("FILE"), cl::cat(category));
+cl::opt<bool> raster("raster", cl::desc("the block map's rows and columns are runs of the sequence, not the kernel's blocks"),
+                     cl::cat(category));
+cl::opt<std::string> savings("savings",
+                             cl::desc("write what each token of each frame saves as a picture, .svg or .png"),
+                             cl::value_desc("FILE"), cl::cat(category));
 cl::opt<bool> measure("measure", cl::desc("run the kernel, with random tensors unless --input is given"),
                       cl::cat(category));
 NumberOption<int64_t> rows("rows", "queries that kept pairs and recall are counted for", 256, category);
 NumberOption<int64_t> workers("workers", "threads that the balance is about; 0: those of this machine", 0, category);
+
+struct NamedPath {
+  std::string option, path;
+};
+std::vector<NamedPath> outputs() {
+  std::vector<NamedPath> named;
+  for (const cl::opt<std::string> *option : {&json, &svg, &png, &savings})
+    if (!option->empty())
+      named.push_back({fmt::format("--{}", option->ArgStr.str()), *option});
+  return named;
+}
+
+bool isPNG(StringRef path) { return path.ends_with(".png"); }
+
+rt::Status checkOutputs() {
+  std::vector<NamedPath> written = outputs();
+  if (!savings.empty() && !isPNG(savings) && !StringRef(savings).ends_with(".svg"))
+    return rt::Status::error(
+        fmt::format("--savings: expected a file name that ends in .svg or .png, but got '{}'", savings.getValue()));
+  for (size_t i = 0; i < written.size(); ++i) {
+    const auto &[option, path] = written[i];
+    if (path == "-")
+      continue;
+    for (const std::string &other : {tool.file.getValue(), input.getValue(), given.getValue()})
+      if (!other.empty() && isSameFile(path, other))
+        return rt::Status::error(fmt::format("{}: expected another file than {}", path, other));
+    for (size_t j = 0; j < i; ++j)
+      if (written[j].path != "-" && isSameFile(path, written[j].path))
+        return rt::Status::error(fmt::format("{}: expected another file than {}", option, written[j].option));
+    if (rt::Status status = checkWritable(path); !status)
+      return status;
+  }
+  return rt::Status::ok();
+}
 
 rt::Status checkOptions() {
   if (rt::Status status = checkAtLeast(rows, rows, 1); !status)
@@ -49,18 +90,17 @@ rt::Status checkOptions() {
     return rt::Status::error(fmt::format("--workers: expected 0 to {}, but got {}", 1 << 20, workers.getValue()));
   if (bshd && input.empty())
     return noEffect(bshd, "without --input");
-  for (const std::string &path : {json.getValue(), svg.getValue()}) {
-    if (path.empty() || path == "-")
-      continue;
-    for (const std::string &other : {tool.file.getValue(), input.getValue(), given.getValue()})
-      if (!other.empty() && isSameFile(path, other))
-        return rt::Status::error(fmt::format("{}: expected another file than {}", path, other));
-    if (rt::Status status = checkWritable(path); !status)
-      return status;
-  }
-  if (!json.empty() && !svg.empty() && json != "-" && isSameFile(json, svg))
-    return rt::Status::error("--svg: expected another file than --json");
-  return rt::Status::ok();
+  if (raster && svg.empty() && png.empty())
+    return noEffect(raster, "without --svg or --png");
+  return checkOutputs();
+}
+
+/// The attention without a mask, on the same shape.
+CompileRequest denseRequest(const CompileRequest &request) {
+  CompileRequest dense = request;
+  dense.source = "attention dense {}", dense.sourceName = "dense";
+  dense.options.attention.clear(), dense.options.values.clear();
+  return dense;
 }
 
 ExpectedShape shapeOf(const CompileRequest &request) {
@@ -133,10 +173,8 @@ rt::Status countKept(const CompileRequest &request, const Decided &decided, cons
 /// The share of the mass that is left is exp(lse of the mask - lse of all keys).
 rt::Status measureRecall(const CompileRequest &request, const Inputs &inputs, const Decided &decided,
                          const std::vector<int64_t> &sample, explain::Report &report) {
-  CompileRequest dense = request;
-  dense.source = "attention dense {}", dense.sourceName = "dense";
-  dense.options.attention.clear(), dense.options.values.clear();
-  auto masked = runInterpreter(request, inputs, decided.lists, sample, decided.choices);
+  CompileRequest dense = denseRequest(request);
+  auto masked = runInterpreter(request, inputs, decided.lists, sample, decided.choices, ScoreReuse::LeftOut);
   auto full = masked ? runInterpreter(dense, {inputs.query, inputs.key, inputs.value}, nullptr, sample) : masked;
   if (!full)
     return full.status();
@@ -153,14 +191,55 @@ rt::Status measureRecall(const CompileRequest &request, const Inputs &inputs, co
   return rt::Status::ok();
 }
 
-rt::Status writeReport(const explain::Report &report, const rt::BlockLists &lists) {
-  if (!svg.empty())
-    if (rt::Status status = writeFile(svg, explain::toSVG(lists)); !status)
-      return status;
+/// Runs the kernel and the dense one, whose time tells what the machine can do.
+rt::Status measureTime(const CompileRequest &request, const Executable &kernel, const Inputs &inputs,
+                       const rt::GivenLists *lists, const rt::BlockLists &resolved, explain::Report &report) {
+  constexpr int calls = 3;
+  auto run = kernel.run(inputs, lists, calls);
+  if (!run)
+    return run.status();
+  report.milliseconds = run->milliseconds;
+  auto compiled = compileTimed(denseRequest(request), KernelBackend::CPU);
+  if (!compiled)
+    return compiled.status();
+  const Executable &dense = *compiled->executable;
+  auto denseRun = dense.run({inputs.query, inputs.key, inputs.value}, nullptr, calls);
+  auto denseLists = denseRun ? dense.resolveLists({}, nullptr) : denseRun.status();
+  if (!denseLists)
+    return denseLists.status();
+  report.denseMilliseconds = denseRun->milliseconds;
+  double share = visitedDensity(kernel.image(), resolved) * (1 - (report.reuse ? report.reuse->work : 0));
+  report.predictedMilliseconds =
+      denseRun->milliseconds * share *
+      explain::imbalanceToDense(kernel.image(), resolved, dense.image(), **denseLists, rt::defaultThreads());
+  return rt::Status::ok();
+}
+
+rt::Status writePicture(const std::string &path, const explain::Picture &picture, bool asPNG) {
+  if (!asPNG)
+    return writeFile(path, explain::toSVG(picture));
+  auto bytes = explain::toPNG(picture);
+  return bytes ? writeFile(path, *bytes) : bytes.status();
+}
+
+rt::Status writePictures(const rt::KernelImage &image, const rt::BlockLists &lists,
+                         const std::vector<explain::TokenShares> &tokens) {
+  for (bool asPNG : {false, true})
+    if (const std::string &path = asPNG ? png : svg; !path.empty()) {
+      explain::Picture map = raster ? explain::rasterMapPicture(image, lists) : explain::blockMapPicture(lists);
+      if (rt::Status status = writePicture(path, map, asPNG); !status)
+        return status;
+    }
+  if (savings.empty())
+    return rt::Status::ok();
+  return writePicture(savings, explain::savingsPicture(explain::savingsFields(image, tokens)), isPNG(savings));
+}
+
+rt::Status writeReport(const explain::Report &report) {
   if (!json.empty())
     if (rt::Status status = writeFile(json, explain::toJSON(report)); !status)
       return status;
-  return json == "-" || svg == "-" ? rt::Status::ok() : writeFile("-", explain::toText(report));
+  return json == "-" || svg == "-" || png == "-" ? rt::Status::ok() : writeFile("-", explain::toText(report));
 }
 
 rt::Status runTool() {
@@ -218,19 +297,21 @@ rt::Status runTool() {
   if (!input.empty())
     if (rt::Status status = measureRecall(*request, *inputs, decided, sample, report); !status)
       return status;
+  std::optional<std::vector<rt::TokenReuse>> reused;
   if (inputs) {
     auto saving = kernel.measureReuse(*inputs, lists);
-    if (!saving)
-      return saving.status();
-    report.reuse = *saving;
+    auto ofTokens = saving ? kernel.measureTokenReuse(*inputs, lists) : saving.status();
+    if (!ofTokens)
+      return ofTokens.status();
+    report.reuse = *saving, reused = std::move(*ofTokens);
+    if (rt::Status status = measureTime(*request, kernel, *inputs, lists, **resolved, report); !status)
+      return status;
   }
-  if (measure) {
-    auto run = kernel.run(*inputs, lists, 3);
-    if (!run)
-      return run.status();
-    report.milliseconds = run->milliseconds;
-  }
-  return writeReport(report, **resolved);
+  auto tokens = explain::sharesOfTokens(kernel.image(), **resolved, reused ? &*reused : nullptr);
+  explain::addSavings(kernel.image(), tokens, report);
+  if (rt::Status status = writePictures(kernel.image(), **resolved, tokens); !status)
+    return status;
+  return writeReport(report);
 }
 
 } // namespace

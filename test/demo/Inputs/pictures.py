@@ -26,6 +26,15 @@ shares = list(map(computed, results))
 assert shares == sorted(shares), shares
 print(f"{len(results)} results in order of what they compute")
 for path in sorted(folder.glob("*.png")):
+    if path.name.endswith(".savings.png"):
+        continue
+    savings = path.with_suffix(".savings.png")
+    if savings.exists():
+        frames, page = (np.array(Image.open(one).convert("RGB")) for one in (savings, path))
+        height, width, _ = frames.shape
+        assert (page[-height - 16 : -16, 16 : 16 + width] == frames).all()
+        print(f"{path.name} has the savings under a title")
+        continue
     pixels = np.array(Image.open(path)).reshape(-1, 3)
     rows = path.with_suffix(".rows.npy")
     array = np.load(rows if rows.exists() else path.with_suffix(".map.npy"))
