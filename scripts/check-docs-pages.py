@@ -6,8 +6,8 @@
 
 usage: check-docs-pages.py TOOLS SCRATCH PAGE...
 
-A command is a fenced block that begins with build/bin/. It runs in the root of the sources, with the tools in the folder
-TOOLS; what it writes to build/ goes to SCRATCH. It must succeed.
+A command is a fenced block that begins with build/bin/. It runs in the root of the sources, with the tools in the
+folder TOOLS; what it writes to build/ goes to SCRATCH. It must succeed.
 
 The fenced blocks of a section "The program, line by line" are, one after the other, the definitions of the file of
 lib/Methods that the page links to: all of them, in any order, and nothing else. Comments and line breaks do not count.

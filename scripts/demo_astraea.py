@@ -10,11 +10,11 @@ A sampler of M steps of rectified flow that predicts perfectly has, before step 
 
     x_i = (i / M) x + (1 - i / M) noise
 
-of a layer, where x [tokens, channels] is `x` of FEATURES, as demo_clip.py wrote it, and noise is normal with the standard
-deviation of every channel. q, k and v are projected from x_i as demo_clip.py does from x. The last N of the M steps are
-run. The first of them has the budget 1, since it has no cache; the others have the budget B, and go on from what weft-run
-wrote at the step before: outputs, log-sum-exps and ages. The drift of a token is |x_i - x_j|, where j is the step that
-last computed it.
+of a layer, where x [tokens, channels] is `x` of FEATURES, as demo_clip.py wrote it, and noise is normal with the
+standard deviation of every channel. q, k and v are projected from x_i as demo_clip.py does from x. The last N of the M
+steps are run. The first of them has the budget 1, since it has no cache; the others have the budget B, and go on from
+what weft-run wrote at the step before: outputs, log-sum-exps and ages. The drift of a token is |x_i - x_j|, where j is
+the step that last computed it.
 
 Writes OUT_DIR/astraea.json: what weft-run --json says of the last step, where error_dense is about the outputs of all
 tokens, cached ones as well (error_dense_computed: of the computed ones), and steps [{step, budget, rows, drift}], drift

@@ -32,8 +32,8 @@ Temperature. Scores are q.k / sqrt(64), between -8 GAIN^2 and 8 GAIN^2. GAIN = 1
 of the softmax, exp(entropy), at some hundred of the 17550 keys, and about 90 % of its mass on a tenth of them: neither
 uniform (17550) nor one-hot (1). Both are chosen, not taken from a trained model. The script prints the percentiles.
 
-Output. q, k, v: float32 [1, 2, 17550, 64], and the metadata grid, fps, photo, object. With --features-to also x: float32
-[17550, 192], in a file of its own.
+Output. q, k, v: float32 [1, 2, 17550, 64], and the metadata grid, fps, photo, object. With --features-to also x:
+float32 [17550, 192], in a file of its own.
 """
 
 import argparse

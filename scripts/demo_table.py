@@ -10,9 +10,9 @@ Reads every DIR/<name>.json (an object with name, density, error_dense, error_in
 speedup, compile_ms; a number may be null where it was not measured, or the string "nan" or "inf"; and values and block,
 which tell what was asked, reuse and row_share, which tell what was saved of the density) and, where there is one,
 DIR/<name>.map.npy (uint8 [lists, query blocks, key blocks]: 0 empty, 1 partial, 2 full), DIR/<name>.rows.npy (uint8
-[steps, t, h, w]: 1 where the step computed a token) or DIR/<name>.savings.png, which weft-explain --savings wrote. Writes
-DIR/results.json, a list of these objects ordered by what is computed, and DIR/<name>.png for each map, each array of
-rows and each picture of savings.
+[steps, t, h, w]: 1 where the step computed a token) or DIR/<name>.savings.png, which weft-explain --savings wrote.
+Writes DIR/results.json, a list of these objects ordered by what is computed, and DIR/<name>.png for each map, each
+array of rows and each picture of savings.
 """
 
 import argparse

@@ -6,10 +6,10 @@
 
     curve.py WEFT_RUN TIMERIPPLE.weft OUT.json OUT.png FILE.safetensors... [--savings 0.5,0.75,0.85] [--repeat N]
 
-For each file (q, k and v [1, heads, tokens, channels] with the grid in the metadata) and each saving, the threshold that
-gives it, for `channel` of the products of queries and keys, for `token` of the pairs; then weft-run with this threshold,
-which measures saving, relative error to dense attention (Euclidean norm, all rows and heads) and the shortest times of
-N calls of this attention and of N of dense attention.
+For each file (q, k and v [1, heads, tokens, channels] with the grid in the metadata) and each saving, the threshold
+that gives it, for `channel` of the products of queries and keys, for `token` of the pairs; then weft-run with this
+threshold, which measures saving, relative error to dense attention (Euclidean norm, all rows and heads) and the
+shortest times of N calls of this attention and of N of dense attention.
 OUT.json is a list of what was measured; OUT.png shows the error over the saving.
 """
 

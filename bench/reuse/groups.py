@@ -9,9 +9,9 @@
 A kernel computes scores tile by tile: queries of one block times keys of another. The share of a group of channels in a
 tile could be copied instead of computed if every score of the tile is a neighbour's in this group: the query or the key
 takes the values of a neighbour in all channels of the group. As that must hold for each pair, it holds for a tile if it
-does for all its queries or for all its keys. Counted are pairs of tile and group, over all heads, in raster order and in
-boxes; and those of which nine tenths of the queries, or of the keys, qualify, which is not enough to copy, but shows how
-far they are from it. RoPE groups of t, h and w are the channels in this order.
+does for all its queries or for all its keys, wherever the neighbours lie. Counted are pairs of tile and group, over all
+heads, in raster order and in boxes; and those of which nine tenths of the queries, or of the keys, qualify, which is
+not enough to copy, but shows how far they are from it. RoPE groups of t, h and w are the channels in this order.
 """
 
 import argparse

@@ -40,8 +40,8 @@ def read(path):
 
 
 def deviations(x, grid):
-    """[heads, tokens, channels]: the least deviation of the windows that the token is the second of; infinity if there is
-    none. A value is a neighbour's if this is below the threshold."""
+    """[heads, tokens, channels]: the least deviation of the windows that the token is the second of; infinity if there
+    is none. A value is a neighbour's if this is below the threshold."""
     heads, tokens, channels = x.shape
     cells = x.reshape(heads, *grid, channels)
     least = np.full(cells.shape, np.inf)

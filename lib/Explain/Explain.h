@@ -31,8 +31,8 @@ struct Head {
   /// Visited share by frame of the query, and of the text if there is any.
   std::vector<double> frames;
   std::optional<double> text;
-  /// Share of the pairs of a query and any key that is not computed, by frame of the query, and of the text: what the mask
-  /// leaves out and what is merged.
+  /// Share of the pairs of a query and any key that is not computed, by frame of the query, and of the text: what the
+  /// mask leaves out and what is merged.
   std::vector<double> savedFrames;
   std::optional<double> savedText;
   /// Share of the values of queries and of keys that are a neighbour's, by frame; empty if scores are not reused.
@@ -102,8 +102,8 @@ std::string toJSON(const Report &report);
 
 /// The block map of every set of lists in the kernel's order, partial blocks lighter than full ones.
 Picture blockMapPicture(const rt::BlockLists &lists);
-/// The same in the order of the sequence, cut into as many runs as there are blocks: the darker, the more of the pairs of
-/// two runs are visited.
+/// The same in the order of the sequence, cut into as many runs as there are blocks: the darker, the more of the pairs
+/// of two runs are visited.
 Picture rasterMapPicture(const rt::KernelImage &image, const rt::BlockLists &lists);
 /// A row of frames for each field, a cell for each token: the darker, the greater its share.
 Picture savingsPicture(const std::vector<TokenField> &fields);

@@ -41,7 +41,7 @@ struct Picture {
                 const std::function<size_t(int64_t column, int64_t row)> &kindOf);
 };
 
-/// Kinds from light to dark for shares from 0 to 1, and the kind of a share. The lightest is nothing and the darkest all.
+/// Kinds from light to dark for shares from 0 to 1, and the kind of a share. The lightest is nothing, the darkest all.
 std::vector<Kind> shades();
 size_t shadeOf(double share);
 

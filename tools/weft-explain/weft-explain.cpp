@@ -34,12 +34,16 @@ cl::opt<std::string> input("input", cl::desc(".safetensors with q, k and v, or Q
 cl::opt<bool> bshd("bshd", cl::desc("the file's tensors are [batch, tokens, heads, head dim]"), cl::cat(category));
 cl::opt<std::string> given("given", cl::desc(".npy with the block lists of a mask that uses `given`"),
                            cl::value_desc("FILE"), cl::cat(category));
+cl::opt<std::string> bias("bias",
+                          cl::desc(".npy with the f32 bias [batch or 1, heads or 1, key tokens] of `bias given`; zeros if "
+                                   "not given"),
+                          cl::value_desc("FILE"), cl::cat(category));
 cl::opt<std::string> json("json", cl::desc("write the figures as JSON; - is standard output"),
                           cl::value_desc("FILE"), cl::cat(category));
 cl::opt<std::string> svg("svg", cl::desc("write the block map as a picture"), cl::value_desc("FILE"),
                          cl::cat(category));
 cl::opt<std::string> png("png", cl::desc("the same as PNG"), cl::value_desc("FILE"), cl::cat(category));
-cl::opt<bool> raster("raster", cl::desc("the block map's rows and columns are runs of the sequence, not the kernel's blocks"),
+cl::opt<bool> raster("raster", cl::desc("the block map's rows and columns are runs of the sequence, not kernel's blocks"),
                      cl::cat(category));
 cl::opt<std::string> savings("savings",
                              cl::desc("write what each token of each frame saves as a picture, .svg or .png"),
@@ -71,7 +75,7 @@ rt::Status checkOutputs() {
     const auto &[option, path] = written[i];
     if (path == "-")
       continue;
-    for (const std::string &other : {tool.file.getValue(), input.getValue(), given.getValue()})
+    for (const std::string &other : {tool.file.getValue(), input.getValue(), given.getValue(), bias.getValue()})
       if (!other.empty() && isSameFile(path, other))
         return rt::Status::error(fmt::format("{}: expected another file than {}", path, other));
     for (size_t j = 0; j < i; ++j)
@@ -90,15 +94,17 @@ rt::Status checkOptions() {
     return rt::Status::error(fmt::format("--workers: expected 0 to {}, but got {}", 1 << 20, workers.getValue()));
   if (bshd && input.empty())
     return noEffect(bshd, "without --input");
+  if (!bias.empty() && input.empty() && !measure)
+    return noEffect(bias, "without --input or --measure");
   if (raster && svg.empty() && png.empty())
     return noEffect(raster, "without --svg or --png");
   return checkOutputs();
 }
 
 /// The attention without a mask, on the same shape.
-CompileRequest denseRequest(const CompileRequest &request) {
+CompileRequest denseRequest(const CompileRequest &request, bool hasBias) {
   CompileRequest dense = request;
-  dense.source = "attention dense {}", dense.sourceName = "dense";
+  dense.source = hasBias ? "attention dense { bias given }" : "attention dense {}", dense.sourceName = "dense";
   dense.options.attention.clear(), dense.options.values.clear();
   return dense;
 }
@@ -135,6 +141,19 @@ rt::Status listAllRows(const CompileRequest &request, const rt::KernelImage &ima
   return rt::Status::ok();
 }
 
+/// For an attention with a bias the one of the file, or zeros without a file.
+rt::Status addBias(const rt::KernelImage &image, const std::string &path, Inputs &inputs) {
+  if (!image.hasBias)
+    return rt::Status::ok();
+  auto tensor = path.empty() ? OwnedTensor::allocate(rt::DType::F32, {1, 1, image.key.tokens}) : readBias(path);
+  if (!tensor)
+    return tensor.status();
+  if (path.empty())
+    std::memset(tensor->view.data, 0, tensor->view.numElements() * sizeof(float));
+  inputs.bias = *tensor;
+  return rt::Status::ok();
+}
+
 /// What decides the mask beside its parameters; null for what it does not use.
 struct Decided {
   const rt::GivenLists *lists;
@@ -148,6 +167,8 @@ rt::Status countKept(const CompileRequest &request, const Decided &decided, cons
   if (!zeros)
     return zeros.status();
   if (rt::Status status = listAllRows(request, image, *zeros); !status)
+    return status;
+  if (rt::Status status = addBias(image, /*path=*/"", *zeros); !status)
     return status;
   std::optional<rt::Choices> choices; // of the first batch element
   if (decided.choices) {
@@ -173,9 +194,9 @@ rt::Status countKept(const CompileRequest &request, const Decided &decided, cons
 /// The share of the mass that is left is exp(lse of the mask - lse of all keys).
 rt::Status measureRecall(const CompileRequest &request, const Inputs &inputs, const Decided &decided,
                          const std::vector<int64_t> &sample, explain::Report &report) {
-  CompileRequest dense = denseRequest(request);
+  CompileRequest dense = denseRequest(request, inputs.bias.has_value());
   auto masked = runInterpreter(request, inputs, decided.lists, sample, decided.choices, ScoreReuse::LeftOut);
-  auto full = masked ? runInterpreter(dense, {inputs.query, inputs.key, inputs.value}, nullptr, sample) : masked;
+  auto full = masked ? runInterpreter(dense, {inputs.query, inputs.key, inputs.value, inputs.bias}, nullptr, sample) : masked;
   if (!full)
     return full.status();
   int64_t heads = report.heads.size(), batch = inputs.query.view.shape[0], count = sample.size();
@@ -199,11 +220,11 @@ rt::Status measureTime(const CompileRequest &request, const Executable &kernel, 
   if (!run)
     return run.status();
   report.milliseconds = run->milliseconds;
-  auto compiled = compileTimed(denseRequest(request), KernelBackend::CPU);
+  auto compiled = compileTimed(denseRequest(request, inputs.bias.has_value()), KernelBackend::CPU);
   if (!compiled)
     return compiled.status();
   const Executable &dense = *compiled->executable;
-  auto denseRun = dense.run({inputs.query, inputs.key, inputs.value}, nullptr, calls);
+  auto denseRun = dense.run({inputs.query, inputs.key, inputs.value, inputs.bias}, nullptr, calls);
   auto denseLists = denseRun ? dense.resolveLists({}, nullptr) : denseRun.status();
   if (!denseLists)
     return denseLists.status();
@@ -254,6 +275,8 @@ rt::Status runTool() {
   if (!compiled)
     return compiled.status();
   const Executable &kernel = *compiled->executable;
+  if (!bias.empty() && !kernel.image().hasBias)
+    return noEffect(bias, "on an attention without a bias");
   std::optional<GivenMap> map;
   if (!given.empty()) {
     auto read = readGiven(given);
@@ -272,6 +295,8 @@ rt::Status runTool() {
       return read.status();
     inputs = *read;
     if (rt::Status status = listAllRows(*request, kernel.image(), *inputs); !status)
+      return status;
+    if (rt::Status status = addBias(kernel.image(), bias, *inputs); !status)
       return status;
   }
   bool needsInputs = kernel.image().recognition || (kernel.image().prediction && !lists);
