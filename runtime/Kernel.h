@@ -207,9 +207,6 @@ public:
 private:
   struct Call;
 
-  /// Snaps the call's heads one after the other.
-  Status forEachSnappedHead(const RunArgs &args, bool countsTokens,
-                            const std::function<void(const SnappedHeads &)> &visit) const;
   Status checkQueryAndKey(const RunArgs &args) const;
   Status checkImportance(const RunArgs &args, int64_t batch) const;
   static Status checkAgeApart(const RunArgs &args);
@@ -230,6 +227,9 @@ private:
   /// Whether a call's queries are gathered by pools.
   bool gathersRows() const { return parts.hasRows || (parts.reuse && parts.reuse->whole); }
   double thresholdOf(const std::vector<int64_t> &parameters) const;
+  /// Snaps the call's heads one after the other.
+  Status forEachSnappedHead(const RunArgs &args, bool countsTokens,
+                            const std::function<void(const SnappedHeads &)> &visit) const;
   int64_t packedBytesPerHead() const;
   int64_t bytesPerHead() const;
   int64_t bytesPerWorker() const;
