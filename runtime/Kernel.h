@@ -194,11 +194,12 @@ public:
   /// recognize heads.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
+  /// What it saves of every token, for each batch element and head, as measureReuse() adds it up.
+  Result<std::vector<TokenReuse>> measureTokenReuse(const RunArgs &args) const;
+
   /// What the reuse of scores saves with these arguments. Needs query, key and parameters, and what the lists and rows
   /// come from.
   Result<ReuseSaving> measureReuse(const RunArgs &args) const;
-  /// The same of every token, for each batch element and head.
-  Result<std::vector<TokenReuse>> measureTokenReuse(const RunArgs &args) const;
 
   /// Working memory of a call: packed keys, values and bias of the heads in flight, their snapped tokens, and for each
   /// thread that finds work a scratch buffer and, with rows or merged queries, a table of tokens.
@@ -227,13 +228,13 @@ private:
   /// Whether a call's queries are gathered by pools.
   bool gathersRows() const { return parts.hasRows || (parts.reuse && parts.reuse->whole); }
   double thresholdOf(const std::vector<int64_t> &parameters) const;
-  /// Snaps the call's heads one after the other.
-  Status forEachSnappedHead(const RunArgs &args, bool countsTokens,
-                            const std::function<void(const SnappedHeads &)> &visit) const;
   int64_t packedBytesPerHead() const;
   int64_t bytesPerHead() const;
   int64_t bytesPerWorker() const;
   int64_t headsInFlight(int64_t pairs) const;
+  /// Snaps the call's heads one after the other.
+  Status forEachSnappedHead(const RunArgs &args, bool countsTokens,
+                            const std::function<void(const SnappedHeads &)> &visit) const;
 
   KernelImage parts;
   /// For rows and merged queries.

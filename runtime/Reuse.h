@@ -63,14 +63,6 @@ struct ReuseSaving {
   std::string describe() const;
 };
 
-/// What one head saves, by sequence position.
-struct TokenReuse {
-  /// Channels that are a neighbour's.
-  std::vector<int32_t> queryValues, keyValues;
-  /// Keys that are computed for a query: 0 for one that another one's result is copied to.
-  std::vector<int64_t> computedKeys;
-};
-
 /// One head's tokens: rows of contiguous channels.
 struct TokenRows {
   const std::byte *data = nullptr;
@@ -98,6 +90,14 @@ struct SnapTask {
   int64_t countItems() const;
   /// Writes the rows of one part, and returns how many of their values are a neighbour's.
   int64_t run(int64_t item) const;
+};
+
+/// What one head saves, by sequence position.
+struct TokenReuse {
+  /// Channels that are a neighbour's.
+  std::vector<int32_t> queryValues, keyValues;
+  /// Keys that are computed for a query: 0 for one that another one's result is copied to.
+  std::vector<int64_t> computedKeys;
 };
 
 } // namespace weft::rt
