@@ -194,7 +194,7 @@ public:
   /// recognize heads.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
-  /// What it saves of every token, for each batch element and head, as measureReuse() adds it up.
+  /// What the reuse of scores saves of each token, for every batch element and head. Needs what measureReuse() needs.
   Result<std::vector<TokenReuse>> measureTokenReuse(const RunArgs &args) const;
 
   /// What the reuse of scores saves with these arguments. Needs query, key and parameters, and what the lists and rows
