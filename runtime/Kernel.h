@@ -151,6 +151,8 @@ struct RunArgs {
   int threads = 0;
 };
 
+class SnappedHeads;
+
 /// A kernel that is ready to run. Thread-safe: any number of threads may call one kernel.
 class Kernel {
 public:
@@ -192,6 +194,9 @@ public:
   /// recognize heads.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
+  /// What the reuse of scores saves of each token, for every batch element and head. Needs what measureReuse() needs.
+  Result<std::vector<TokenReuse>> measureTokenReuse(const RunArgs &args) const;
+
   /// What the reuse of scores saves with these arguments. Needs query, key and parameters, and what the lists and rows
   /// come from.
   Result<ReuseSaving> measureReuse(const RunArgs &args) const;
@@ -227,6 +232,9 @@ private:
   int64_t bytesPerHead() const;
   int64_t bytesPerWorker() const;
   int64_t headsInFlight(int64_t pairs) const;
+  /// Snaps the call's heads one after the other.
+  Status forEachSnappedHead(const RunArgs &args, bool countsTokens,
+                            const std::function<void(const SnappedHeads &)> &visit) const;
 
   KernelImage parts;
   /// For rows and merged queries.

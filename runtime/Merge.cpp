@@ -73,14 +73,18 @@ ListView::ListView(const BlockLists &lists, int64_t set, const TokenBlocks &keys
     : offsets(std::span(lists.offsets).subspan(set * (lists.queryBlocks + 1), lists.queryBlocks + 1)),
       entries(std::span(lists.entries).subspan(lists.starts[set], lists.countEntries(set))), blocks(keys.offsets) {}
 
+int64_t weft::rt::countColumns(const ListView &lists, int64_t block) {
+  int64_t columns = 0;
+  for (int32_t i = lists.offsets[block]; i < lists.offsets[block + 1]; ++i)
+    columns += lists.blocks[(lists.entries[i] >> 2) + 1] - lists.blocks[lists.entries[i] >> 2];
+  return columns;
+}
+
 double weft::rt::countPairs(const PooledRows &rows, const ListView &lists) {
   double pairs = 0;
-  for (size_t pool = 0; pool + 1 < rows.offsets.size(); ++pool) {
-    double columns = 0;
-    for (int32_t i = lists.offsets[pool]; i < lists.offsets[pool + 1]; ++i)
-      columns += lists.blocks[(lists.entries[i] >> 2) + 1] - lists.blocks[lists.entries[i] >> 2];
-    pairs += columns * (rows.offsets[pool + 1] - rows.offsets[pool]);
-  }
+  for (size_t pool = 0; pool + 1 < rows.offsets.size(); ++pool)
+    pairs += static_cast<double>(countColumns(lists, static_cast<int64_t>(pool))) *
+             (rows.offsets[pool + 1] - rows.offsets[pool]);
   return pairs;
 }
 

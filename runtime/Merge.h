@@ -98,6 +98,9 @@ struct ListView {
   explicit ListView(const MergedKeys &keys) : offsets(keys.listOffsets), entries(keys.entries), blocks(keys.blocks) {}
 };
 
+/// Keys in the list of a query block.
+int64_t countColumns(const ListView &lists, int64_t block);
+
 /// Pairs of a query and a key that the rows visit.
 double countPairs(const PooledRows &rows, const ListView &lists);
 

@@ -116,7 +116,10 @@ private:
 
   int64_t snapToken(const Place &place) const {
     int64_t token = task.grid.begin + place[0] * steps[0] + place[1] * steps[1] + place[2];
-    return task.whole ? snapWhole(token, place) : snapChannels(token, place);
+    int64_t count = task.whole ? snapWhole(token, place) : snapChannels(token, place);
+    if (task.replaced)
+      task.replaced[token] = static_cast<int32_t>(count);
+    return count;
   }
 
   /// The first token of the window along an axis; the token itself if there is none, or none that it could leave.

@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace weft::rt {
 
@@ -82,11 +83,21 @@ struct SnapTask {
   std::byte *target;
   /// By sequence position, if tokens are snapped whole: the position whose row a token takes.
   int32_t *donors;
+  /// By sequence position, if wanted: how many of a token's values are a neighbour's.
+  int32_t *replaced = nullptr;
 
   /// Parts that may run at the same time.
   int64_t countItems() const;
   /// Writes the rows of one part, and returns how many of their values are a neighbour's.
   int64_t run(int64_t item) const;
+};
+
+/// What one head saves, by sequence position.
+struct TokenReuse {
+  /// Channels that are a neighbour's.
+  std::vector<int32_t> queryValues, keyValues;
+  /// Keys that are computed for a query: 0 for one that another one's result is copied to.
+  std::vector<int64_t> computedKeys;
 };
 
 } // namespace weft::rt

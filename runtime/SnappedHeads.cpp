@@ -54,6 +54,8 @@ void SnappedHeads::place(Slot &slot, int64_t pair, int64_t index) {
   slot.valueMemory = take(reuse.mergesKeys(), image.key);
   slot.queryDonors.resize(reuse.mergesQueries() ? image.query.tokens : 0);
   slot.keyDonors.resize(reuse.mergesKeys() ? image.key.tokens : 0);
+  if (countsTokens)
+    slot.queryValues.resize(image.query.tokens), slot.keyValues.resize(image.key.tokens);
 }
 
 void SnappedHeads::snap(int64_t pair, int64_t count) {
@@ -73,17 +75,19 @@ void SnappedHeads::snapAll() {
   };
   std::vector<std::unique_ptr<Part>> parts;
   auto add = [&](const SnapGrid &grid, const TokenBlocks &tokens, TokenRows &rows, const Tensor &tensor,
-                 std::byte *target, std::vector<int32_t> &donors, int64_t slotPair) {
+                 std::byte *target, std::vector<int32_t> &donors, std::vector<int32_t> &values, int64_t slotPair) {
     rows = rowsOf(tensor, slotPair / image.heads, slotPair % image.heads);
     if (!grid.snaps())
       return;
     parts.push_back(std::make_unique<Part>(SnapTask{grid, reuse.window, reuse.whole, threshold, image.dtype,
-                                                    tokens.tokens, image.headDim, rows, target, donors.data()}));
+                                                    tokens.tokens, image.headDim, rows, target, donors.data(),
+                                                    countsTokens ? values.data() : nullptr}));
     rows = {target, image.headDim};
   };
   for (Slot &slot : slots) {
-    add(reuse.query, image.query, slot.query, args.query, slot.queryMemory, slot.queryDonors, slot.pair);
-    add(reuse.key, image.key, slot.key, args.key, slot.keyMemory, slot.keyDonors, slot.pair);
+    add(reuse.query, image.query, slot.query, args.query, slot.queryMemory, slot.queryDonors, slot.queryValues,
+        slot.pair);
+    add(reuse.key, image.key, slot.key, args.key, slot.keyMemory, slot.keyDonors, slot.keyValues, slot.pair);
   }
   std::vector<std::pair<Part *, int64_t>> items;
   for (auto &part : parts)
@@ -154,6 +158,26 @@ void SnappedHeads::mergeValues() {
               [&](int64_t i, int) { items[i].task.run(items[i].first, items[i].last); });
 }
 
+TokenReuse SnappedHeads::tokenReuse(int64_t index) const {
+  const Slot &slot = slots[index];
+  TokenReuse result{slot.queryValues, slot.keyValues, std::vector<int64_t>(image.query.tokens)};
+  ListView view = slot.keys ? ListView(*slot.keys) : ListView(lists, lists.setOf(slot.pair), image.key);
+  auto add = [&](int64_t block, std::span<const int32_t> positions) {
+    int64_t columns = countColumns(view, block);
+    for (int32_t position : positions)
+      result.computedKeys[image.query.table[position]] = columns;
+  };
+  // Kernels without rows or merged queries have no pools: each query block is one.
+  bool hasPools = !lists.poolOf.empty();
+  PooledRows rows = slot.rows ? slot.rows->plan.rows : hasPools ? pool(slot) : PooledRows();
+  std::vector<int32_t> all(image.query.tokens);
+  std::iota(all.begin(), all.end(), 0);
+  const std::vector<int32_t> &offsets = hasPools ? rows.offsets : image.query.offsets;
+  for (int64_t block = 0; block < image.query.count(); ++block)
+    add(block, std::span(hasPools ? rows.positions : all).subspan(offsets[block], offsets[block + 1] - offsets[block]));
+  return result;
+}
+
 void SnappedHeads::count(Counts &counts) const {
   for (const Slot &slot : slots) {
     if (!reuse.whole) {
@@ -182,7 +206,8 @@ double Kernel::thresholdOf(const std::vector<int64_t> &parameters) const {
 
 static double portionOf(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
-Result<ReuseSaving> Kernel::measureReuse(const RunArgs &args) const {
+Status Kernel::forEachSnappedHead(const RunArgs &args, bool countsTokens,
+                                  const std::function<void(const SnappedHeads &)> &visit) const {
   if (!parts.reuse)
     return Status::error(fmt::format("kernel '{}': expected an attention with reuse", parts.name));
   if (Status status = checkQueryAndKey(args); !status)
@@ -200,12 +225,29 @@ Result<ReuseSaving> Kernel::measureReuse(const RunArgs &args) const {
     return Status::error("workspace: expected memory for the tokens of one head, but there is not so much");
   int threads = args.threads ? args.threads : defaultThreads();
   SnappedHeads heads(parts, args, **lists, places, thresholdOf(*parameters), threads, workspace.data());
-  SnappedHeads::Counts counts;
+  if (countsTokens)
+    heads.countTokens();
   for (int64_t pair = 0; pair < args.query.shape[0] * parts.heads; ++pair) {
     heads.snap(pair, 1);
-    heads.count(counts);
+    visit(heads);
   }
+  return Status::ok();
+}
+
+Result<ReuseSaving> Kernel::measureReuse(const RunArgs &args) const {
+  SnappedHeads::Counts counts;
+  auto count = [&](const SnappedHeads &heads) { heads.count(counts); };
+  if (Status status = forEachSnappedHead(args, /*countsTokens=*/false, count); !status)
+    return status;
   return ReuseSaving{parts.reuse->whole, portionOf(counts.mergedQueries, counts.queries),
                      portionOf(counts.mergedKeys, counts.keys),
                      portionOf(counts.pairs - counts.computedPairs, counts.pairs)};
+}
+
+Result<std::vector<TokenReuse>> Kernel::measureTokenReuse(const RunArgs &args) const {
+  std::vector<TokenReuse> result;
+  auto add = [&](const SnappedHeads &heads) { result.push_back(heads.tokenReuse(0)); };
+  if (Status status = forEachSnappedHead(args, /*countsTokens=*/true, add); !status)
+    return status;
+  return result;
 }

@@ -36,6 +36,10 @@ public:
   /// Null if keys are not merged.
   const MergedKeys *keys(int64_t slot) const { return slots[slot].keys ? &*slots[slot].keys : nullptr; }
 
+  /// Counts by token as well, from the next snap() on.
+  void countTokens() { countsTokens = true; }
+  TokenReuse tokenReuse(int64_t slot) const;
+
   /// Adds what the heads in flight saved to `counts`.
   struct Counts {
     double queries = 0, mergedQueries = 0, keys = 0, mergedKeys = 0, pairs = 0, computedPairs = 0;
@@ -53,6 +57,8 @@ private:
     std::optional<MergedKeys> keys;
     /// Values that are a neighbour's.
     int64_t replacedQueries = 0, replacedKeys = 0;
+    /// The same by sequence position, if that is wanted.
+    std::vector<int32_t> queryValues, keyValues;
     /// Rows of the call before they were merged.
     double numRows = 0, pairs = 0;
   };
@@ -71,6 +77,7 @@ private:
   double threshold;
   int threads;
   std::byte *memory;
+  bool countsTokens = false;
   std::vector<Slot> slots;
 };
 

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Makes the demo's data: q, k and v of one attention layer over a video clip.
 
-    demo_clip.py OUT.safetensors [--photo FILE] [--object FILE] [--frames-to DIR]
+    demo_clip.py OUT.safetensors [--photo FILE] [--object FILE] [--frames-to DIR] [--features-to FILE.safetensors]
 
 Clip. ffmpeg pans and zooms over a photograph while a second photograph, its dark background cut away, passes in front
 of it: 49 frames of 480 x 720, 8 per second. The default photographs are those of Debian's package mate-backgrounds.
@@ -32,7 +32,8 @@ Temperature. Scores are q.k / sqrt(64), between -8 GAIN^2 and 8 GAIN^2. GAIN = 1
 of the softmax, exp(entropy), at some hundred of the 17550 keys, and about 90 % of its mass on a tenth of them: neither
 uniform (17550) nor one-hot (1). Both are chosen, not taken from a trained model. The script prints the percentiles.
 
-Output. q, k, v: float32 [1, 2, 17550, 64], and the metadata grid, fps, photo, object.
+Output. q, k, v: float32 [1, 2, 17550, 64], and the metadata grid, fps, photo, object. With --features-to also x:
+float32 [17550, 192], in a file of its own.
 """
 
 import argparse
@@ -190,6 +191,7 @@ def main():
     parser.add_argument("--object", type=pathlib.Path, default=PHOTO_FOLDER / "YellowFlower.jpg", help="what passes")
     parser.add_argument("--ffmpeg", default="ffmpeg", help="the ffmpeg program")
     parser.add_argument("--frames-to", type=pathlib.Path, help="a folder for every 12th frame as PNG")
+    parser.add_argument("--features-to", type=pathlib.Path, help="the .safetensors file for the features")
     arguments = parser.parse_args()
 
     if arguments.output.suffix != ".safetensors" or not arguments.output.resolve().parent.is_dir():
@@ -199,7 +201,8 @@ def main():
         arguments.frames_to.mkdir(parents=True, exist_ok=True)
         for index in range(0, FRAMES, 12):
             Image.fromarray(frames[index]).save(arguments.frames_to / f"frame-{index:02}.png")
-    q, k, v = project(to_features(to_patches(frames)))
+    features = to_features(to_patches(frames))
+    q, k, v = project(features)
     metadata = {
         "grid": "x".join(map(str, GRID)),
         "fps": str(FPS),
@@ -207,6 +210,8 @@ def main():
         "object": arguments.object.name,
     }
     save_file({"q": q, "k": k, "v": v}, arguments.output, metadata=metadata)
+    if arguments.features_to:
+        save_file({"x": features.astype(np.float32)}, arguments.features_to, metadata=metadata)
     for head, values in enumerate(perplexities(q, k)):
         low, middle, high = np.percentile(values, [10, 50, 90])
         print(f"head {head}: perplexity {low:.0f} / {middle:.0f} / {high:.0f} of {TOKENS} keys (10, 50, 90 %)")

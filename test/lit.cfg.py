@@ -32,12 +32,19 @@ llvm_config.add_tool_substitutions(["FileCheck", "count", "not", "split-file"], 
 
 config.substitutions.append(("%python", '"%s"' % config.python_executable))
 config.substitutions.append(("%weft_root", config.weft_root))
+config.substitutions.append(("%weft_tools_dir", config.weft_tools_dir))
 
 # What scripts/setup peers makes.
 peers_python = os.path.join(config.weft_root, "build", "venv-peers", "bin", "python")
 config.substitutions.append(("%peers_python", '"%s"' % peers_python))
 if os.path.exists(peers_python):
     config.available_features.add("peers")
+
+# What scripts/setup demo makes.
+demo_python = os.path.join(config.weft_root, "build", "venv", "bin", "python")
+config.substitutions.append(("%demo_python", '"%s"' % demo_python))
+if os.path.exists(demo_python):
+    config.available_features.add("demo")
 
 
 def cpu_features():

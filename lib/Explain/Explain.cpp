@@ -6,15 +6,14 @@
 
 #include "lib/Explain/Explain.h"
 
+#include "lib/Explain/Frames.h"
+
 #include <algorithm>
 #include <functional>
 #include <queue>
 
 using namespace weft;
 using namespace weft::explain;
-
-/// Text tokens lie far from every frame.
-constexpr int32_t kTextFrame = 1 << 20;
 
 std::optional<double> Head::waste() const {
   if (!kept || !visitedBySample || *visitedBySample == 0)
@@ -46,27 +45,6 @@ std::vector<int64_t> explain::visitedByQuery(const rt::KernelImage &image, const
   return keys;
 }
 
-static void addFrames(const rt::KernelImage &image, const std::vector<int64_t> &keys, Head &head) {
-  const rt::TokenBlocks &query = image.query;
-  std::vector<double> sums, counts;
-  double textSum = 0, textCount = 0;
-  for (int64_t i = 0; i < query.tokens; ++i) {
-    double share = static_cast<double>(keys[query.table[i]]) / image.key.tokens;
-    int32_t frame = query.table[query.tokens + i];
-    if (frame >= kTextFrame) {
-      textSum += share, ++textCount;
-      continue;
-    }
-    if (static_cast<size_t>(frame) >= sums.size())
-      sums.resize(frame + 1), counts.resize(frame + 1);
-    sums[frame] += share, ++counts[frame];
-  }
-  for (size_t frame = 0; frame < sums.size(); ++frame)
-    head.frames.push_back(sums[frame] / counts[frame]);
-  if (textCount)
-    head.text = textSum / textCount;
-}
-
 static Head explainHead(const rt::KernelImage &image, const rt::BlockLists &lists, int64_t number) {
   Head head;
   int64_t set = lists.setOf(number);
@@ -79,7 +57,11 @@ static Head explainHead(const rt::KernelImage &image, const rt::BlockLists &list
     head.longestList = std::max<int64_t>(head.longestList, offsets[1] - offsets[0]);
   }
   head.meanList = static_cast<double>(lists.countEntries(set)) / lists.queryBlocks;
-  addFrames(image, keys, head);
+  std::vector<double> shares;
+  for (int64_t count : keys)
+    shares.push_back(static_cast<double>(count) / image.key.tokens);
+  FrameMeans means = meansByFrame(image.query, shares);
+  head.frames = means.frames, head.text = means.text;
   return head;
 }
 
@@ -104,6 +86,11 @@ static Balance balance(const rt::KernelImage &image, const rt::BlockLists &lists
     last = std::max(last, load);
   }
   return {workers, sum == 0 ? 1 : last * workers / sum};
+}
+
+double explain::imbalanceToDense(const rt::KernelImage &image, const rt::BlockLists &lists,
+                                 const rt::KernelImage &dense, const rt::BlockLists &denseLists, int64_t workers) {
+  return balance(image, lists, workers).lastOverMean / balance(dense, denseLists, workers).lastOverMean;
 }
 
 Report explain::explain(const rt::KernelImage &image, const rt::BlockLists &lists, int64_t workers) {

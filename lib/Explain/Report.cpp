@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Reports as text, JSON and a picture.
+// Reports as text and JSON.
 
 #include "lib/Explain/Explain.h"
 
@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 using namespace llvm;
@@ -19,6 +20,40 @@ using namespace weft::explain;
 
 static std::string percent(const std::optional<double> &share) {
   return share ? fmt::format("{:.2f} %", 100 * *share) : "-";
+}
+
+/// The mean over heads of one figure of a frame.
+static std::optional<double> meanOfHeads(const Report &report, std::vector<double> Head::*figures, size_t frame) {
+  double sum = 0;
+  for (const Head &head : report.heads) {
+    if (frame >= (head.*figures).size())
+      return std::nullopt;
+    sum += (head.*figures)[frame];
+  }
+  return sum / report.heads.size();
+}
+
+/// What each frame saves, over all heads.
+static std::string savingsTable(const Report &report) {
+  const Head &first = report.heads.front();
+  bool reuses = report.reuse.has_value();
+  std::string text = fmt::format("{:>6}{:>11}{:>11}{}\n", "frame", "visited", "saved",
+                                 reuses ? fmt::format("{:>11}{:>11}", "q reused", "k reused") : "");
+  size_t frames = std::max(first.savedFrames.size(), first.keyReuseFrames.size());
+  for (size_t frame = 0; frame < frames; ++frame) {
+    text += fmt::format("{:>6}{:>11}{:>11}", frame, percent(meanOfHeads(report, &Head::frames, frame)),
+                        percent(meanOfHeads(report, &Head::savedFrames, frame)));
+    if (reuses)
+      text += fmt::format("{:>11}{:>11}", percent(meanOfHeads(report, &Head::queryReuseFrames, frame)),
+                          percent(meanOfHeads(report, &Head::keyReuseFrames, frame)));
+    text += "\n";
+  }
+  if (!first.text)
+    return text;
+  double visited = 0, saved = 0;
+  for (const Head &head : report.heads)
+    visited += *head.text / report.heads.size(), saved += *head.savedText / report.heads.size();
+  return text + fmt::format("{:>6}{:>11}{:>11}\n", "text", percent(visited), percent(saved));
 }
 
 std::string explain::toText(const Report &report) {
@@ -40,7 +75,12 @@ std::string explain::toText(const Report &report) {
     text += fmt::format("  {:<24}{}\n", "reuse", report.reuse->describe());
   if (report.milliseconds)
     text += fmt::format("  {:<24}{:.3f} ms\n", "run time", *report.milliseconds);
-  return text;
+  if (report.predictedMilliseconds && report.milliseconds) {
+    text += fmt::format("  {:<24}{:.3f} ms\n", "dense run time", *report.denseMilliseconds);
+    text += fmt::format("  {:<24}{:.3f} ms, measured {:.2f} x\n", "predicted run time", *report.predictedMilliseconds,
+                        *report.milliseconds / *report.predictedMilliseconds);
+  }
+  return text + savingsTable(report);
 }
 
 static json::Value number(const std::optional<double> &value) {
@@ -66,7 +106,11 @@ std::string explain::toJSON(const Report &report) {
                                  {"longest_list", head.longestList},
                                  {"mean_list", head.meanList},
                                  {"frames", json::Array(head.frames)},
-                                 {"text", number(head.text)}});
+                                 {"text", number(head.text)},
+                                 {"saved_frames", json::Array(head.savedFrames)},
+                                 {"saved_text", number(head.savedText)},
+                                 {"query_reuse_frames", json::Array(head.queryReuseFrames)},
+                                 {"key_reuse_frames", json::Array(head.keyReuseFrames)}});
   json::Object object{{"name", report.name},
                       {"query_tokens", report.queryTokens},
                       {"key_tokens", report.keyTokens},
@@ -79,37 +123,8 @@ std::string explain::toJSON(const Report &report) {
                       {"flop", report.flop},
                       {"bytes", report.bytes},
                       {"reuse", reuse(report.reuse)},
-                      {"time_ms", number(report.milliseconds)}};
+                      {"time_ms", number(report.milliseconds)},
+                      {"dense_time_ms", number(report.denseMilliseconds)},
+                      {"predicted_time_ms", number(report.predictedMilliseconds)}};
   return formatv("{0:2}\n", json::Value(std::move(object))).str();
-}
-
-/// Rectangles of one row, neighbours of one class joined.
-static std::string row(const rt::BlockLists &lists, int64_t set, int64_t block, int64_t left) {
-  const int32_t *offsets = lists.offsets.data() + set * (lists.queryBlocks + 1) + block;
-  const int32_t *entries = lists.entries.data() + lists.starts[set];
-  std::string text;
-  for (int32_t e = offsets[0]; e < offsets[1];) {
-    int32_t first = entries[e] >> 2, kind = entries[e] & rt::BlockLists::kPartial, width = 0;
-    for (; e < offsets[1] && entries[e] >> 2 == first + width && (entries[e] & rt::BlockLists::kPartial) == kind; ++e)
-      ++width;
-    text += fmt::format("<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"1\"/>\n",
-                        kind ? "partial" : "full", left + first, block, width);
-  }
-  return text;
-}
-
-std::string explain::toSVG(const rt::BlockLists &lists) {
-  int64_t gap = 1 + lists.keyBlocks / 10, width = lists.lists * (lists.keyBlocks + gap) - gap;
-  std::string text = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" shape-rendering=\"crispEdges\">\n"
-      "<style>.empty{{fill:#eee}}.partial{{fill:#8ab}}.full{{fill:#135}}</style>\n",
-      width, lists.queryBlocks);
-  for (int64_t set = 0; set < lists.lists; ++set) {
-    int64_t left = set * (lists.keyBlocks + gap);
-    text += fmt::format("<rect class=\"empty\" x=\"{}\" y=\"0\" width=\"{}\" height=\"{}\"/>\n", left, lists.keyBlocks,
-                        lists.queryBlocks);
-    for (int64_t block = 0; block < lists.queryBlocks; ++block)
-      text += row(lists, set, block, left);
-  }
-  return text + "</svg>\n";
 }

@@ -5,6 +5,7 @@
 // Tests of reuse: donors by hand, kernels against the interpreter, what merging saves, and what is refused.
 
 #include "lib/Schedule/ScheduleFile.h"
+#include "runtime/Merge.h"
 #include "test/unit/CompiledProblem.h"
 
 #include <fmt/format.h>
@@ -30,13 +31,13 @@ struct Tokens {
   rt::SnapGrid grid;
   int64_t tokens, channels;
   std::vector<float> values, result;
-  std::vector<int32_t> donors;
+  std::vector<int32_t> donors, replacedByToken;
   int64_t replaced = 0;
 
   Tokens(std::array<int64_t, 3> extents, std::vector<float> values, int64_t text = 0, bool textFirst = false)
       : tokens(extents[0] * extents[1] * extents[2] + text),
         channels(static_cast<int64_t>(values.size()) / tokens), values(std::move(values)), result(this->values.size()),
-        donors(tokens, -1) {
+        donors(tokens, -1), replacedByToken(tokens) {
     grid.extents = extents, grid.begin = textFirst ? text : 0;
     for (int axis = 0; axis < 3; ++axis)
       grid.axes[axis] = extents[axis] > 1;
@@ -52,7 +53,8 @@ struct Tokens {
                       channels,
                       {reinterpret_cast<const std::byte *>(values.data()), channels},
                       reinterpret_cast<std::byte *>(result.data()),
-                      donors.data()};
+                      donors.data(),
+                      replacedByToken.data()};
     replaced = 0;
     for (int64_t item = task.countItems() - 1; item >= 0; --item) // in any order
       replaced += task.run(item);
@@ -317,6 +319,39 @@ TEST(Reuse, ThreadsDoNotChangeResults) {
   std::vector<std::byte> one = problem.test.operands.out.storage;
   ASSERT_TRUE(problem.kernel->run(problem.args(7)));
   EXPECT_EQ(problem.test.operands.out.storage, one);
+}
+
+/// What single tokens save adds up to what the call saves.
+TEST(Reuse, SavingsByToken) {
+  const GridShape grid{3, 6, 10, 7, false};
+  for (const char *attention : {kToken, "{ reuse neighbours(channel, threshold: 0.15) }",
+                                "{ mask abs(q.t - k.t) <= 1 or k.text reuse neighbours(token, threshold: 0.15) }",
+                                "{ mask abs(q.t - k.t) <= 1 or k.text reuse neighbours(channel, threshold: 0.15) }"}) {
+    Problem problem(attention, Shape{grid, 2, 32, 32, 2, ElementType::F32});
+    rt::ReuseSaving saving = problem.saving();
+    auto tokens = problem.kernel->measureTokenReuse(problem.args());
+    ASSERT_TRUE(tokens) << tokens.status().message();
+    ASSERT_EQ(tokens->size(), 4u);
+    auto lists = *problem.kernel->resolveLists(problem.args());
+    const rt::KernelImage &image = problem.kernel->image();
+    double queries = 0, keys = 0, computed = 0, visited = 0;
+    for (const rt::TokenReuse &head : *tokens) {
+      queries += std::accumulate(head.queryValues.begin(), head.queryValues.end(), 0.0);
+      keys += std::accumulate(head.keyValues.begin(), head.keyValues.end(), 0.0);
+      computed += std::accumulate(head.computedKeys.begin(), head.computedKeys.end(), 0.0);
+      EXPECT_EQ(head.queryValues.back(), 0) << "text";
+    }
+    for (int64_t block = 0; block < image.query.count(); ++block)
+      visited += 4.0 * (image.query.offsets[block + 1] - image.query.offsets[block]) *
+                 rt::countColumns(rt::ListView(*lists, 0, image.key), block);
+    double values = 4.0 * grid.tokens() * image.headDim;
+    EXPECT_NEAR(1 - computed / visited, saving.work, 1e-12) << attention;
+    // Tokens that the mask tells apart take a neighbour's values, but are not merged.
+    if (!saving.whole || lists->blockDensity() == 1) {
+      EXPECT_NEAR(queries / values, saving.queries, 1e-12) << attention;
+      EXPECT_NEAR(keys / values, saving.keys, 1e-12) << attention;
+    }
+  }
 }
 
 TEST(Reuse, ThresholdsNeverRecompile) {

@@ -94,13 +94,20 @@ public:
                                                           const rt::GivenLists *given) const override {
     if (!kernel->image().reuse)
       return std::optional<rt::ReuseSaving>();
-    rt::RunArgs args;
-    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
     rt::RowLists rows;
-    if (inputs.rows)
-      rows = inputs.rows->view(), args.rows = &rows;
-    auto saving = kernel->measureReuse(args);
+    auto saving = kernel->measureReuse(reuseArgs(inputs, given, rows));
     return saving ? rt::Result<std::optional<rt::ReuseSaving>>(*saving) : saving.status();
+  }
+
+  rt::Result<std::optional<std::vector<rt::TokenReuse>>> measureTokenReuse(const Inputs &inputs,
+                                                                           const rt::GivenLists *given) const override {
+    if (!kernel->image().reuse)
+      return std::optional<std::vector<rt::TokenReuse>>();
+    rt::RowLists rows;
+    auto tokens = kernel->measureTokenReuse(reuseArgs(inputs, given, rows));
+    if (!tokens)
+      return tokens.status();
+    return std::optional(std::move(*tokens));
   }
 
   rt::Result<std::optional<rt::Choices>> recognize(const Inputs &inputs) const override {
@@ -115,6 +122,15 @@ public:
   }
 
 private:
+  /// What reuse depends on; `rows` is memory for the view of the inputs' rows.
+  static rt::RunArgs reuseArgs(const Inputs &inputs, const rt::GivenLists *given, rt::RowLists &rows) {
+    rt::RunArgs args;
+    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
+    if (inputs.rows)
+      rows = inputs.rows->view(), args.rows = &rows;
+    return args;
+  }
+
   static rt::RunArgs makeArgs(const Inputs &inputs, const Results &results) {
     rt::RunArgs args;
     args.query = inputs.query.view, args.key = inputs.key.view, args.value = inputs.value.view;

@@ -49,6 +49,11 @@ public:
                                                                   const rt::GivenLists *given) const {
     return std::optional<rt::ReuseSaving>();
   }
+  /// The same of every token, for each batch element and head.
+  virtual rt::Result<std::optional<std::vector<rt::TokenReuse>>> measureTokenReuse(const Inputs &inputs,
+                                                                                   const rt::GivenLists *given) const {
+    return std::optional<std::vector<rt::TokenReuse>>();
+  }
   /// The candidate that each batch element and head takes, if the mask recognizes heads.
   virtual rt::Result<std::optional<rt::Choices>> recognize(const Inputs &inputs) const = 0;
 };

@@ -29,11 +29,16 @@ static std::string describe(mlir::Diagnostic &diagnostic) {
 
 rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request, const Inputs &inputs,
                                                    const rt::GivenLists *given, const std::vector<int64_t> &rows,
-                                                   const rt::Choices *choices) {
+                                                   const rt::Choices *choices, ScoreReuse reuse) {
   auto context = createContext();
   auto module = buildProgram(*context, request);
   if (!module)
     return module.status();
+  if (reuse == ScoreReuse::LeftOut)
+    (*module)->walk([](SnapOp op) {
+      op.replaceAllUsesWith(op.getOperand());
+      op.erase();
+    });
   // Lists count in the partition of the chosen tiles, so the interpreter runs the plan where there are some.
   bool hasLists = given != nullptr;
   (*module)->walk([&](BlockMeansOp) { hasLists = true; });

@@ -16,11 +16,14 @@
 
 namespace weft {
 
+enum class ScoreReuse { AsWritten, LeftOut };
+
 /// The interpreter's result for a request on these inputs; all rows if `rows` is empty. `choices` are taken instead of
-/// recognizing heads.
+/// recognizing heads. `reuse` says whether the program's reuse of scores counts.
 rt::Result<InterpreterResult> runInterpreter(const CompileRequest &request, const Inputs &inputs,
                                              const rt::GivenLists *given, const std::vector<int64_t> &rows,
-                                             const rt::Choices *choices = nullptr);
+                                             const rt::Choices *choices = nullptr,
+                                             ScoreReuse reuse = ScoreReuse::AsWritten);
 
 /// `count` distinct positions below `tokens`, the first and the last among them, in ascending order.
 std::vector<int64_t> sampleRows(int64_t tokens, int64_t count);

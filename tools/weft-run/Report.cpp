@@ -125,6 +125,7 @@ std::string weft::toJSON(const Report &report) {
   json["time_ms"] = number(report.milliseconds);
   json["times_ms"] = report.times;
   json["dense_time_ms"] = number(report.denseMilliseconds);
+  json["dense_times_ms"] = report.denseTimes;
   json["speedup"] = number(report.speedup);
   return json.dump(2) + "\n";
 }

@@ -31,7 +31,7 @@ struct Report {
   /// The candidate of each batch element and head, if the mask recognizes heads.
   std::optional<rt::Choices> choices;
   std::optional<double> density, rowShare, compileMilliseconds, firstMilliseconds, milliseconds;
-  std::vector<double> times;
+  std::vector<double> times, denseTimes;
   std::optional<rt::ReuseSaving> reuse;
   std::optional<double> interpreterError, lseError, denseError, denseMilliseconds, speedup;
 };
