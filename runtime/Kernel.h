@@ -196,6 +196,9 @@ public:
   /// come from.
   Result<ReuseSaving> measureReuse(const RunArgs &args) const;
 
+  /// The bound on deviations that bound parameters say.
+  double thresholdOf(const std::vector<int64_t> &parameters) const;
+
   /// Working memory of a call: packed keys, values and bias of the heads in flight, their snapped tokens, and for each
   /// thread that finds work a scratch buffer and, with rows or merged queries, a table of tokens.
   int64_t workspaceBytes(int64_t batch, int threads) const;
@@ -222,7 +225,6 @@ private:
   void ignoreFloats(std::vector<int64_t> &parameters) const;
   /// Whether a call's queries are gathered by pools.
   bool gathersRows() const { return parts.hasRows || (parts.reuse && parts.reuse->whole); }
-  double thresholdOf(const std::vector<int64_t> &parameters) const;
   int64_t packedBytesPerHead() const;
   int64_t bytesPerHead() const;
   int64_t bytesPerWorker() const;

@@ -87,8 +87,9 @@ BlockAttentionOp weft::cuda::findBlockAttention(ModuleOp module) {
                    "not yet on GPUs");
     return {};
   }
-  if (kernel && describeReuse(kernel, op)) {
-    op.emitOpError("expected an attention without reuse, which runs on CPUs and in the interpreter, not yet on GPUs");
+  if (DictionaryAttr reuse = kernel ? describeReuse(kernel, op) : DictionaryAttr(); reuse && reuse.contains("whole")) {
+    op.emitOpError("expected a reuse of channels, since that of tokens runs on CPUs and in the interpreter, not yet on "
+                   "GPUs");
     return {};
   }
   if (!op.getBody().empty() && recognitionOf(op)) {

@@ -21,6 +21,8 @@ static Type typeOf(Builder &b, char letter) {
     return b.getI64Type();
   case 'f':
     return b.getF32Type();
+  case 'd':
+    return b.getF64Type();
   default:
     return b.getI32Type();
   }

@@ -16,7 +16,7 @@ namespace weft::cuda {
 /// The function `weft_NAME.SUFFIX` of a kernel NAME while it is emitted.
 class StageKernel {
 public:
-  /// `arguments` has a letter for each: p for a pointer, i for i32, l for i64, f for f32.
+  /// `arguments` has a letter for each: p for a pointer, i for i32, l for i64, f for f32, d for f64.
   StageKernel(mlir::func::FuncOp kernel, llvm::StringRef suffix, llvm::StringRef arguments, int64_t threads);
 
   Emitter e;

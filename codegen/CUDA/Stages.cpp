@@ -7,6 +7,7 @@
 #include "codegen/CUDA/Stages.h"
 
 #include "codegen/CUDA/AttentionKernel.h"
+#include "codegen/CUDA/ReuseStages.h"
 #include "passes/FormPrediction.h"
 
 using namespace mlir;
@@ -26,4 +27,5 @@ void weft::cuda::formStages(func::FuncOp kernel, BlockAttentionOp op, int64_t ro
     formPlanRows(kernel, op, rows);
     formScatterRows(kernel, op, rows, usedAxes(op, kQueryT));
   }
+  formReuseStages(kernel, op);
 }

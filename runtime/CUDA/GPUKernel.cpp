@@ -20,7 +20,7 @@ using namespace weft::rt::cuda;
 
 GPUKernel::GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image)
     : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)), lists(gpu, host.image().heads),
-      predictionScratch(gpu), rowScratch(gpu) {}
+      predictionScratch(gpu), rowScratch(gpu), reuseScratch(gpu) {}
 
 Result<std::shared_ptr<const GPUKernel>> GPUKernel::load(std::shared_ptr<const Device> device, GPUKernelImage image) {
   if (image.isSpecific ? device->capability != image.capability : device->capability < image.capability)
@@ -67,6 +67,12 @@ Status GPUKernel::loadStages() {
     if (!loaded)
       return loaded.status();
     rows = std::move(*loaded);
+  }
+  if (host.image().reuse) {
+    auto loaded = DeviceReuse::load(gpu, module, host.image());
+    if (!loaded)
+      return loaded.status();
+    reuse = std::move(*loaded);
   }
   return Status::ok();
 }
@@ -196,15 +202,19 @@ Result<std::vector<TensorMap>> GPUKernel::makeMaps(const Tensor &query, const Te
   return maps;
 }
 
-Status GPUKernel::launchAttention(const Batches &batches, const WorkList &work) const {
+GPUKernel::Operands GPUKernel::operandsOf(const Batches &batches) const {
+  auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
+  return {slice(batches.args.query), slice(batches.args.key), slice(batches.args.value)};
+}
+
+Status GPUKernel::launchAttention(const Batches &batches, Operands &operands, const WorkList &work) const {
   const RunArgs &args = batches.args;
   auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
-  Tensor operands[] = {slice(args.query), slice(args.key), slice(args.value)};
   std::vector<void *> arguments;
   std::vector<TensorMap> maps;
   DevicePointer tokens = keyTokens.get();
   if (parts.usesTensorMaps) {
-    auto made = makeMaps(operands[0], operands[1], operands[2]);
+    auto made = makeMaps(operands.query, operands.key, operands.value);
     if (!made)
       return made.status();
     maps = std::move(*made);
@@ -212,12 +222,13 @@ Status GPUKernel::launchAttention(const Batches &batches, const WorkList &work) 
       arguments.push_back(&map);
     // Queries that are gathered.
     if (rows)
-      arguments.insert(arguments.end(), {&operands[0].data, &operands[0].strides[0], &operands[0].strides[1],
-                                         &operands[0].strides[2]});
+      arguments.insert(arguments.end(), {&operands.query.data, &operands.query.strides[0],
+                                         &operands.query.strides[1], &operands.query.strides[2]});
   } else {
     // In the order of the generator's MMAOperand.
-    for (Tensor &tensor : operands)
-      arguments.insert(arguments.end(), {&tensor.data, &tensor.strides[0], &tensor.strides[1], &tensor.strides[2]});
+    for (Tensor *tensor : {&operands.query, &operands.key, &operands.value})
+      arguments.insert(arguments.end(),
+                       {&tensor->data, &tensor->strides[0], &tensor->strides[1], &tensor->strides[2]});
     arguments.push_back(&tokens);
   }
   const Tensor none{nullptr, DType::F32, {}, {0, 0, 0}};
@@ -322,14 +333,28 @@ Status GPUKernel::gatherRows(const Batches &batches, Lists &lists) const {
                        lists.work);
 }
 
+Status GPUKernel::reuseScores(const Batches &batches, Operands &operands) const {
+  const KernelImage &image = host.image();
+  ScratchLayout layout;
+  auto places = reuse->layOut(layout, image, batches.count * image.heads);
+  if (Status status = takeMemory(reuseScratch, layout.bytes(), batches, batches.memory.reuse); !status)
+    return status;
+  return reuse->snapChannels({image, host.thresholdOf(batches.parameters), batches.memory.reuse, places, batches.stream},
+                             operands.query, operands.key);
+}
+
 Status GPUKernel::launchBatches(const Batches &batches, const PredictedLists *kept) const {
   auto found = findLists(batches, kept);
   if (!found)
     return found.status();
+  Operands operands = operandsOf(batches);
+  if (reuse)
+    if (Status status = reuseScores(batches, operands); !status)
+      return status;
   if (rows)
     if (Status status = gatherRows(batches, *found); !status)
       return status;
-  return found->work.mostItems == 0 ? Status::ok() : launchAttention(batches, found->work);
+  return found->work.mostItems == 0 ? Status::ok() : launchAttention(batches, operands, found->work);
 }
 
 double GPUKernel::amountOf(const std::vector<int64_t> &parameters) const {
@@ -358,7 +383,7 @@ Status GPUKernel::launch(const RunArgs &args, Stream stream, const PredictedList
   if (!scope.status)
     return scope.status;
   std::unique_lock lock(enqueuing, std::defer_lock);
-  if (prediction || rows)
+  if (prediction || rows || reuse)
     lock.lock();
   LaunchMemory memory;
   bool isCaptured = isCapturing(stream);

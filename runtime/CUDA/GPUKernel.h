@@ -8,6 +8,7 @@
 #define WEFT_RUNTIME_CUDA_GPUKERNEL_H
 
 #include "runtime/CUDA/DevicePrediction.h"
+#include "runtime/CUDA/DeviceReuse.h"
 #include "runtime/CUDA/DeviceRows.h"
 #include "runtime/CUDA/ListCache.h"
 #include "runtime/Kernel.h"
@@ -127,7 +128,7 @@ private:
   Result<std::vector<TensorMap>> makeMaps(const Tensor &query, const Tensor &key, const Tensor &value) const;
   /// Working memory of a launch, for all its batch elements one after another; 0 until it is needed.
   struct LaunchMemory {
-    DevicePointer prediction = 0, rows = 0;
+    DevicePointer prediction = 0, rows = 0, reuse = 0;
   };
   /// A launch of some batch elements.
   struct Batches {
@@ -153,7 +154,13 @@ private:
   Result<Lists> findLists(const Batches &batches, const PredictedLists *kept) const;
   Status gatherRows(const Batches &batches, Lists &lists) const;
   Status launchBatches(const Batches &batches, const PredictedLists *kept) const;
-  Status launchAttention(const Batches &batches, const WorkList &work) const;
+  /// What an attention reads: of the call, or what reuse made of it.
+  struct Operands {
+    Tensor query, key, value;
+  };
+  Operands operandsOf(const Batches &batches) const;
+  Status reuseScores(const Batches &batches, Operands &operands) const;
+  Status launchAttention(const Batches &batches, Operands &operands, const WorkList &work) const;
 
   std::shared_ptr<const Device> gpu;
   GPUKernelImage parts;
@@ -165,8 +172,9 @@ private:
 
   std::optional<DevicePrediction> prediction;
   std::optional<DeviceRows> rows;
+  std::optional<DeviceReuse> reuse;
   mutable ListCache lists;
-  mutable ScratchPool predictionScratch, rowScratch;
+  mutable ScratchPool predictionScratch, rowScratch, reuseScratch;
   /// Held while the stages of a launch are enqueued: those of another on its stream use the same memory.
   mutable std::mutex enqueuing;
 

@@ -48,6 +48,23 @@ struct RowShape {
   static constexpr int64_t kThreads = 256, kParts = 8, kPlanThreads = 1024;
 };
 
+/// Stages that read rows of channels: a CTA has groups of neighbouring lanes, each lane of a group takes 16 bytes of its
+/// row, and more than 32 such chunks in two passes.
+struct RowGroupShape {
+  static constexpr int64_t kThreads = 256;
+  int64_t headDim, elementBytes;
+
+  int64_t chunks() const { return headDim * elementBytes / 16; }
+  int64_t lanes() const {
+    int64_t lanes = 1;
+    while (lanes < chunks() && lanes < 32)
+      lanes *= 2;
+    return lanes;
+  }
+  int64_t passes() const { return (chunks() + lanes() - 1) / lanes(); }
+  int64_t groups() const { return kThreads / lanes(); }
+};
+
 } // namespace weft::rt::cuda
 
 #endif // WEFT_RUNTIME_CUDA_STAGESHAPES_H

@@ -1,0 +1,18 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Which stages an attention with reuse needs.
+
+#include "codegen/CUDA/ReuseStages.h"
+
+using namespace mlir;
+using namespace weft;
+using namespace weft::cuda;
+
+void weft::cuda::formReuseStages(func::FuncOp kernel, BlockAttentionOp op) {
+  auto query = op.getQuery().getDefiningOp<SnapOp>(), key = op.getKey().getDefiningOp<SnapOp>();
+  if (!query && !key)
+    return;
+  formSnap(kernel, op, query ? query : key);
+}

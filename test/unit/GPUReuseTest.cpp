@@ -1,0 +1,142 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Score reuse on the device: kernels of both generators against the interpreter. On a GPU, or on the executor that
+// WEFT_CUDA_DRIVER names.
+
+#include "test/unit/CompiledProblem.h"
+#include "test/unit/OnDevice.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <optional>
+
+using namespace weft;
+using namespace weft::test;
+
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+const Shape kShape = {{4, 6, 10, 7, false}, 2, 64, 64, 1, ElementType::BF16};
+
+/// With operands in which neighbours are alike.
+struct Problem : CompiledProblem {
+  std::shared_ptr<const rt::cuda::GPUKernel> onDevice;
+  std::optional<rt::GivenLists> selected;
+
+  Problem(const std::string &attention, const Shape &shape = kShape, const std::string &target = "native",
+          const std::vector<double> &floats = {})
+      : CompiledProblem(attention, shape, bitsOf(floats)) {
+    test.program.usesReuse = true;
+    CompileRequest request = test.program.request;
+    request.target = target;
+    GPUKernelResult compiled = compileGPUKernel(request, *device());
+    EXPECT_TRUE(compiled) << compiled.message();
+    onDevice = compiled ? *compiled : nullptr;
+    Random random(testSeed());
+    test.makeExtras(random);
+    fill([&] { return random.normal(); });
+    test.makeNeighbours(random);
+  }
+
+  Operands &operands() { return test.operands; }
+
+  std::string run() {
+    DeviceOperands call;
+    rt::Status status = call.upload(operands());
+    call.args.parameters = test.program.parameters;
+    if (status && onDevice->image().prediction) {
+      auto kept = onDevice->predict(call.args, nullptr);
+      auto lists = kept ? onDevice->download(**kept, nullptr) : rt::Result<rt::GivenLists>(kept.status());
+      if (!lists)
+        return lists.message();
+      selected = std::move(*lists);
+    }
+    if (status)
+      status = onDevice->launch(call.args, nullptr);
+    if (status)
+      status = call.download(operands());
+    return status.message();
+  }
+
+  std::string compare() {
+    std::string error = run();
+    return error.empty() ? compareWithInterpreter(test, selected ? &*selected : nullptr) : error;
+  }
+};
+
+class GPUReuseTest : public testing::Test {
+protected:
+  void SetUp() override {
+    if (!device())
+      GTEST_SKIP() << device().message();
+  }
+};
+
+const char *const kTargets[] = {"native", "sm_80"};
+const GridShape kGrids[] = {{4, 6, 10, 0, false}, {5, 3, 7, 7, false}, {3, 7, 9, 7, true}, {1, 12, 13, 0, false}};
+
+TEST_F(GPUReuseTest, ChannelsAreSnapped) {
+  for (const char *target : kTargets)
+    for (ElementType type : {ElementType::BF16, ElementType::F16, ElementType::F32})
+      for (GridShape grid : kGrids) {
+        Problem problem("{ reuse neighbours(channel, threshold: 0.15) }", Shape{grid, 2, 40, 64, 1, type}, target);
+        EXPECT_EQ(problem.compare(), "") << target;
+      }
+}
+
+TEST_F(GPUReuseTest, ChannelsInWindowsOfThreeAndAlongSomeAxes) {
+  for (const char *parts : {"window: 3", "window: 4, axes: t w", "axes: h", "window: 10, axes: w", "threshold: 0.0"}) {
+    std::string clause = std::string_view(parts).starts_with("threshold") ? parts : fmt::format("threshold: 0.6, {}", parts);
+    Problem problem(fmt::format("{{ reuse neighbours(channel, {}) }}", clause));
+    EXPECT_EQ(problem.compare(), "") << parts;
+  }
+}
+
+/// More chunks of 16 bytes than lanes of a warp, and a number of them that is no power of two.
+TEST_F(GPUReuseTest, RowsOfManyWidths) {
+  for (auto [type, headDim] : {std::pair(ElementType::F32, 256), {ElementType::F32, 72}, {ElementType::BF16, 72},
+                               {ElementType::F16, 256}, {ElementType::BF16, 32}}) {
+    Shape shape{{3, 4, 5, 3, true}, 1, headDim, 64, 2, type};
+    Problem problem("{ reuse neighbours(channel, threshold: 0.15) }", shape);
+    EXPECT_EQ(problem.compare(), "") << headDim;
+  }
+}
+
+TEST_F(GPUReuseTest, ChannelsUnderMasks) {
+  for (const char *clause : {"order tiles(t: 2, h: 3, w: 5) mask abs(q.w - k.w) <= 3 or q.text or k.text bias given",
+                             "mask topk(block_mean, keep: 0.5) or k.t == 0", "mask abs(q.t - k.t) <= 1 rows given"})
+    for (const char *target : kTargets) {
+      Shape shape = kShape;
+      shape.batch = 2;
+      Problem problem(fmt::format("{{ {} reuse neighbours(channel, threshold: 0.15) }}", clause), shape, target);
+      EXPECT_EQ(problem.compare(), "") << clause;
+    }
+}
+
+TEST_F(GPUReuseTest, NaNAndInfinityFireNoWindow) {
+  for (double special : {kNaN, kInfinity}) {
+    Problem problem("{ reuse neighbours(channel, threshold: 9.0) }", Shape{{2, 4, 6, 0, false}, 1, 32, 64, 1, ElementType::BF16});
+    problem.operands().query.set(0, 0, 13, 2, special);
+    EXPECT_EQ(problem.compare(), "");
+    EXPECT_TRUE(std::isnan(problem.operands().out.at(0, 0, 13, 0)));
+  }
+}
+
+TEST_F(GPUReuseTest, ThresholdsAreParameters) {
+  std::string source = "(dynamic theta: float) { reuse neighbours(channel, threshold: theta) }";
+  for (double theta : {0.0, 0.3, 100.0}) {
+    Problem problem(source, kShape, "native", {theta});
+    EXPECT_EQ(problem.compare(), "");
+  }
+  Problem problem(source, kShape, "native", {-1.0});
+  EXPECT_EQ(problem.run(), "parameters: expected 'theta' to be a finite number of at least 0, but got -1");
+}
+
+} // namespace
