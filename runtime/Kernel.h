@@ -70,6 +70,10 @@ struct TokenBlocks {
   static constexpr int64_t kTablePadding = 64;
 
   int64_t count() const { return static_cast<int64_t>(offsets.size()) - 1; }
+  /// The block of each token.
+  std::vector<int32_t> blockByToken() const;
+  /// Coordinates of each token: rows t, h, w and index of `tokens` numbers.
+  std::vector<int32_t> coordinatesByToken() const;
 };
 
 /// A dynamic parameter of a kernel.

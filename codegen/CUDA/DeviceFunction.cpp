@@ -9,7 +9,6 @@
 #include "codegen/CUDA/AttentionKernel.h"
 #include "dialect/RowSelection.h"
 #include "passes/FormRecognition.h"
-#include "passes/FormReuse.h"
 #include "passes/KernelFunction.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -85,11 +84,6 @@ BlockAttentionOp weft::cuda::findBlockAttention(ModuleOp module) {
   if (RowSelection::from(op.getRows())) {
     op.emitOpError("expected an attention without rows topk(importance, ..), which run on CPUs and in the interpreter, "
                    "not yet on GPUs");
-    return {};
-  }
-  if (DictionaryAttr reuse = kernel ? describeReuse(kernel, op) : DictionaryAttr(); reuse && reuse.contains("whole")) {
-    op.emitOpError("expected a reuse of channels, since that of tokens runs on CPUs and in the interpreter, not yet on "
-                   "GPUs");
     return {};
   }
   if (!op.getBody().empty() && recognitionOf(op)) {

@@ -31,6 +31,8 @@ public:
   mlir::Type f32() { return e.b.getF32Type(); }
   /// CTAs of the grid along x.
   mlir::Value gridX();
+  /// The sum of an i32 over all threads before, by doubling distances in the first four bytes a thread of shared memory.
+  mlir::Value sumBefore(mlir::Value own);
   /// All threads of the CTA wait for each other.
   void meet();
   void finish();

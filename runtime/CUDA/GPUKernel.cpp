@@ -62,14 +62,15 @@ Status GPUKernel::loadStages() {
       return loaded.status();
     prediction = std::move(*loaded);
   }
-  if (host.image().hasRows) {
+  bool merges = host.image().reuse && host.image().reuse->whole;
+  if (host.image().hasRows || merges) {
     auto loaded = DeviceRows::load(gpu, module, host.image(), parts.rows, parts.queryAxes);
     if (!loaded)
       return loaded.status();
     rows = std::move(*loaded);
   }
   if (host.image().reuse) {
-    auto loaded = DeviceReuse::load(gpu, module, host.image());
+    auto loaded = DeviceReuse::load(gpu, module, host.image(), {parts.columns, parts.keyAxes});
     if (!loaded)
       return loaded.status();
     reuse = std::move(*loaded);
@@ -202,17 +203,22 @@ Result<std::vector<TensorMap>> GPUKernel::makeMaps(const Tensor &query, const Te
   return maps;
 }
 
-GPUKernel::Operands GPUKernel::operandsOf(const Batches &batches) const {
+AttentionOperands GPUKernel::operandsOf(const Batches &batches) const {
   auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
-  return {slice(batches.args.query), slice(batches.args.key), slice(batches.args.value)};
+  const RunArgs &args = batches.args;
+  AttentionOperands operands{slice(args.query), slice(args.key), slice(args.value), {}};
+  if (args.bias)
+    operands.bias = broadcast(slice(*args.bias));
+  return operands;
 }
 
-Status GPUKernel::launchAttention(const Batches &batches, Operands &operands, const WorkList &work) const {
+Status GPUKernel::launchAttention(const Batches &batches, AttentionOperands &operands,
+                                  const WorkList &work) const {
   const RunArgs &args = batches.args;
   auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
   std::vector<void *> arguments;
   std::vector<TensorMap> maps;
-  DevicePointer tokens = keyTokens.get();
+  DevicePointer tokens = work.keyTokens ? work.keyTokens : keyTokens.get();
   if (parts.usesTensorMaps) {
     auto made = makeMaps(operands.query, operands.key, operands.value);
     if (!made)
@@ -233,14 +239,15 @@ Status GPUKernel::launchAttention(const Batches &batches, Operands &operands, co
   }
   const Tensor none{nullptr, DType::F32, {}, {0, 0, 0}};
   Tensor out = slice(args.out), lse = args.lse ? slice(*args.lse) : none;
-  Tensor bias = args.bias ? broadcast(slice(*args.bias)) : none;
+  Tensor bias = operands.bias ? *operands.bias : none;
   void *memory[] = {out.data, lse.data, bias.data};
   int64_t strides[] = {out.strides[0], out.strides[1], out.strides[2], lse.strides[0], lse.strides[1], lse.strides[2],
                        bias.strides[0], bias.strides[1], bias.strides[2]};
-  DevicePointer tables[] = {work.items,        work.entries,       ticketFor(batches.stream),
-                            work.numItems,     queryBlocks.get(),  keyBlocks.get(),
-                            columnMasks.get(), work.rowTokens,     work.queryCoordinates,
-                            keyCoordinates.get(), keyTokens.get()};
+  DevicePointer blocks = work.keyBlocks ? work.keyBlocks : keyBlocks.get();
+  DevicePointer coordinates = work.keyCoordinates ? work.keyCoordinates : keyCoordinates.get();
+  DevicePointer tables[] = {work.items,    work.entries,      ticketFor(batches.stream), work.numItems,
+                            queryBlocks.get(), blocks,        columnMasks.get(),         work.rowTokens,
+                            work.queryCoordinates, coordinates, tokens};
   std::array<int32_t, AttendArgs::kMaxParameters> values;
 
   // In the order of the generator's KernelArg.
@@ -322,37 +329,66 @@ Result<GPUKernel::Lists> GPUKernel::findLists(const Batches &batches, const Pred
   return predictLists(batches, *classified, batches.memory.prediction);
 }
 
-Status GPUKernel::gatherRows(const Batches &batches, Lists &lists) const {
+Status GPUKernel::gatherRows(const Batches &batches, const RowLists &rowLists, int64_t first, Lists &lists) const {
   int64_t pairs = batches.count * host.image().heads;
   ScratchLayout layout;
-  auto places = rows->layOut(layout, pairs, lists.ranges.pools, batches.args.rows->indices.shape[2]);
+  auto places = rows->layOut(layout, pairs, lists.ranges.pools, rowLists.indices.shape[2]);
   if (Status status = takeMemory(rowScratch, layout.bytes(), batches, batches.memory.rows); !status)
     return status;
-  return rows->enqueue({*batches.args.rows, batches.first, pairs, lists.ranges, batches.memory.rows, places,
-                        batches.stream},
-                       lists.work);
+  return rows->enqueue({rowLists, first, pairs, lists.ranges, batches.memory.rows, places, batches.stream}, lists.work);
 }
 
-Status GPUKernel::reuseScores(const Batches &batches, Operands &operands) const {
+Result<DeviceReuse::Call> GPUKernel::prepareReuse(const Batches &batches, const Lists &lists,
+                                                  const RowLists *rows) const {
   const KernelImage &image = host.image();
   ScratchLayout layout;
-  auto places = reuse->layOut(layout, image, batches.count * image.heads);
+  auto places = reuse->layOut(layout, image, batches.count * image.heads, lists.ranges.pools);
   if (Status status = takeMemory(reuseScratch, layout.bytes(), batches, batches.memory.reuse); !status)
     return status;
-  return reuse->snapChannels({image, host.thresholdOf(batches.parameters), batches.memory.reuse, places, batches.stream},
-                             operands.query, operands.key);
+  return DeviceReuse::Call{image, host.thresholdOf(batches.parameters), batches.memory.reuse, places, batches.stream,
+                           rows, keyTokens.get()};
+}
+
+/// An attention whose tokens are merged: what is left is gathered as listed rows are.
+Status GPUKernel::launchMerged(const Batches &batches, Lists &lists) const {
+  auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
+  RowLists listed;
+  if (batches.args.rows)
+    listed = {slice(batches.args.rows->indices), slice(batches.args.rows->counts)};
+  auto call = prepareReuse(batches, lists, batches.args.rows ? &listed : nullptr);
+  if (!call)
+    return call.status();
+  AttentionOperands operands = operandsOf(batches);
+  auto chosen = reuse->mergeTokens(*call, operands, lists.work, lists.ranges);
+  if (!chosen)
+    return chosen.status();
+  Status status = gatherRows(batches, *chosen ? **chosen : listed, 0, lists);
+  if (status && lists.work.mostItems != 0)
+    status = launchAttention(batches, operands, lists.work);
+  if (!status)
+    return status;
+  std::optional<Tensor> lse;
+  if (batches.args.lse)
+    lse = slice(*batches.args.lse);
+  return reuse->spread(*call, slice(batches.args.out), lse ? &*lse : nullptr);
 }
 
 Status GPUKernel::launchBatches(const Batches &batches, const PredictedLists *kept) const {
   auto found = findLists(batches, kept);
   if (!found)
     return found.status();
-  Operands operands = operandsOf(batches);
-  if (reuse)
-    if (Status status = reuseScores(batches, operands); !status)
+  if (reuse && host.image().reuse->whole)
+    return launchMerged(batches, *found);
+  AttentionOperands operands = operandsOf(batches);
+  if (reuse) {
+    auto call = prepareReuse(batches, *found, nullptr);
+    if (!call)
+      return call.status();
+    if (Status status = reuse->snapChannels(*call, operands); !status)
       return status;
+  }
   if (rows)
-    if (Status status = gatherRows(batches, *found); !status)
+    if (Status status = gatherRows(batches, *batches.args.rows, batches.first, *found); !status)
       return status;
   return found->work.mostItems == 0 ? Status::ok() : launchAttention(batches, operands, found->work);
 }

@@ -44,8 +44,8 @@ struct GPUKernelImage {
   bool usesTensorMaps = true;
   /// Items that each query block of a list is.
   int64_t queryParts = 1;
-  /// Coordinates of a query that the predicate reads.
-  int64_t queryAxes = 0;
+  /// Coordinates of a query and of a key that the predicate reads.
+  int64_t queryAxes = 0, keyAxes = 0;
   /// Query rows and key columns of a tile, threads of a CTA, CTAs of a multiprocessor, and shared memory in bytes.
   int64_t rows = 0, columns = 0, threads = 0, ctasPerSM = 1, sharedBytes = 0;
   SequenceLayout query, key;
@@ -152,15 +152,14 @@ private:
   /// Working memory that the launch did not take before.
   Status takeMemory(ScratchPool &pool, size_t bytes, const Batches &batches, DevicePointer &memory) const;
   Result<Lists> findLists(const Batches &batches, const PredictedLists *kept) const;
-  Status gatherRows(const Batches &batches, Lists &lists) const;
+  /// Rows of which the launch's are those from batch element `first` on.
+  Status gatherRows(const Batches &batches, const RowLists &rowLists, int64_t first, Lists &lists) const;
   Status launchBatches(const Batches &batches, const PredictedLists *kept) const;
-  /// What an attention reads: of the call, or what reuse made of it.
-  struct Operands {
-    Tensor query, key, value;
-  };
-  Operands operandsOf(const Batches &batches) const;
-  Status reuseScores(const Batches &batches, Operands &operands) const;
-  Status launchAttention(const Batches &batches, Operands &operands, const WorkList &work) const;
+  Status launchMerged(const Batches &batches, Lists &lists) const;
+  AttentionOperands operandsOf(const Batches &batches) const;
+  /// What reuse needs to be enqueued; `rows` are the call's.
+  Result<DeviceReuse::Call> prepareReuse(const Batches &batches, const Lists &lists, const RowLists *rows) const;
+  Status launchAttention(const Batches &batches, AttentionOperands &operands, const WorkList &work) const;
 
   std::shared_ptr<const Device> gpu;
   GPUKernelImage parts;

@@ -65,6 +65,16 @@ struct RowGroupShape {
   int64_t groups() const { return kThreads / lanes(); }
 };
 
+/// A warp per list of a pool.
+struct ListShape {
+  static constexpr int64_t kThreads = 256, kLists = 8;
+};
+
+/// A CTA per key block and pair, a thread per key; one per pair that plans its merged blocks.
+struct MergeShape {
+  static constexpr int64_t kThreads = 128, kPlanThreads = 1024;
+};
+
 } // namespace weft::rt::cuda
 
 #endif // WEFT_RUNTIME_CUDA_STAGESHAPES_H

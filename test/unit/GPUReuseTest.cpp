@@ -33,6 +33,19 @@ struct Problem : CompiledProblem {
   Problem(const std::string &attention, const Shape &shape = kShape, const std::string &target = "native",
           const std::vector<double> &floats = {})
       : CompiledProblem(attention, shape, bitsOf(floats)) {
+    compile(target);
+  }
+
+  /// With other tokens than those of the shape.
+  Problem(const std::string &attention, const GridShape &queries, const GridShape &keys, const std::string &target)
+      : CompiledProblem(attention, kShape, {}) {
+    test.program.request.options.queryGrid = queries, test.program.request.options.keyGrid = keys;
+    auto layout = [] { return TensorLayout::BSHD; };
+    test.allocateInputs(layout), test.allocateResults(layout);
+    compile(target);
+  }
+
+  void compile(const std::string &target) {
     test.program.usesReuse = true;
     CompileRequest request = test.program.request;
     request.target = target;
@@ -137,6 +150,81 @@ TEST_F(GPUReuseTest, ThresholdsAreParameters) {
   }
   Problem problem(source, kShape, "native", {-1.0});
   EXPECT_EQ(problem.run(), "parameters: expected 'theta' to be a finite number of at least 0, but got -1");
+}
+
+//===--- Whole tokens ---===//
+
+constexpr char kToken[] = "{ reuse neighbours(token, threshold: 0.15) }";
+
+TEST_F(GPUReuseTest, TokensAreMergedInADenseAttention) {
+  for (const char *target : kTargets)
+    for (ElementType type : {ElementType::BF16, ElementType::F16, ElementType::F32})
+      for (GridShape grid : kGrids) {
+        Problem problem(kToken, Shape{grid, 2, 40, 64, 1, type}, target);
+        EXPECT_EQ(problem.compare(), "") << target;
+      }
+}
+
+TEST_F(GPUReuseTest, MasksSeeTheOriginalTokens) {
+  const char *clauses[] = {
+      "mask abs(q.t - k.t) <= 1",
+      "order tiles mask q.t == k.t or k.t == 0",
+      "order tiles(t: 2, h: 3, w: 5) mask abs(q.w - k.w) <= 3 or q.text or k.text",
+      "mask topk(block_mean, keep: 0.5)",
+      "order tiles(t: 1, h: 6, w: 10) mask topk(block_mean, keep: 0.5) or k.t == 0",
+      "mask (head == 0) == (k.t < 2)",
+      "mask false",
+  };
+  for (const char *clause : clauses)
+    for (const char *extra : {"", "bias given rows given"})
+      for (const char *target : kTargets) {
+        std::string source = fmt::format("{{ {} {} reuse neighbours(token, threshold: 0.15) }}", clause, extra);
+        SCOPED_TRACE(source + target);
+        Problem problem(source, Shape{{4, 6, 10, 7, false}, 2, 32, 64, 2, ElementType::BF16}, target);
+        EXPECT_EQ(problem.compare(), "");
+      }
+}
+
+TEST_F(GPUReuseTest, BiasesOfMergedKeysAdd) {
+  Problem problem("{ bias given reuse neighbours(token, threshold: 0.15) }", Shape{{4, 6, 10, 7, false}, 1, 64, 64, 1, ElementType::BF16});
+  auto compareWith = [&](const std::function<double(int64_t)> &bias) {
+    problem.operands().bias->fill([&](int64_t, int64_t, int64_t token, int64_t) { return bias(token); });
+    return problem.compare();
+  };
+  EXPECT_EQ(compareWith([](int64_t token) { return 0.1 * (token % 7); }), "");
+  EXPECT_EQ(compareWith([](int64_t token) { return token % 2 ? -kInfinity : 0; }), "");
+  EXPECT_EQ(compareWith([](int64_t token) { return token < 200 ? -kInfinity : 30; }), "");
+  EXPECT_EQ(compareWith([](int64_t) { return -kInfinity; }), "");
+  EXPECT_EQ(compareWith([](int64_t token) { return token == 3 ? kNaN : 0; }), "");
+  EXPECT_EQ(compareWith([](int64_t token) { return token == 3 ? kInfinity : 0; }), "");
+}
+
+TEST_F(GPUReuseTest, RowsMergeAmongTheListed) {
+  Problem problem("{ rows given reuse neighbours(token, threshold: 9.0) }", Shape{{4, 6, 10, 0, false}, 1, 32, 64, 1, ElementType::BF16});
+  // A cell's last token alone, and both tokens of another pair.
+  problem.operands().rows = TestRows{{1, 1}, 3, {71, 100, 101}, {3}};
+  EXPECT_EQ(problem.compare(), "");
+  EXPECT_EQ(problem.operands().out.at(0, 0, 0, 0), Case::kHeld) << "its donor was not listed";
+  EXPECT_EQ(problem.operands().out.at(0, 0, 100, 5), problem.operands().out.at(0, 0, 101, 5));
+}
+
+/// Queries and keys have grids of their own; where no window fits nothing is snapped.
+TEST_F(GPUReuseTest, RectangularAttention) {
+  for (auto [queries, keys] : {std::pair(GridShape{1, 1, 1, 3, false}, GridShape{4, 5, 6, 0, false}),
+                               {GridShape{4, 5, 6, 0, false}, GridShape{1, 1, 1, 9, true}},
+                               {GridShape{2, 5, 6, 0, false}, GridShape{3, 4, 9, 7, true}}})
+    for (const char *clauses : {"", "rows given"})
+      for (const char *target : kTargets) {
+        Problem problem(fmt::format("{{ {} reuse neighbours(token, threshold: 0.15) }}", clauses), queries, keys, target);
+        EXPECT_EQ(problem.compare(), "") << clauses << target;
+      }
+}
+
+TEST_F(GPUReuseTest, TokensInOtherWindows) {
+  for (const char *parts : {"window: 3", "window: 4, axes: t w", "axes: h", "window: 10, axes: w"}) {
+    Problem problem(fmt::format("{{ reuse neighbours(token, threshold: 0.6, {}) }}", parts));
+    EXPECT_EQ(problem.compare(), "") << parts;
+  }
 }
 
 } // namespace
