@@ -167,6 +167,7 @@ public:
 
   /// What run() checks of its arguments. Of row lists in memory of a device, types and shapes alone.
   Status check(const RunArgs &args, MemoryKind memory = MemoryKind::Host) const;
+  Status checkQueryAndKey(const RunArgs &args) const;
   Status checkBias(const RunArgs &args) const;
   Status checkRows(const RunArgs &args, MemoryKind memory) const;
   Status checkAge(const RunArgs &args) const;
@@ -210,7 +211,6 @@ public:
 private:
   struct Call;
 
-  Status checkQueryAndKey(const RunArgs &args) const;
   Status checkImportance(const RunArgs &args, int64_t batch) const;
   static Status checkAgeApart(const RunArgs &args);
   Status attend(const RunArgs &args) const;

@@ -154,7 +154,7 @@ void SnappedHeads::mergeValues() {
               [&](int64_t i, int) { items[i].task.run(items[i].first, items[i].last); });
 }
 
-void SnappedHeads::count(Counts &counts) const {
+void SnappedHeads::count(ReuseCounts &counts) const {
   for (const Slot &slot : slots) {
     if (!reuse.whole) {
       counts.queries += static_cast<double>(image.query.tokens * image.headDim);
@@ -180,8 +180,6 @@ double Kernel::thresholdOf(const std::vector<int64_t> &parameters) const {
   return parameter < 0 ? parts.reuse->threshold : std::bit_cast<double>(parameters[parameter]);
 }
 
-static double portionOf(double part, double whole) { return whole > 0 ? part / whole : 0; }
-
 Result<ReuseSaving> Kernel::measureReuse(const RunArgs &args) const {
   if (!parts.reuse)
     return Status::error(fmt::format("kernel '{}': expected an attention with reuse", parts.name));
@@ -200,12 +198,10 @@ Result<ReuseSaving> Kernel::measureReuse(const RunArgs &args) const {
     return Status::error("workspace: expected memory for the tokens of one head, but there is not so much");
   int threads = args.threads ? args.threads : defaultThreads();
   SnappedHeads heads(parts, args, **lists, places, thresholdOf(*parameters), threads, workspace.data());
-  SnappedHeads::Counts counts;
+  ReuseCounts counts;
   for (int64_t pair = 0; pair < args.query.shape[0] * parts.heads; ++pair) {
     heads.snap(pair, 1);
     heads.count(counts);
   }
-  return ReuseSaving{parts.reuse->whole, portionOf(counts.mergedQueries, counts.queries),
-                     portionOf(counts.mergedKeys, counts.keys),
-                     portionOf(counts.pairs - counts.computedPairs, counts.pairs)};
+  return counts.share(parts.reuse->whole);
 }

@@ -37,10 +37,7 @@ public:
   const MergedKeys *keys(int64_t slot) const { return slots[slot].keys ? &*slots[slot].keys : nullptr; }
 
   /// Adds what the heads in flight saved to `counts`.
-  struct Counts {
-    double queries = 0, mergedQueries = 0, keys = 0, mergedKeys = 0, pairs = 0, computedPairs = 0;
-  };
-  void count(Counts &counts) const;
+  void count(ReuseCounts &counts) const;
 
 private:
   struct Slot {

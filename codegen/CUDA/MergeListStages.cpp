@@ -53,18 +53,18 @@ public:
 };
 
 /// Where each list is by set and pool; entries; by set and pool whether an entry is partial, and by set and key block bit
-/// 0 if it is visited and bit 1 if partially; pools.
-enum InspectArgument : unsigned { kRanges, kEntries, kIsPartial, kKeyFlags, kPools };
+/// 0 if it is visited and bit 1 if partially; pools; keys of each block, and by set and pool those that the list visits.
+enum InspectArgument : unsigned { kRanges, kEntries, kIsPartial, kKeyFlags, kPools, kBlockKeys, kColumns };
 
 void emitInspect(func::FuncOp kernel, BlockAttentionOp op) {
-  ListStage stage(kernel, op, "inspect_lists", "ppppi");
+  ListStage stage(kernel, op, "inspect_lists", "ppppipp");
   StageKernel &k = stage.k;
   Emitter &e = stage.e;
   e.when(e.below(stage.pool, k.argument(kPools)), [&] {
     Value list = e.add(e.mul(k.y, stage.queryBlocks), stage.pool);
     Value flags = e.advance(k.argument(kKeyFlags), e.mul(e.extend(k.y), stage.keyBlocks * 4));
-    Value partial = stage.walk(k.argument(kRanges), list, k.argument(kEntries), e.i32(0),
-                               [&](const ListStage::Entry &entry, ValueRange state) {
+    Values found = stage.walk(k.argument(kRanges), list, k.argument(kEntries), {e.i32(0), e.i32(0)},
+                              [&](const ListStage::Entry &entry, ValueRange state) {
       Value isPartial = e.bitAnd(entry.entry, kPartialFlag);
       if (mergesKeys(op))
         e.when(entry.exists, [&] {
@@ -72,23 +72,30 @@ void emitInspect(func::FuncOp kernel, BlockAttentionOp op) {
           LLVM::AtomicRMWOp::create(e.b, LLVM::AtomicBinOp::_or, at, e.bitOr(e.i32(1), e.shiftLeft(isPartial, 1)),
                                     LLVM::AtomicOrdering::monotonic, "device");
         });
-      return Values{e.bitOr(state[0], e.ballot(e.notEqual(isPartial, 0)))};
-    })[0];
-    e.when(e.equal(k.lane, 0), [&] { e.storeAt(partial, k.argument(kIsPartial), list); });
+      Value keys = e.valueWhen(entry.exists, [&] {
+        return e.loadAt(k.i32(), k.argument(kBlockKeys), e.shiftRight(entry.entry, 2));
+      }, e.i32(0));
+      return Values{e.bitOr(state[0], e.ballot(e.notEqual(isPartial, 0))), e.add(state[1], keys)};
+    });
+    Value columns = e.sumWarp(found[1]);
+    e.when(e.equal(k.lane, 0), [&] {
+      e.storeAt(found[0], k.argument(kIsPartial), list);
+      e.storeAt(columns, k.argument(kColumns), list);
+    });
   });
   k.finish();
 }
 
 /// The original lists, these sets, entries, pools; the place of each key block by set, and these sets; the keys of each
-/// merged block by pair and place; where the new lists are by pair and pool, and their entries.
+/// merged block by pair and place; where the new lists are by pair and pool, their entries, and the keys that they visit.
 enum MergeArgument : unsigned {
-  kOldRanges, kOldSets, kOldEntries, kNumPools, kPlaceOf, kPlaceSets, kSizes, kNewRanges, kNewEntries
+  kOldRanges, kOldSets, kOldEntries, kNumPools, kPlaceOf, kPlaceSets, kSizes, kNewRanges, kNewEntries, kNewColumns
 };
 
 /// All blocks of a pool stand in a list together, and their merged blocks take their places: each entry becomes that of
 /// the merged block in its block's place, or none.
 void emitMerge(func::FuncOp kernel, BlockAttentionOp op) {
-  ListStage stage(kernel, op, "merge_lists", "pipipippp");
+  ListStage stage(kernel, op, "merge_lists", "pipipipppp");
   StageKernel &k = stage.k;
   Emitter &e = stage.e;
   e.when(e.below(stage.pool, k.argument(kNumPools)), [&] {
@@ -97,8 +104,8 @@ void emitMerge(func::FuncOp kernel, BlockAttentionOp op) {
     Value pairFirst = e.mul(k.y, stage.keyBlocks);
     Value first = e.mul(e.add(e.mul(k.y, k.argument(kNumPools)), stage.pool), stage.keyBlocks);
     Value lower = e.add(e.shiftLeft(e.i32(1), k.lane), -1);
-    Value count = stage.walk(k.argument(kOldRanges), list, k.argument(kOldEntries), e.i32(0),
-                             [&](const ListStage::Entry &entry, ValueRange state) {
+    Values found = stage.walk(k.argument(kOldRanges), list, k.argument(kOldEntries), {e.i32(0), e.i32(0)},
+                              [&](const ListStage::Entry &entry, ValueRange state) {
       Value place = e.valueWhen(entry.exists, [&] {
         return e.loadAt(k.i32(), k.argument(kPlaceOf), e.add(placeSet, e.shiftRight(entry.entry, 2)));
       }, e.i32(0));
@@ -109,13 +116,15 @@ void emitMerge(func::FuncOp kernel, BlockAttentionOp op) {
       e.when(stays, [&] {
         e.storeAt(e.bitOr(e.shiftLeft(block, 2), e.bitAnd(entry.entry, 3)), k.argument(kNewEntries), position);
       });
-      return Values{e.add(state[0], e.countBits(staying))};
-    })[0];
+      return Values{e.add(state[0], e.countBits(staying)), e.add(state[1], size)};
+    });
+    Value columns = e.sumWarp(found[1]);
     e.when(e.equal(k.lane, 0), [&] {
       Value number = e.add(e.mul(k.y, stage.queryBlocks), stage.pool);
+      e.storeAt(columns, k.argument(kNewColumns), number);
       Value range = e.advance(k.argument(kNewRanges), e.mul(e.extend(number), 8));
       e.store(first, range, 4);
-      e.store(count, e.advance(range, e.i64(4)), 4);
+      e.store(found[0], e.advance(range, e.i64(4)), 4);
     });
   });
   k.finish();

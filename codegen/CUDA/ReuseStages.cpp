@@ -17,11 +17,12 @@ void weft::cuda::formReuseStages(func::FuncOp kernel, BlockAttentionOp op, int64
   if (!query && !key)
     return;
   formSnap(kernel, op, query ? query : key);
-  if (mergesQueries(op) || mergesKeys(op))
+  if (mergesQueries(op) || mergesKeys(op)) {
     formInspectLists(kernel, op);
-  if (mergesQueries(op)) {
     if (op.getRows())
       formMarkRows(kernel, op);
+  }
+  if (mergesQueries(op)) {
     formMergeRows(kernel, op);
     formSpread(kernel, op);
   }

@@ -32,6 +32,8 @@ public:
         source(rows.chunkAddress(kSource, kBatchStride, k.y)) {}
 
   void emit() {
+    if (window > 2) // roots and divisions
+      k.takeRegisters();
     CellGrid::Cell cell = grid.cellAt(e.add(e.mul(k.x, rows.shape.groups()), rows.group));
     if (isWhole)
       walk(cell, [&](const CellGrid::Place &place) { findDonor(cell, place); });

@@ -77,6 +77,10 @@ Value StageKernel::sumBefore(Value own) {
   return e.sub(sum, own);
 }
 
+void StageKernel::takeRegisters() {
+  x.getParentBlock()->getParentOp()->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), e.b.getI32IntegerAttr(1));
+}
+
 void StageKernel::meet() { NVVM::Barrier0Op::create(e.b); }
 
 void StageKernel::finish() { LLVM::ReturnOp::create(e.b, ValueRange()); }

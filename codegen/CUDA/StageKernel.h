@@ -33,6 +33,8 @@ public:
   mlir::Value gridX();
   /// The sum of an i32 over all threads before, by doubling distances in the first four bytes a thread of shared memory.
   mlir::Value sumBefore(mlir::Value own);
+  /// Lets the function take the registers that one CTA of a multiprocessor can have, where fewer would spill.
+  void takeRegisters();
   /// All threads of the CTA wait for each other.
   void meet();
   void finish();

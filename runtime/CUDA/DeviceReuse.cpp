@@ -34,10 +34,10 @@ Status DeviceReuse::findStages(Module module, const KernelImage &image) {
     bool isWanted;
   };
   for (auto [stage, suffix, isWanted] :
-       {Wanted{snap, "snap", true}, Wanted{inspect, "inspect_lists", queries || keys},
-        Wanted{mark, "mark_rows", queries && image.hasRows}, Wanted{merge, "merge_rows", queries},
+       {Wanted{snap, "snap", true}, Wanted{inspect, "inspect_lists", reuse.whole},
+        Wanted{mark, "mark_rows", reuse.whole && image.hasRows}, Wanted{merge, "merge_rows", queries},
         Wanted{copy, "spread", queries}, Wanted{count, "count_keys", keys}, Wanted{plan, "plan_keys", keys},
-        Wanted{fillKeys, "fill_keys", keys}, Wanted{lists, "merge_lists", keys}}) {
+        Wanted{fill, "fill_keys", keys}, Wanted{lists, "merge_lists", keys}}) {
     if (!isWanted)
       continue;
     auto found = Stage::find(*device, module, "weft_" + image.name + "_" + suffix);
@@ -49,7 +49,7 @@ Status DeviceReuse::findStages(Module module, const KernelImage &image) {
 }
 
 /// KeyPlaces in which every block stays where it is.
-static std::vector<int32_t> placesOf(int64_t blocks) {
+static std::vector<int32_t> makePlaces(int64_t blocks) {
   std::vector<int32_t> tables(5 * blocks);
   for (int64_t table = 0; table < 5; ++table)
     std::iota(tables.begin() + table * blocks, tables.begin() + (table + 1) * blocks, table == 4 ? 1 : 0);
@@ -59,15 +59,18 @@ static std::vector<int32_t> placesOf(int64_t blocks) {
 Status DeviceReuse::uploadTables(const KernelImage &image) {
   if (!image.reuse->whole)
     return Status::ok();
-  std::vector<int32_t> tokens(image.query.tokens);
+  std::vector<int32_t> tokens(image.query.tokens), sizes;
   std::iota(tokens.begin(), tokens.end(), 0);
+  for (int64_t block = 0; block < image.key.count(); ++block)
+    sizes.push_back(image.key.offsets[block + 1] - image.key.offsets[block]);
   struct Upload {
     DeviceMemory &memory;
     std::vector<int32_t> table;
   };
   for (auto &[memory, table] : {Upload{queryBlockOf, image.query.blockByToken()}, Upload{keyBlockOf, image.key.blockByToken()},
                                 Upload{coordinates, image.key.coordinatesByToken()},
-                                Upload{places, placesOf(image.key.count())}, Upload{allTokens, tokens}}) {
+                                Upload{places, makePlaces(image.key.count())}, Upload{allTokens, tokens},
+                                Upload{blockKeys, sizes}}) {
     auto made = DeviceMemory::upload(device, table.data(), table.size() * sizeof(int32_t), nullptr);
     if (!made)
       return made.status();
@@ -97,11 +100,12 @@ DeviceReuse::Memory DeviceReuse::layOut(ScratchLayout &layout, const KernelImage
   memory.replaced = take(!reuse.whole, 2 * pairs);
   memory.queryDonors = take(queries, queryTokens);
   memory.keyDonors = take(keys, keyTokens);
-  memory.listed = take(queries && image.hasRows, queryTokens);
+  memory.listed = take(reuse.whole && image.hasRows, queryTokens);
   memory.chosen = take(queries, queryTokens);
   memory.leaders = take(queries, queryTokens);
   memory.numRows = take(reuse.whole, 1);
   memory.isPartial = take(reuse.whole, pairs * image.query.count());
+  memory.columns = take(reuse.whole, pairs * image.query.count());
   memory.keyFlags = take(reuse.whole, blocks);
   memory.ranks = take(keys, mergedKeys);
   memory.counts = take(keys, blocks);
@@ -113,10 +117,11 @@ DeviceReuse::Memory DeviceReuse::layOut(ScratchLayout &layout, const KernelImage
   memory.keyCoordinates = take(keys, mergedKeys * tile.axes);
   memory.ranges = take(keys, 2 * pairs * image.query.count());
   memory.entries = take(keys, blocks * pools);
+  memory.newColumns = take(keys, pairs * image.query.count());
   return memory;
 }
 
-Status DeviceReuse::fill(const Call &call, size_t offset, unsigned value, int64_t count) const {
+Status DeviceReuse::set(const Call &call, size_t offset, unsigned value, int64_t count) const {
   return device->driver.check(device->driver.fill32(call.at(offset), value, count, call.stream), "cuMemsetD32Async");
 }
 
@@ -163,7 +168,7 @@ Status DeviceReuse::enqueueSnap(const Call &call, const SnapGrid &grid, const Te
 Status DeviceReuse::snapChannels(const Call &call, AttentionOperands &operands) const {
   const Reuse &reuse = *call.image.reuse;
   int64_t pairs = pairsOf(operands.query);
-  Status status = fill(call, call.memory.replaced, 0, 2 * pairs);
+  Status status = set(call, call.memory.replaced, 0, 2 * pairs);
   struct Side {
     const SnapGrid &grid;
     Tensor &tensor;
@@ -180,19 +185,20 @@ Status DeviceReuse::snapChannels(const Call &call, AttentionOperands &operands) 
 }
 
 Status DeviceReuse::inspectLists(const Call &call, const WorkList &work, const ListRanges &ranges) const {
-  Status status = fill(call, call.memory.keyFlags, 0, ranges.rangeSets * call.image.key.count());
+  Status status = set(call, call.memory.keyFlags, 0, ranges.rangeSets * call.image.key.count());
   if (!status)
     return status;
   return inspect.launch({ctasFor(ranges.pools, ListShape::kLists), ranges.rangeSets, 1}, ListShape::kThreads, 0,
                         call.stream, ranges.ranges, work.entries, call.at(call.memory.isPartial),
-                        call.at(call.memory.keyFlags), static_cast<int32_t>(ranges.pools));
+                        call.at(call.memory.keyFlags), static_cast<int32_t>(ranges.pools), blockKeys.get(),
+                        call.at(call.memory.columns));
 }
 
 /// 0 where one set of rows serves all.
 static int64_t strideOf(const Tensor &tensor, int64_t axis) { return tensor.shape[axis] == 1 ? 0 : tensor.strides[axis]; }
 
 Status DeviceReuse::markRows(const Call &call, int64_t pairs) const {
-  Status status = fill(call, call.memory.listed, 0, pairs * call.image.query.tokens);
+  Status status = set(call, call.memory.listed, 0, pairs * call.image.query.tokens);
   if (!status)
     return status;
   const Tensor &indices = call.rows->indices, &counts = call.rows->counts;
@@ -206,9 +212,7 @@ Status DeviceReuse::mergeRows(const Call &call, Tensor &query, const ListRanges 
   const Reuse &reuse = *call.image.reuse;
   const Memory &memory = call.memory;
   int64_t pairs = pairsOf(query), tokens = query.shape[2];
-  Status status = call.rows ? markRows(call, pairs) : Status::ok();
-  if (status)
-    status = enqueueSnap(call, reuse.query, query, call.at(memory.queryDonors), 0);
+  Status status = enqueueSnap(call, reuse.query, query, call.at(memory.queryDonors), 0);
   if (status)
     status = withGrid(reuse, reuse.query, tokens, [&](auto... cells) {
       return merge.launch({ctasFor(tokens, shapeOf(call.image).groups()), pairs, 1}, RowGroupShape::kThreads, 0,
@@ -222,46 +226,51 @@ Status DeviceReuse::mergeRows(const Call &call, Tensor &query, const ListRanges 
   return status;
 }
 
-Status DeviceReuse::mergeKeys(const Call &call, AttentionOperands &operands, WorkList &work, ListRanges &ranges) const {
+KeyPlaces DeviceReuse::placesOf(const Call &call, const ListRanges &ranges) const {
+  int64_t blocks = call.image.key.count();
+  return ranges.keyPlaces ? KeyPlaces{ranges.keyPlaces, ranges.keyPlaceSets, blocks} : KeyPlaces{places.get(), 1, blocks};
+}
+
+Status DeviceReuse::planKeys(const Call &call, const Tensor &key, const KeyPlaces &places, int64_t listSets) const {
   const Reuse &reuse = *call.image.reuse;
   const Memory &memory = call.memory;
-  int64_t pairs = pairsOf(operands.key), tokens = operands.key.shape[2], blocks = call.image.key.count();
-  KeyPlaces places{ranges.keyPlaces ? ranges.keyPlaces : this->places.get(), ranges.keyPlaces ? ranges.keyPlaceSets : 1,
-                   blocks};
-  auto sets = static_cast<int32_t>(places.sets), flagSets = static_cast<int32_t>(ranges.rangeSets);
-  DevicePointer donors = call.at(memory.keyDonors), flags = call.at(memory.keyFlags), ranks = call.at(memory.ranks);
-  DevicePointer counts = call.at(memory.counts), starts = call.at(memory.starts), sizes = call.at(memory.sizes);
-  Status status = enqueueSnap(call, reuse.key, operands.key, donors, 0);
+  int64_t pairs = pairsOf(key);
+  auto sets = static_cast<int32_t>(places.sets);
+  Status status = enqueueSnap(call, reuse.key, key, call.at(memory.keyDonors), 0);
   if (status)
-    status = withGrid(reuse, reuse.key, tokens, [&](auto... cells) {
-      return count.launch({blocks, pairs, 1}, MergeShape::kThreads, MergeShape::kThreads / 32 * 4, call.stream,
-                          call.keyTokens, donors, keyBlockOf.get(), places.baseOf(), sets, flags, flagSets, ranks, counts,
-                          cells...);
+    status = withGrid(reuse, reuse.key, key.shape[2], [&](auto... cells) {
+      return count.launch({places.blocks, pairs, 1}, MergeShape::kThreads, MergeShape::kThreads / 32 * 4, call.stream,
+                          call.keyTokens, call.at(memory.keyDonors), keyBlockOf.get(), places.baseOf(), sets,
+                          call.at(memory.keyFlags), static_cast<int32_t>(listSets), call.at(memory.ranks),
+                          call.at(memory.counts), cells...);
     });
   if (status)
-    status = plan.launch({1, pairs, 1}, MergeShape::kPlanThreads, MergeShape::kPlanThreads * 4, call.stream, counts,
-                         places.blockAt(), places.baseAt(), places.endAt(), sets, starts, sizes,
-                         call.at(memory.keyBlocks));
+    status = plan.launch({1, pairs, 1}, MergeShape::kPlanThreads, MergeShape::kPlanThreads * 4, call.stream,
+                         call.at(memory.counts), places.blockAt(), places.baseAt(), places.endAt(), sets,
+                         call.at(memory.starts), call.at(memory.sizes), call.at(memory.keyBlocks));
+  return status;
+}
+
+Status DeviceReuse::fillKeys(const Call &call, AttentionOperands &operands, const KeyPlaces &places, int64_t listSets) const {
+  const Reuse &reuse = *call.image.reuse;
+  const Memory &memory = call.memory;
+  const Tensor &key = operands.key, &value = operands.value;
+  int64_t pairs = pairsOf(key), rows = places.blocks * tile.columns;
   Tensor bias = Tensor::contiguous(reinterpret_cast<void *>(call.at(memory.bias)), DType::F32,
-                                   {operands.key.shape[0], operands.key.shape[1], blocks * tile.columns});
-  const Tensor &key = operands.key, &value = operands.value, &given = operands.bias ? *operands.bias : bias;
-  if (status)
-    status = withGrid(reuse, reuse.key, tokens, [&](auto... cells) {
-      return fillKeys.launch({blocks, pairs, 1}, RowGroupShape::kThreads, 0, call.stream, key.data, key.strides[0],
-                             key.strides[1], key.strides[2], value.data, value.strides[0], value.strides[1],
-                             value.strides[2], given.data, given.strides[0], given.strides[1], given.strides[2],
-                             call.keyTokens, donors, keyBlockOf.get(), places.baseOf(), sets, flags, flagSets,
-                             places.placeOf(), ranks, starts, sizes, coordinates.get(), call.at(memory.key),
-                             call.at(memory.value), call.at(memory.bias), call.at(memory.keyTokens),
-                             call.at(memory.keyCoordinates), cells...);
-    });
-  if (status)
-    status = mergeLists(call, pairs, places, work, ranges);
-  operands.key = rowsIn(call.at(memory.key), operands.key, blocks * tile.columns);
-  operands.value = rowsIn(call.at(memory.value), operands.value, blocks * tile.columns);
+                                   {key.shape[0], key.shape[1], rows});
+  const Tensor &given = operands.bias ? *operands.bias : bias;
+  Status status = withGrid(reuse, reuse.key, key.shape[2], [&](auto... cells) {
+    return fill.launch({places.blocks, pairs, 1}, RowGroupShape::kThreads, 0, call.stream, key.data, key.strides[0],
+                       key.strides[1], key.strides[2], value.data, value.strides[0], value.strides[1], value.strides[2],
+                       given.data, given.strides[0], given.strides[1], given.strides[2], call.keyTokens,
+                       call.at(memory.keyDonors), keyBlockOf.get(), places.baseOf(), static_cast<int32_t>(places.sets),
+                       call.at(memory.keyFlags), static_cast<int32_t>(listSets), places.placeOf(),
+                       call.at(memory.ranks), call.at(memory.starts), call.at(memory.sizes), coordinates.get(),
+                       call.at(memory.key), call.at(memory.value), call.at(memory.bias), call.at(memory.keyTokens),
+                       call.at(memory.keyCoordinates), cells...);
+  });
+  operands.key = rowsIn(call.at(memory.key), key, rows), operands.value = rowsIn(call.at(memory.value), value, rows);
   operands.bias = bias;
-  work.keyBlocks = call.at(memory.keyBlocks), work.keyTokens = call.at(memory.keyTokens);
-  work.keyCoordinates = call.at(memory.keyCoordinates);
   return status;
 }
 
@@ -271,28 +280,46 @@ Status DeviceReuse::mergeLists(const Call &call, int64_t pairs, const KeyPlaces 
   Status status = lists.launch({ctasFor(ranges.pools, ListShape::kLists), pairs, 1}, ListShape::kThreads, 0, call.stream,
                                ranges.ranges, static_cast<int32_t>(ranges.rangeSets), work.entries,
                                static_cast<int32_t>(ranges.pools), places.placeOf(), static_cast<int32_t>(places.sets),
-                               call.at(memory.sizes), call.at(memory.ranges), call.at(memory.entries));
+                               call.at(memory.sizes), call.at(memory.ranges), call.at(memory.entries),
+                               call.at(memory.newColumns));
+  work.keyBlocks = call.at(memory.keyBlocks), work.keyTokens = call.at(memory.keyTokens);
+  work.keyCoordinates = call.at(memory.keyCoordinates);
   ranges.ranges = call.at(memory.ranges), ranges.rangeSets = pairs;
   work.entries = call.at(memory.entries);
   return status;
 }
 
-Result<std::optional<RowLists>> DeviceReuse::mergeTokens(const Call &call, AttentionOperands &operands, WorkList &work,
-                                                         ListRanges &ranges) const {
+Status DeviceReuse::planTokens(const Call &call, Tensor &query, const Tensor &key, WorkList &work,
+                               ListRanges &ranges) const {
   const Reuse &reuse = *call.image.reuse;
-  int64_t pairs = pairsOf(operands.query), tokens = call.image.query.tokens, blocks = pairs * call.image.key.count();
+  int64_t pairs = pairsOf(query), blocks = pairs * call.image.key.count();
   if (blocks * std::max(tile.columns * std::max<int64_t>(tile.axes, 1), ranges.pools) > INT32_MAX)
     return Status::error("reuse: expected at most 2^31 coordinates of keys and entries of lists in a call, but got more");
   Status status = inspectLists(call, work, ranges);
+  if (status && call.rows)
+    status = markRows(call, pairs);
   if (status && reuse.mergesQueries())
-    status = mergeRows(call, operands.query, ranges);
+    status = mergeRows(call, query, ranges);
+  if (!status || !reuse.mergesKeys())
+    return status;
+  KeyPlaces places = placesOf(call, ranges);
+  status = planKeys(call, key, places, ranges.rangeSets);
+  return status ? mergeLists(call, pairs, places, work, ranges) : status;
+}
+
+Result<std::optional<RowLists>> DeviceReuse::mergeTokens(const Call &call, AttentionOperands &operands, WorkList &work,
+                                                         ListRanges &ranges) const {
+  const Reuse &reuse = *call.image.reuse;
+  ListRanges original = ranges;
+  Status status = planTokens(call, operands.query, operands.key, work, ranges);
   if (status && reuse.mergesKeys())
-    status = mergeKeys(call, operands, work, ranges);
+    status = fillKeys(call, operands, placesOf(call, original), original.rangeSets);
   if (!status)
     return status;
   if (!reuse.mergesQueries() && call.rows)
     return std::optional<RowLists>();
-  if (Status status = fill(call, call.memory.numRows, static_cast<unsigned>(tokens), 1); !status)
+  int64_t tokens = call.image.query.tokens;
+  if (Status status = set(call, call.memory.numRows, static_cast<unsigned>(tokens), 1); !status)
     return status;
   auto rows = [&](DevicePointer data, std::vector<int64_t> shape) {
     return Tensor::contiguous(reinterpret_cast<void *>(data), DType::I32, std::move(shape));
@@ -301,6 +328,88 @@ Result<std::optional<RowLists>> DeviceReuse::mergeTokens(const Call &call, Atten
                        ? rows(call.at(call.memory.chosen), {operands.query.shape[0], call.image.heads, tokens})
                        : rows(allTokens.get(), {1, 1, tokens});
   return std::optional(RowLists{indices, rows(call.at(call.memory.numRows), {1, 1})});
+}
+
+Result<std::vector<int32_t>> DeviceReuse::download(const Call &call, DevicePointer from, int64_t count) const {
+  std::vector<int32_t> numbers(count);
+  if (int code = device->driver.copyToHost(numbers.data(), from, count * sizeof(int32_t), call.stream))
+    return device->driver.check(code, "cuMemcpyDtoHAsync");
+  if (int code = device->driver.streamSynchronize(call.stream))
+    return device->driver.check(code, "cuStreamSynchronize");
+  return numbers;
+}
+
+Status DeviceReuse::countChannels(const Call &call, int64_t pairs, ReuseCounts &counts) const {
+  auto replaced = download(call, call.at(call.memory.replaced), 2 * pairs);
+  if (!replaced)
+    return replaced.status();
+  counts.queries += static_cast<double>(pairs * call.image.query.tokens * call.image.headDim);
+  counts.keys += static_cast<double>(pairs * call.image.key.tokens * call.image.headDim);
+  counts.mergedQueries += std::accumulate(replaced->begin(), replaced->begin() + pairs, 0.0);
+  counts.mergedKeys += std::accumulate(replaced->begin() + pairs, replaced->end(), 0.0);
+  return Status::ok();
+}
+
+Status DeviceReuse::countKeys(const Call &call, int64_t pairs, const ListRanges &ranges, ReuseCounts &counts) const {
+  int64_t blocks = call.image.key.count();
+  auto stay = download(call, call.at(call.memory.counts), pairs * blocks);
+  auto flags = download(call, call.at(call.memory.keyFlags), ranges.rangeSets * blocks);
+  if (!stay || !flags)
+    return stay ? flags.status() : stay.status();
+  const std::vector<int32_t> &offsets = call.image.key.offsets;
+  for (int64_t pair = 0; pair < pairs; ++pair)
+    for (int64_t block = 0; block < blocks; ++block)
+      if ((*flags)[pair % ranges.rangeSets * blocks + block] != 0) {
+        double all = offsets[block + 1] - offsets[block];
+        counts.keys += all, counts.mergedKeys += all - (*stay)[pair * blocks + block];
+      }
+  return Status::ok();
+}
+
+Status DeviceReuse::countRows(const Call &call, int64_t pairs, const ListRanges &ranges, ReuseCounts &counts) const {
+  const KernelImage &image = call.image;
+  const Reuse &reuse = *image.reuse;
+  int64_t tokens = image.query.tokens, blocks = image.query.count();
+  auto pools = download(call, ranges.poolOf, ranges.poolSets * blocks);
+  auto before = download(call, call.at(call.memory.columns), ranges.rangeSets * blocks);
+  auto after = reuse.mergesKeys() ? download(call, call.at(call.memory.newColumns), pairs * blocks) : before;
+  if (!pools || !before || !after)
+    return !pools ? pools.status() : before ? after.status() : before.status();
+  Result<std::vector<int32_t>> rows = std::vector<int32_t>();
+  if (reuse.mergesQueries() || call.rows)
+    rows = download(call, call.at(reuse.mergesQueries() ? call.memory.leaders : call.memory.listed), pairs * tokens);
+  if (!rows)
+    return rows.status();
+  std::vector<int32_t> blockOf = image.query.blockByToken();
+  for (int64_t pair = 0; pair < pairs; ++pair)
+    for (int64_t token = 0; token < tokens; ++token) {
+      int32_t row = rows->empty() ? 1 : (*rows)[pair * tokens + token];
+      if (reuse.mergesQueries() ? row < 0 : row == 0)
+        continue;
+      bool stays = !reuse.mergesQueries() || row == token;
+      int64_t pool = (*pools)[pair % ranges.poolSets * blocks + blockOf[token]];
+      int64_t afterSet = reuse.mergesKeys() ? pair : pair % ranges.rangeSets;
+      counts.queries += 1, counts.mergedQueries += !stays;
+      counts.pairs += (*before)[pair % ranges.rangeSets * blocks + pool];
+      counts.computedPairs += stays ? (*after)[afterSet * blocks + pool] : 0;
+    }
+  return Status::ok();
+}
+
+Status DeviceReuse::measure(const Call &call, const Tensor &query, const Tensor &key, const WorkList &work,
+                            const ListRanges &ranges, ReuseCounts &counts) const {
+  AttentionOperands operands{query, key, {}, {}};
+  int64_t pairs = pairsOf(query);
+  if (!call.image.reuse->whole) {
+    Status status = snapChannels(call, operands);
+    return status ? countChannels(call, pairs, counts) : status;
+  }
+  WorkList changedWork = work;
+  ListRanges changedRanges = ranges;
+  Status status = planTokens(call, operands.query, key, changedWork, changedRanges);
+  if (status && call.image.reuse->mergesKeys())
+    status = countKeys(call, pairs, ranges, counts);
+  return status ? countRows(call, pairs, ranges, counts) : status;
 }
 
 Status DeviceReuse::spread(const Call &call, const Tensor &out, const Tensor *lse) const {

@@ -34,13 +34,13 @@ public:
     /// By pair and token: donors; marks of listed rows; the rows to compute; whose result a token takes. Their number.
     size_t queryDonors, keyDonors, listed, chosen, leaders, numRows;
     /// By set of lists and pool, and by set and key block: what the stage inspect_lists says.
-    size_t isPartial, keyFlags;
+    size_t isPartial, columns, keyFlags;
     /// By pair and key block, or place: what counting and planning of keys say.
     size_t ranks, counts, starts, sizes, keyBlocks;
     /// As `key`: what goes with merged keys.
     size_t bias, keyTokens, keyCoordinates;
-    /// The new lists by pair and pool.
-    size_t ranges, entries;
+    /// The new lists by pair and pool, and the keys that they visit.
+    size_t ranges, entries, newColumns;
   };
   /// For lists of at most `pools` pools.
   Memory layOut(ScratchLayout &layout, const KernelImage &image, int64_t pairs, int64_t pools) const;
@@ -68,24 +68,36 @@ public:
   /// Enqueues the copies of results to the queries that were merged.
   Status spread(const Call &call, const Tensor &out, const Tensor *lse) const;
 
+  /// Enqueues what finds out what a call saves, and waits for it.
+  Status measure(const Call &call, const Tensor &query, const Tensor &key, const WorkList &work,
+                 const ListRanges &ranges, ReuseCounts &counts) const;
+
 private:
   Status findStages(Module module, const KernelImage &image);
   Status uploadTables(const KernelImage &image);
-  Status fill(const Call &call, size_t offset, unsigned value, int64_t count) const;
+  Status set(const Call &call, size_t offset, unsigned value, int64_t count) const;
   Status enqueueSnap(const Call &call, const SnapGrid &grid, const Tensor &source, DevicePointer target,
                      DevicePointer replaced) const;
   Status inspectLists(const Call &call, const WorkList &work, const ListRanges &ranges) const;
   Status markRows(const Call &call, int64_t pairs) const;
   Status mergeRows(const Call &call, Tensor &query, const ListRanges &ranges) const;
-  Status mergeKeys(const Call &call, AttentionOperands &operands, WorkList &work, ListRanges &ranges) const;
+  KeyPlaces placesOf(const Call &call, const ListRanges &ranges) const;
+  Status planKeys(const Call &call, const Tensor &key, const KeyPlaces &places, int64_t listSets) const;
+  Status fillKeys(const Call &call, AttentionOperands &operands, const KeyPlaces &places, int64_t listSets) const;
   Status mergeLists(const Call &call, int64_t pairs, const KeyPlaces &places, WorkList &work, ListRanges &ranges) const;
+  /// Everything but the merged keys and values themselves.
+  Status planTokens(const Call &call, Tensor &query, const Tensor &key, WorkList &work, ListRanges &ranges) const;
+  Result<std::vector<int32_t>> download(const Call &call, DevicePointer from, int64_t count) const;
+  Status countChannels(const Call &call, int64_t pairs, ReuseCounts &counts) const;
+  Status countKeys(const Call &call, int64_t pairs, const ListRanges &ranges, ReuseCounts &counts) const;
+  Status countRows(const Call &call, int64_t pairs, const ListRanges &ranges, ReuseCounts &counts) const;
 
   std::shared_ptr<const Device> device;
-  Stage snap, inspect, mark, merge, copy, count, plan, fillKeys, lists;
+  Stage snap, inspect, mark, merge, copy, count, plan, fill, lists;
   KeyTile tile{};
-  /// The block of each token; coordinates t, h, w, index of each key; places where every key block is a pool; and all
-  /// query tokens.
-  DeviceMemory queryBlockOf, keyBlockOf, coordinates, places, allTokens;
+  /// The block of each token; coordinates t, h, w, index of each key; places where every key block is a pool; all query
+  /// tokens; and the keys of each block.
+  DeviceMemory queryBlockOf, keyBlockOf, coordinates, places, allTokens, blockKeys;
 };
 
 } // namespace weft::rt::cuda

@@ -124,9 +124,7 @@ Status GPUKernel::uploadTables() {
   return gpu->driver.check(gpu->driver.streamSynchronize(nullptr), "cuStreamSynchronize");
 }
 
-Status GPUKernel::checkTensors(const RunArgs &args) const {
-  std::pair<const char *, const Tensor *> tensors[] = {
-      {"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}};
+static Status checkStrides(std::initializer_list<std::pair<const char *, const Tensor *>> tensors) {
   for (auto [name, tensor] : tensors) {
     if (reinterpret_cast<uintptr_t>(tensor->data) % 16)
       return Status::error(fmt::format("{}: expected an address that is a multiple of 16, but got {}", name,
@@ -138,6 +136,10 @@ Status GPUKernel::checkTensors(const RunArgs &args) const {
                                          name, fmt::join(tensor->strides, ", ")));
   }
   return Status::ok();
+}
+
+static Status checkTensors(const RunArgs &args) {
+  return checkStrides({{"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}});
 }
 
 bool GPUKernel::isCapturing(Stream stream) const {
@@ -349,20 +351,25 @@ Result<DeviceReuse::Call> GPUKernel::prepareReuse(const Batches &batches, const 
                            rows, keyTokens.get()};
 }
 
+/// A view of the call's rows for some batches.
+static std::optional<RowLists> sliceRows(const RunArgs &args, int64_t first, int64_t count) {
+  if (!args.rows)
+    return std::nullopt;
+  return RowLists{sliceBatches(args.rows->indices, first, count), sliceBatches(args.rows->counts, first, count)};
+}
+
 /// An attention whose tokens are merged: what is left is gathered as listed rows are.
 Status GPUKernel::launchMerged(const Batches &batches, Lists &lists) const {
   auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
-  RowLists listed;
-  if (batches.args.rows)
-    listed = {slice(batches.args.rows->indices), slice(batches.args.rows->counts)};
-  auto call = prepareReuse(batches, lists, batches.args.rows ? &listed : nullptr);
+  std::optional<RowLists> listed = sliceRows(batches.args, batches.first, batches.count);
+  auto call = prepareReuse(batches, lists, listed ? &*listed : nullptr);
   if (!call)
     return call.status();
   AttentionOperands operands = operandsOf(batches);
   auto chosen = reuse->mergeTokens(*call, operands, lists.work, lists.ranges);
   if (!chosen)
     return chosen.status();
-  Status status = gatherRows(batches, *chosen ? **chosen : listed, 0, lists);
+  Status status = gatherRows(batches, *chosen ? **chosen : *listed, 0, lists);
   if (status && lists.work.mostItems != 0)
     status = launchAttention(batches, operands, lists.work);
   if (!status)
@@ -427,6 +434,44 @@ Status GPUKernel::launch(const RunArgs &args, Stream stream, const PredictedList
     if (Status status = launchBatches({args, *parameters, first, step, stream, isCaptured, memory}, kept); !status)
       return status;
   return Status::ok();
+}
+
+Status GPUKernel::measureBatches(const Batches &batches, ReuseCounts &counts) const {
+  auto found = findLists(batches, nullptr);
+  if (!found)
+    return found.status();
+  std::optional<RowLists> listed = sliceRows(batches.args, batches.first, batches.count);
+  auto call = prepareReuse(batches, *found, listed ? &*listed : nullptr);
+  if (!call)
+    return call.status();
+  Tensor query = sliceBatches(batches.args.query, batches.first, batches.count);
+  Tensor key = sliceBatches(batches.args.key, batches.first, batches.count);
+  return reuse->measure(*call, query, key, found->work, found->ranges, counts);
+}
+
+Result<ReuseSaving> GPUKernel::measureReuse(const RunArgs &args, Stream stream) const {
+  if (!reuse)
+    return Status::error(fmt::format("kernel '{}': expected an attention with reuse", host.image().name));
+  if (Status status = host.checkQueryAndKey(args); !status)
+    return status;
+  if (Status status = host.checkRows(args, MemoryKind::Device); !status)
+    return status;
+  if (Status status = checkStrides({{"query", &args.query}, {"key", &args.key}}); !status)
+    return status;
+  auto parameters = host.bindParameters(args.parameters);
+  if (!parameters)
+    return parameters.status();
+  Device::Scope scope(*gpu);
+  if (!scope.status)
+    return scope.status;
+  std::lock_guard lock(enqueuing);
+  LaunchMemory memory;
+  ReuseCounts counts;
+  // One batch element after another: how they lie in memory does not matter then.
+  for (int64_t first = 0; first < args.query.shape[0]; ++first)
+    if (Status status = measureBatches({args, *parameters, first, 1, stream, false, memory}, counts); !status)
+      return status;
+  return counts.share(host.image().reuse->whole);
 }
 
 Result<std::shared_ptr<const PredictedLists>> GPUKernel::predict(const RunArgs &args, Stream stream) const {

@@ -107,6 +107,10 @@ public:
   /// What was selected, once the stream's work is done: a selection that gives the same lists. Waits for it.
   Result<GivenLists> download(const PredictedLists &kept, Stream stream) const;
 
+  /// What the reuse of scores saves with these arguments, once the stream's work is done: waits for it. Needs query, key
+  /// and parameters, and what the lists and rows come from.
+  Result<ReuseSaving> measureReuse(const RunArgs &args, Stream stream) const;
+
   /// The lists that a call with these arguments visits; it must not predict them.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const {
     if (predicts(args))
@@ -121,7 +125,6 @@ private:
   Status loadModule();
   Status loadStages();
   Status uploadTables();
-  Status checkTensors(const RunArgs &args) const;
   bool isCapturing(Stream stream) const;
   DevicePointer ticketFor(Stream stream) const;
   /// The first arguments of a kernel that takes tensor maps.
@@ -156,6 +159,7 @@ private:
   Status gatherRows(const Batches &batches, const RowLists &rowLists, int64_t first, Lists &lists) const;
   Status launchBatches(const Batches &batches, const PredictedLists *kept) const;
   Status launchMerged(const Batches &batches, Lists &lists) const;
+  Status measureBatches(const Batches &batches, ReuseCounts &counts) const;
   AttentionOperands operandsOf(const Batches &batches) const;
   /// What reuse needs to be enqueued; `rows` are the call's.
   Result<DeviceReuse::Call> prepareReuse(const Batches &batches, const Lists &lists, const RowLists *rows) const;

@@ -40,7 +40,7 @@ struct Problem : CompiledProblem {
   Problem(const std::string &attention, const GridShape &queries, const GridShape &keys, const std::string &target)
       : CompiledProblem(attention, kShape, {}) {
     test.program.request.options.queryGrid = queries, test.program.request.options.keyGrid = keys;
-    auto layout = [] { return TensorLayout::BSHD; };
+    auto layout = [] { return TensorLayout::BHSD; };
     test.allocateInputs(layout), test.allocateResults(layout);
     compile(target);
   }
@@ -78,6 +78,26 @@ struct Problem : CompiledProblem {
     return status.message();
   }
 
+  rt::ReuseSaving saving() {
+    DeviceOperands call;
+    EXPECT_TRUE(call.upload(operands()));
+    call.args.parameters = test.program.parameters;
+    auto saving = onDevice->measureReuse(call.args, nullptr);
+    EXPECT_TRUE(saving) << saving.status().message();
+    return saving ? *saving : rt::ReuseSaving();
+  }
+
+  /// Whether the device saves what the CPU saves, which has the same blocks.
+  void expectSavingOfCPU() {
+    rt::ReuseSaving actual = saving();
+    auto expected = kernel->measureReuse(args());
+    ASSERT_TRUE(expected) << expected.status().message();
+    EXPECT_EQ(actual.whole, expected->whole);
+    EXPECT_DOUBLE_EQ(actual.queries, expected->queries);
+    EXPECT_DOUBLE_EQ(actual.keys, expected->keys);
+    EXPECT_DOUBLE_EQ(actual.work, expected->work);
+  }
+
   std::string compare() {
     std::string error = run();
     return error.empty() ? compareWithInterpreter(test, selected ? &*selected : nullptr) : error;
@@ -101,6 +121,7 @@ TEST_F(GPUReuseTest, ChannelsAreSnapped) {
       for (GridShape grid : kGrids) {
         Problem problem("{ reuse neighbours(channel, threshold: 0.15) }", Shape{grid, 2, 40, 64, 1, type}, target);
         EXPECT_EQ(problem.compare(), "") << target;
+        problem.expectSavingOfCPU();
       }
 }
 
@@ -162,6 +183,8 @@ TEST_F(GPUReuseTest, TokensAreMergedInADenseAttention) {
       for (GridShape grid : kGrids) {
         Problem problem(kToken, Shape{grid, 2, 40, 64, 1, type}, target);
         EXPECT_EQ(problem.compare(), "") << target;
+        EXPECT_GT(problem.saving().work, 0.02);
+        problem.expectSavingOfCPU();
       }
 }
 
@@ -182,6 +205,8 @@ TEST_F(GPUReuseTest, MasksSeeTheOriginalTokens) {
         SCOPED_TRACE(source + target);
         Problem problem(source, Shape{{4, 6, 10, 7, false}, 2, 32, 64, 2, ElementType::BF16}, target);
         EXPECT_EQ(problem.compare(), "");
+        if (!problem.onDevice->image().prediction)
+          problem.expectSavingOfCPU();
       }
 }
 
@@ -206,6 +231,7 @@ TEST_F(GPUReuseTest, RowsMergeAmongTheListed) {
   EXPECT_EQ(problem.compare(), "");
   EXPECT_EQ(problem.operands().out.at(0, 0, 0, 0), Case::kHeld) << "its donor was not listed";
   EXPECT_EQ(problem.operands().out.at(0, 0, 100, 5), problem.operands().out.at(0, 0, 101, 5));
+  EXPECT_DOUBLE_EQ(problem.saving().queries, 1.0 / 3);
 }
 
 /// Queries and keys have grids of their own; where no window fits nothing is snapped.
@@ -225,6 +251,66 @@ TEST_F(GPUReuseTest, TokensInOtherWindows) {
     Problem problem(fmt::format("{{ reuse neighbours(token, threshold: 0.6, {}) }}", parts));
     EXPECT_EQ(problem.compare(), "") << parts;
   }
+}
+
+/// Frames are blocks, which see each other as wholes; a mask that tells all tokens apart merges none.
+TEST_F(GPUReuseTest, FullBlocksMergeUnderAMask) {
+  std::string clause = "reuse neighbours(token, threshold: 0.15, axes: h w)";
+  Shape shape{{4, 6, 10, 0, false}, 1, 32, 64, 1, ElementType::BF16};
+  Problem masked("{ order tiles(t: 1, h: 6, w: 10) mask abs(q.t - k.t) <= 1 " + clause + " }", shape);
+  EXPECT_GT(masked.saving().work, 0.02);
+  masked.expectSavingOfCPU();
+  EXPECT_EQ(masked.compare(), "");
+  Problem predicted("{ order tiles(t: 1, h: 6, w: 10) mask topk(block_mean, keep: 0.5) " + clause + " }", shape);
+  EXPECT_GT(predicted.saving().work, 0.02) << "each block merges by itself";
+  EXPECT_EQ(predicted.compare(), "");
+  Problem partial("{ mask q.w mod 2 == k.w mod 2 " + clause + " }", shape);
+  EXPECT_EQ(partial.saving().work, 0);
+  EXPECT_EQ(partial.compare(), "");
+}
+
+/// Pools of several blocks, the last of which is not full, and blocks that no query visits.
+TEST_F(GPUReuseTest, PoolsOfSeveralBlocks) {
+  for (const char *target : kTargets) {
+    Shape shape{{5, 6, 10, 20, true}, 2, 32, 32, 1, ElementType::BF16};
+    Problem problem("{ mask k.text or k.t < 4 and (q.text or head == 0) reuse neighbours(token, threshold: 0.15) }", shape, target);
+    EXPECT_EQ(problem.compare(), "");
+    problem.expectSavingOfCPU();
+    EXPECT_GT(problem.saving().keys, 0.02);
+  }
+}
+
+TEST_F(GPUReuseTest, ACellIsComputedOnce) {
+  Problem problem("{ reuse neighbours(token, threshold: 9.0) }", Shape{{4, 6, 10, 16, false}, 1, 32, 64, 1, ElementType::BF16});
+  double share = 210.0 / 256;
+  rt::ReuseSaving saving = problem.saving();
+  EXPECT_DOUBLE_EQ(saving.queries, share);
+  EXPECT_DOUBLE_EQ(saving.keys, share);
+  EXPECT_DOUBLE_EQ(saving.work, 1 - (1 - share) * (1 - share));
+  EXPECT_EQ(problem.compare(), "");
+}
+
+/// Working memory is known after a launch: the next one allocates nothing and gives the same.
+TEST_F(GPUReuseTest, LaunchesRepeat) {
+  Problem problem("{ mask abs(q.t - k.t) <= 1 reuse neighbours(token, threshold: 0.15) }");
+  EXPECT_EQ(problem.run(), "");
+  std::vector<std::byte> out = problem.operands().out.storage, lse = problem.operands().lse.storage;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(problem.run(), "");
+    EXPECT_TRUE(problem.operands().out.storage == out);
+    EXPECT_TRUE(problem.operands().lse.storage == lse);
+  }
+}
+
+TEST_F(GPUReuseTest, SavingsAreOfAttentionsWithReuse) {
+  Problem dense("{}"), problem(kToken);
+  DeviceOperands call;
+  ASSERT_TRUE(call.upload(problem.operands()));
+  EXPECT_EQ(dense.onDevice->measureReuse(call.args, nullptr).status().message(),
+            "kernel 'a': expected an attention with reuse");
+  call.args.key.shape[2] = 7;
+  EXPECT_EQ(problem.onDevice->measureReuse(call.args, nullptr).status().message(),
+            "key: expected shape [1, 2, 247, 64], but got [1, 2, 7, 64]");
 }
 
 } // namespace
