@@ -216,6 +216,8 @@ AttentionOperands GPUKernel::operandsOf(const Batches &batches) const {
 
 Status GPUKernel::launchAttention(const Batches &batches, AttentionOperands &operands,
                                   const WorkList &work) const {
+  if (!batches.attends)
+    return Status::ok();
   const RunArgs &args = batches.args;
   auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
   std::vector<void *> arguments;
@@ -412,6 +414,14 @@ int64_t GPUKernel::batchStep(const RunArgs &args) const {
 }
 
 Status GPUKernel::launch(const RunArgs &args, Stream stream, const PredictedLists *kept) const {
+  return launchAll(args, stream, kept, /*attends=*/true);
+}
+
+Status GPUKernel::launchStages(const RunArgs &args, Stream stream) const {
+  return launchAll(args, stream, nullptr, /*attends=*/false);
+}
+
+Status GPUKernel::launchAll(const RunArgs &args, Stream stream, const PredictedLists *kept, bool attends) const {
   if (Status status = host.check(args, MemoryKind::Device); !status)
     return status;
   if (Status status = checkTensors(args); !status)
@@ -431,7 +441,8 @@ Status GPUKernel::launch(const RunArgs &args, Stream stream, const PredictedList
   LaunchMemory memory;
   bool isCaptured = isCapturing(stream);
   for (int64_t first = 0; first < batch; first += step)
-    if (Status status = launchBatches({args, *parameters, first, step, stream, isCaptured, memory}, kept); !status)
+    if (Status status = launchBatches({args, *parameters, first, step, stream, isCaptured, memory, attends}, kept);
+        !status)
       return status;
   return Status::ok();
 }

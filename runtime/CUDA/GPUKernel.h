@@ -107,6 +107,9 @@ public:
   /// What was selected, once the stream's work is done: a selection that gives the same lists. Waits for it.
   Result<GivenLists> download(const PredictedLists &kept, Stream stream) const;
 
+  /// Enqueues what launch() does but the attention itself, to measure it: results are undefined afterwards.
+  Status launchStages(const RunArgs &args, Stream stream) const;
+
   /// What the reuse of scores saves with these arguments, once the stream's work is done: waits for it. Needs query, key
   /// and parameters, and what the lists and rows come from.
   Result<ReuseSaving> measureReuse(const RunArgs &args, Stream stream) const;
@@ -141,6 +144,8 @@ private:
     Stream stream;
     bool isCaptured;
     LaunchMemory &memory;
+    /// Whether the attention follows its stages.
+    bool attends = true;
   };
   using Lists = PredictedLists::Lists;
   /// Whether a call predicts, unless its mask turns out not to depend on that.
@@ -158,6 +163,7 @@ private:
   /// Rows of which the launch's are those from batch element `first` on.
   Status gatherRows(const Batches &batches, const RowLists &rowLists, int64_t first, Lists &lists) const;
   Status launchBatches(const Batches &batches, const PredictedLists *kept) const;
+  Status launchAll(const RunArgs &args, Stream stream, const PredictedLists *kept, bool attends) const;
   Status launchMerged(const Batches &batches, Lists &lists) const;
   Status measureBatches(const Batches &batches, ReuseCounts &counts) const;
   AttentionOperands operandsOf(const Batches &batches) const;
