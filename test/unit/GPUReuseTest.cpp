@@ -313,4 +313,17 @@ TEST_F(GPUReuseTest, SavingsAreOfAttentionsWithReuse) {
             "key: expected shape [1, 2, 247, 64], but got [1, 2, 7, 64]");
 }
 
+/// Stages alone write no result where nothing is merged.
+TEST_F(GPUReuseTest, StagesRunAlone) {
+  Problem problem("(dynamic theta: float) { reuse neighbours(token, threshold: theta) }", kShape, "native", {0.0});
+  problem.operands().out.fill([](auto...) { return Case::kHeld; });
+  DeviceOperands call;
+  ASSERT_TRUE(call.upload(problem.operands()));
+  call.args.parameters = problem.test.program.parameters;
+  EXPECT_TRUE(problem.onDevice->launchStages(call.args, nullptr));
+  ASSERT_TRUE(call.download(problem.operands()));
+  EXPECT_EQ(problem.operands().out.at(0, 1, 3, 5), Case::kHeld);
+  EXPECT_EQ(problem.compare(), "");
+}
+
 } // namespace
