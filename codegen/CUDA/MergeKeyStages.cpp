@@ -4,9 +4,9 @@
 //
 // Merging of keys: which keys stay, where they go, and what they stand for.
 //
-// Key blocks that the same queries visit as wholes are a pool. The blocks of a pool have neighbouring places, and the keys
-// that stay fill them from the first on, so that no pool waits for another to know where it begins. A block that is
-// visited partially is a pool of its own whose keys all stay, and a block that nobody visits keeps none.
+// Key blocks that the same queries visit as wholes are a pool. The blocks of a pool have neighbouring places, and the
+// keys that stay fill them from the first on, so that no pool waits for another to know where it begins. A block that
+// is visited partially is a pool of its own whose keys all stay, and a block that nobody visits keeps none.
 
 #include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/CellGrid.h"
@@ -33,9 +33,9 @@ int64_t countKeyBlocks(BlockAttentionOp op) {
 /// What stages of a key block know: key block x of pair y.
 class BlockOfKeys {
 public:
-  /// Numbers of arguments: tokens of each block's columns, -1 in columns without one; donors by pair and token; the block
-  /// of each token; by set and block the place of its pool's first block, and these sets; by set and block bit 0 if it is
-  /// visited and bit 1 if partially, and these sets.
+  /// Numbers of arguments: tokens of each block's columns, -1 in columns without one; donors by pair and token; the
+  /// block of each token; by set and block the place of its pool's first block, and these sets; by set and block bit 0
+  /// if it is visited and bit 1 if partially, and these sets.
   struct Arguments {
     unsigned tokens, donors, blockOf, baseOf, poolSets, flags, flagSets;
   };
@@ -65,11 +65,14 @@ public:
 
   /// Whether `other`, which may be -1, is merged with a token of the block.
   Value isAlike(Value other, Value token, Value donor) {
-    return e.valueWhen(e.less(e.i32(-1), other), [&] {
-      Value otherBlock = e.loadAt(k.i32(), k.argument(arguments.blockOf), other);
-      Value same = e.bitAnd(e.equal(donorOf(other), donor), e.equal(baseOf(otherBlock), base));
-      return e.select(merges, same, e.equal(other, token));
-    }, e.i1(false));
+    return e.valueWhen(
+        e.less(e.i32(-1), other),
+        [&] {
+          Value otherBlock = e.loadAt(k.i32(), k.argument(arguments.blockOf), other);
+          Value same = e.bitAnd(e.equal(donorOf(other), donor), e.equal(baseOf(otherBlock), base));
+          return e.select(merges, same, e.equal(other, token));
+        },
+        e.i1(false));
   }
 
 private:
@@ -88,7 +91,16 @@ private:
 /// As BlockOfKeys has them; then by pair, block and column the number of the key among those of its block that stay, -1
 /// if it does not; how many these are, by pair and block; the grid.
 enum CountArgument : unsigned {
-  kTokens, kDonors, kBlockOf, kBaseOf, kPoolSets, kFlags, kFlagSets, kRanks, kCounts, kCountGrid
+  kTokens,
+  kDonors,
+  kBlockOf,
+  kBaseOf,
+  kPoolSets,
+  kFlags,
+  kFlagSets,
+  kRanks,
+  kCounts,
+  kCountGrid
 };
 
 class CountStage {
@@ -113,7 +125,8 @@ public:
     }
     Value rank = e.add(before, e.countBits(e.bitAnd(staying, lower)));
     e.when(isColumn, [&] {
-      e.storeAt(e.select(stays, rank, e.i32(-1)), k.argument(kRanks), e.add(e.mul(keys.number, keys.columns), k.thread));
+      e.storeAt(e.select(stays, rank, e.i32(-1)), k.argument(kRanks),
+                e.add(e.mul(keys.number, keys.columns), k.thread));
     });
     e.when(e.equal(k.thread, 0), [&] { e.storeAt(all, k.argument(kCounts), keys.number); });
     k.finish();
@@ -155,9 +168,8 @@ public:
     int64_t each = (keyBlocks + k.threads - 1) / k.threads;
     Value begin = e.minimum(e.mul(k.thread, each), e.i32(keyBlocks));
     Value end = e.minimum(e.add(begin, each), e.i32(keyBlocks));
-    Value own = e.loop(begin, end, e.i32(1), e.i32(0), [&](Value place, ValueRange sum) {
-      return Values{e.add(sum[0], countAt(place))};
-    })[0];
+    Value own = e.loop(begin, end, e.i32(1), e.i32(0),
+                       [&](Value place, ValueRange sum) { return Values{e.add(sum[0], countAt(place))}; })[0];
     Value before = k.sumBefore(own);
     e.loop(begin, end, e.i32(1), before, [&](Value place, ValueRange sum) {
       e.storeAt(sum[0], k.argument(kStarts), e.add(firstStart, place));
@@ -172,7 +184,9 @@ public:
 
 private:
   Value at(unsigned table, Value place) { return e.loadAt(k.i32(), k.argument(table), e.add(set, place)); }
-  Value countAt(Value place) { return e.loadAt(k.i32(), k.argument(kPlanCounts), e.add(firstBlock, at(kBlockAt, place))); }
+  Value countAt(Value place) {
+    return e.loadAt(k.i32(), k.argument(kPlanCounts), e.add(firstBlock, at(kBlockAt, place)));
+  }
   Value startOf(Value place) { return e.loadAt(k.i32(), k.argument(kStarts), e.add(firstStart, place)); }
 
   /// Class 0 has all columns, class n the first n.
@@ -198,20 +212,50 @@ private:
 
 /// Keys and values with the strides of batch, head and token; what the caller adds to scores with the same, if the
 /// attention has that; as BlockOfKeys has them, and the place of each block by set; what counting and planning wrote;
-/// coordinates of all tokens. Then merged keys, values, biases, tokens and coordinates by pair, place and column; the grid.
+/// coordinates of all tokens. Then merged keys, values, biases, tokens and coordinates by pair, place and column; the
+/// grid.
 enum FillArgument : unsigned {
-  kKey, kKeyBatchStride, kKeyHeadStride, kKeyTokenStride, kValue, kValueBatchStride, kValueHeadStride,
-  kValueTokenStride, kGivenBias, kGivenBiasBatchStride, kGivenBiasHeadStride, kGivenBiasTokenStride, kFillTokens,
-  kFillDonors, kFillBlockOf, kFillBaseOf, kFillPoolSets, kFillFlags, kFillFlagSets, kPlaceOf, kFillRanks, kFillStarts,
-  kFillSizes, kTokenCoordinates, kNewKey, kNewValue, kNewBias, kNewTokens, kNewCoordinates, kFillGrid
+  kKey,
+  kKeyBatchStride,
+  kKeyHeadStride,
+  kKeyTokenStride,
+  kValue,
+  kValueBatchStride,
+  kValueHeadStride,
+  kValueTokenStride,
+  kGivenBias,
+  kGivenBiasBatchStride,
+  kGivenBiasHeadStride,
+  kGivenBiasTokenStride,
+  kFillTokens,
+  kFillDonors,
+  kFillBlockOf,
+  kFillBaseOf,
+  kFillPoolSets,
+  kFillFlags,
+  kFillFlagSets,
+  kPlaceOf,
+  kFillRanks,
+  kFillStarts,
+  kFillSizes,
+  kTokenCoordinates,
+  kNewKey,
+  kNewValue,
+  kNewBias,
+  kNewTokens,
+  kNewCoordinates,
+  kFillGrid
 };
 
 class FillStage {
 public:
   FillStage(func::FuncOp kernel, BlockAttentionOp op, int64_t columns)
-      : k(kernel, "fill_keys", ("plllplllplllppppipipppppppppp" + CellGrid::kLetters).str(), rt::cuda::RowGroupShape::kThreads),
+      : k(kernel, "fill_keys", ("plllplllplllppppipipppppppppp" + CellGrid::kLetters).str(),
+          rt::cuda::RowGroupShape::kThreads),
         e(k.e), rows(k, op),
-        keys(k, op, columns, {kFillTokens, kFillDonors, kFillBlockOf, kFillBaseOf, kFillPoolSets, kFillFlags, kFillFlagSets}, kFillGrid),
+        keys(k, op, columns,
+             {kFillTokens, kFillDonors, kFillBlockOf, kFillBaseOf, kFillPoolSets, kFillFlags, kFillFlagSets},
+             kFillGrid),
         axes(usedAxes(op, kKeyT)), hasBias(op.getBias() != nullptr), pairRows(e.i32(keys.keyBlocks * columns)),
         key(rows.chunkAddress(kKey, kKeyBatchStride, k.y)), value(rows.chunkAddress(kValue, kValueBatchStride, k.y)),
         newKey(rows.chunkAddress(kNewKey, k.y, pairRows)), newValue(rows.chunkAddress(kNewValue, k.y, pairRows)) {}
@@ -227,8 +271,9 @@ public:
     // All lanes of a warp come along, since they look for members together.
     e.loop(e.i32(0), e.i32(keys.columns), e.i32(groups), [&](Value begin) {
       Value column = e.add(begin, rows.group), at = e.add(e.mul(keys.number, keys.columns), column);
-      Value rank = e.valueWhen(e.below(column, e.i32(keys.columns)), [&] { return e.loadAt(k.i32(), k.argument(kFillRanks), at); },
-                               e.i32(-1));
+      Value rank = e.valueWhen(
+          e.below(column, e.i32(keys.columns)), [&] { return e.loadAt(k.i32(), k.argument(kFillRanks), at); },
+          e.i32(-1));
       Value stays = e.less(e.i32(-1), rank);
       Value token = e.valueWhen(stays, [&] { return keys.tokenOf(column); }, e.i32(0));
       fill(stays, token, e.add(first, rank));
@@ -250,7 +295,8 @@ private:
     return e.load(k.f32(), e.advance(bias, offset, k.f32()), 4);
   }
 
-  /// Combines something of every token that a key stands for. All lanes of the warp come here; `searches` is of a group.
+  /// Combines something of every token that a key stands for. All lanes of the warp come here; `searches` is of a
+  /// group.
   Values overMembers(Value searches, Value token, Value donor, ValueRange carried,
                      llvm::function_ref<Values(Value member, ValueRange carried)> body) {
     CellGrid::Cell cell = keys.grid.cellOf(token);

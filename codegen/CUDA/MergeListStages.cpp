@@ -52,8 +52,9 @@ public:
   }
 };
 
-/// Where each list is by set and pool; entries; by set and pool whether an entry is partial, and by set and key block bit
-/// 0 if it is visited and bit 1 if partially; pools; keys of each block, and by set and pool those that the list visits.
+/// Where each list is by set and pool; entries; by set and pool whether an entry is partial, and by set and key block
+/// bit 0 if it is visited and bit 1 if partially; pools; keys of each block, and by set and pool those that the list
+/// visits.
 enum InspectArgument : unsigned { kRanges, kEntries, kIsPartial, kKeyFlags, kPools, kBlockKeys, kColumns };
 
 void emitInspect(func::FuncOp kernel, BlockAttentionOp op) {
@@ -63,20 +64,21 @@ void emitInspect(func::FuncOp kernel, BlockAttentionOp op) {
   e.when(e.below(stage.pool, k.argument(kPools)), [&] {
     Value list = e.add(e.mul(k.y, stage.queryBlocks), stage.pool);
     Value flags = e.advance(k.argument(kKeyFlags), e.mul(e.extend(k.y), stage.keyBlocks * 4));
-    Values found = stage.walk(k.argument(kRanges), list, k.argument(kEntries), {e.i32(0), e.i32(0)},
-                              [&](const ListStage::Entry &entry, ValueRange state) {
-      Value isPartial = e.bitAnd(entry.entry, kPartialFlag);
-      if (mergesKeys(op))
-        e.when(entry.exists, [&] {
-          Value at = e.advance(flags, e.extend(e.shiftRight(entry.entry, 2)), k.i32());
-          LLVM::AtomicRMWOp::create(e.b, LLVM::AtomicBinOp::_or, at, e.bitOr(e.i32(1), e.shiftLeft(isPartial, 1)),
-                                    LLVM::AtomicOrdering::monotonic, "device");
+    Values found = stage.walk(
+        k.argument(kRanges), list, k.argument(kEntries), {e.i32(0), e.i32(0)},
+        [&](const ListStage::Entry &entry, ValueRange state) {
+          Value isPartial = e.bitAnd(entry.entry, kPartialFlag);
+          if (mergesKeys(op))
+            e.when(entry.exists, [&] {
+              Value at = e.advance(flags, e.extend(e.shiftRight(entry.entry, 2)), k.i32());
+              LLVM::AtomicRMWOp::create(e.b, LLVM::AtomicBinOp::_or, at, e.bitOr(e.i32(1), e.shiftLeft(isPartial, 1)),
+                                        LLVM::AtomicOrdering::monotonic, "device");
+            });
+          Value keys = e.valueWhen(
+              entry.exists, [&] { return e.loadAt(k.i32(), k.argument(kBlockKeys), e.shiftRight(entry.entry, 2)); },
+              e.i32(0));
+          return Values{e.bitOr(state[0], e.ballot(e.notEqual(isPartial, 0))), e.add(state[1], keys)};
         });
-      Value keys = e.valueWhen(entry.exists, [&] {
-        return e.loadAt(k.i32(), k.argument(kBlockKeys), e.shiftRight(entry.entry, 2));
-      }, e.i32(0));
-      return Values{e.bitOr(state[0], e.ballot(e.notEqual(isPartial, 0))), e.add(state[1], keys)};
-    });
     Value columns = e.sumWarp(found[1]);
     e.when(e.equal(k.lane, 0), [&] {
       e.storeAt(found[0], k.argument(kIsPartial), list);
@@ -87,9 +89,19 @@ void emitInspect(func::FuncOp kernel, BlockAttentionOp op) {
 }
 
 /// The original lists, these sets, entries, pools; the place of each key block by set, and these sets; the keys of each
-/// merged block by pair and place; where the new lists are by pair and pool, their entries, and the keys that they visit.
+/// merged block by pair and place; where the new lists are by pair and pool, their entries, and the keys that they
+/// visit.
 enum MergeArgument : unsigned {
-  kOldRanges, kOldSets, kOldEntries, kNumPools, kPlaceOf, kPlaceSets, kSizes, kNewRanges, kNewEntries, kNewColumns
+  kOldRanges,
+  kOldSets,
+  kOldEntries,
+  kNumPools,
+  kPlaceOf,
+  kPlaceSets,
+  kSizes,
+  kNewRanges,
+  kNewEntries,
+  kNewColumns
 };
 
 /// All blocks of a pool stand in a list together, and their merged blocks take their places: each entry becomes that of
@@ -104,20 +116,23 @@ void emitMerge(func::FuncOp kernel, BlockAttentionOp op) {
     Value pairFirst = e.mul(k.y, stage.keyBlocks);
     Value first = e.mul(e.add(e.mul(k.y, k.argument(kNumPools)), stage.pool), stage.keyBlocks);
     Value lower = e.add(e.shiftLeft(e.i32(1), k.lane), -1);
-    Values found = stage.walk(k.argument(kOldRanges), list, k.argument(kOldEntries), {e.i32(0), e.i32(0)},
-                              [&](const ListStage::Entry &entry, ValueRange state) {
-      Value place = e.valueWhen(entry.exists, [&] {
-        return e.loadAt(k.i32(), k.argument(kPlaceOf), e.add(placeSet, e.shiftRight(entry.entry, 2)));
-      }, e.i32(0));
-      Value block = e.add(pairFirst, place);
-      Value size = e.valueWhen(entry.exists, [&] { return e.loadAt(k.i32(), k.argument(kSizes), block); }, e.i32(0));
-      Value stays = e.less(e.i32(0), size), staying = e.ballot(stays);
-      Value position = e.add(e.add(first, state[0]), e.countBits(e.bitAnd(staying, lower)));
-      e.when(stays, [&] {
-        e.storeAt(e.bitOr(e.shiftLeft(block, 2), e.bitAnd(entry.entry, 3)), k.argument(kNewEntries), position);
-      });
-      return Values{e.add(state[0], e.countBits(staying)), e.add(state[1], size)};
-    });
+    Values found = stage.walk(
+        k.argument(kOldRanges), list, k.argument(kOldEntries), {e.i32(0), e.i32(0)},
+        [&](const ListStage::Entry &entry, ValueRange state) {
+          Value place = e.valueWhen(
+              entry.exists,
+              [&] { return e.loadAt(k.i32(), k.argument(kPlaceOf), e.add(placeSet, e.shiftRight(entry.entry, 2))); },
+              e.i32(0));
+          Value block = e.add(pairFirst, place);
+          Value size =
+              e.valueWhen(entry.exists, [&] { return e.loadAt(k.i32(), k.argument(kSizes), block); }, e.i32(0));
+          Value stays = e.less(e.i32(0), size), staying = e.ballot(stays);
+          Value position = e.add(e.add(first, state[0]), e.countBits(e.bitAnd(staying, lower)));
+          e.when(stays, [&] {
+            e.storeAt(e.bitOr(e.shiftLeft(block, 2), e.bitAnd(entry.entry, 3)), k.argument(kNewEntries), position);
+          });
+          return Values{e.add(state[0], e.countBits(staying)), e.add(state[1], size)};
+        });
     Value columns = e.sumWarp(found[1]);
     e.when(e.equal(k.lane, 0), [&] {
       Value number = e.add(e.mul(k.y, stage.queryBlocks), stage.pool);

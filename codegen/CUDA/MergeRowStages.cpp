@@ -20,10 +20,17 @@ using namespace weft::cuda;
 
 namespace {
 
-/// Indices with the strides of batch, head and row, their counts with those of batch and head, the capacity; a number by
-/// pair and token, which becomes 1.
+/// Indices with the strides of batch, head and row, their counts with those of batch and head, the capacity; a number
+/// by pair and token, which becomes 1.
 enum MarkArgument : unsigned {
-  kIndices, kIndexBatchStride, kIndexHeadStride, kIndexStride, kCounts, kCountBatchStride, kCountHeadStride, kCapacity,
+  kIndices,
+  kIndexBatchStride,
+  kIndexHeadStride,
+  kIndexStride,
+  kCounts,
+  kCountBatchStride,
+  kCountHeadStride,
+  kCapacity,
   kMarks
 };
 
@@ -64,15 +71,28 @@ private:
 /// set and pool, and these sets; by pair and token the rows to compute, -1 in the place of others, and whose result a
 /// token takes, -1 if nobody's; the grid.
 enum MergeArgument : unsigned {
-  kQuery, kBatchStride, kHeadStride, kTokenStride, kRows, kDonors, kListed, kBlockOf, kPoolOf, kPoolSets, kIsPartial,
-  kListSets, kChosen, kLeaders, kGrid
+  kQuery,
+  kBatchStride,
+  kHeadStride,
+  kTokenStride,
+  kRows,
+  kDonors,
+  kListed,
+  kBlockOf,
+  kPoolOf,
+  kPoolSets,
+  kIsPartial,
+  kListSets,
+  kChosen,
+  kLeaders,
+  kGrid
 };
 
 class MergeRowsStage {
 public:
   MergeRowsStage(func::FuncOp kernel, BlockAttentionOp op)
-      : k(kernel, "merge_rows", ("plllpppppipipp" + CellGrid::kLetters).str(), rt::cuda::RowGroupShape::kThreads), e(k.e),
-        rows(k, op), grid(k, kGrid), isListed(op.getRows() != nullptr),
+      : k(kernel, "merge_rows", ("plllpppppipipp" + CellGrid::kLetters).str(), rt::cuda::RowGroupShape::kThreads),
+        e(k.e), rows(k, op), grid(k, kGrid), isListed(op.getRows() != nullptr),
         blocks(partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()).numBlocks()),
         first(e.mul(e.extend(k.y), e.extend(grid.tokens))) {}
 
@@ -103,19 +123,20 @@ private:
     return e.loadAt(k.i32(), k.argument(kPoolOf), e.add(e.mul(set, blocks), block));
   }
 
-  Value isCounted(Value token) {
-    return isListed ? e.notEqual(e.loadAt(k.i32(), of(kListed), token), 0) : e.i1(true);
-  }
+  Value isCounted(Value token) { return isListed ? e.notEqual(e.loadAt(k.i32(), of(kListed), token), 0) : e.i1(true); }
 
   /// The first token of the cell that takes the place of `token`.
   Value findLeader(Value token, Value donor, Value pool) {
     CellGrid::Cell cell = grid.cellOf(token);
     return e.loop(e.i32(0), grid.size, e.i32(rows.shape.lanes()), e.i32(-1), [&](Value begin, ValueRange found) {
       Value other = grid.placeAt(cell, e.add(begin, rows.lane)).token;
-      Value isAlike = e.valueWhen(e.less(e.i32(-1), other), [&] {
-        Value sameDonor = e.equal(e.loadAt(k.i32(), of(kDonors), other), donor);
-        return e.bitAnd(e.bitAnd(sameDonor, e.equal(poolOf(other), pool)), isCounted(other));
-      }, e.i1(false));
+      Value isAlike = e.valueWhen(
+          e.less(e.i32(-1), other),
+          [&] {
+            Value sameDonor = e.equal(e.loadAt(k.i32(), of(kDonors), other), donor);
+            return e.bitAnd(e.bitAnd(sameDonor, e.equal(poolOf(other), pool)), isCounted(other));
+          },
+          e.i1(false));
       Value alike = rows.ballot(isAlike);
       Value lowest = e.lowestBit(e.bitOr(alike, e.i32(int64_t{1} << 31)));
       Value candidate = grid.placeAt(cell, e.add(begin, lowest)).token;
@@ -145,8 +166,16 @@ private:
 /// Output and log-sum-exp, null if it is not wanted, with the strides of batch, head and token; whose result each token
 /// takes; tokens.
 enum SpreadArgument : unsigned {
-  kOut, kOutBatchStride, kOutHeadStride, kOutTokenStride, kLse, kLseBatchStride, kLseHeadStride, kLseTokenStride,
-  kSources, kTokens
+  kOut,
+  kOutBatchStride,
+  kOutHeadStride,
+  kOutTokenStride,
+  kLse,
+  kLseBatchStride,
+  kLseHeadStride,
+  kLseTokenStride,
+  kSources,
+  kTokens
 };
 
 class SpreadStage {
@@ -157,8 +186,8 @@ public:
   void emit() {
     Value token = e.add(e.mul(k.x, rows.shape.groups()), rows.group);
     Value sources = e.advance(k.argument(kSources), e.mul(e.extend(k.y), e.extend(k.argument(kTokens))), k.i32());
-    Value source = e.valueWhen(e.below(token, k.argument(kTokens)), [&] { return e.loadAt(k.i32(), sources, token); },
-                               e.i32(-1));
+    Value source =
+        e.valueWhen(e.below(token, k.argument(kTokens)), [&] { return e.loadAt(k.i32(), sources, token); }, e.i32(-1));
     Value takes = e.bitAnd(e.less(e.i32(-1), source), e.notEqual(e.sub(source, token), 0));
     e.when(takes, [&] {
       copyRow(source, token);
@@ -179,8 +208,8 @@ private:
 
   Value lseOf(Value token) {
     Value batch = e.divide(k.y, rows.heads), head = e.sub(k.y, e.mul(batch, rows.heads));
-    Value outer = e.add(e.mul(e.extend(batch), k.argument(kLseBatchStride)),
-                        e.mul(e.extend(head), k.argument(kLseHeadStride)));
+    Value outer =
+        e.add(e.mul(e.extend(batch), k.argument(kLseBatchStride)), e.mul(e.extend(head), k.argument(kLseHeadStride)));
     Value elements = e.add(outer, e.mul(e.extend(token), k.argument(kLseTokenStride)));
     return e.advance(k.argument(kLse), elements, k.f32());
   }

@@ -4,11 +4,11 @@
 //
 // The stages of score reuse.
 //
-// Channels by themselves take one kernel, snap, which writes the queries and keys that the attention reads. Whole tokens
-// are merged: snap finds donors, inspect_lists says which pools the mask does not tell apart, merge_rows leaves one query
-// of those that are alike (of the listed ones, if mark_rows marked these), and spread copies its result to the others.
-// Keys are counted block by block, planned, and filled into blocks of their own, which merge_lists names in the place of
-// the original ones.
+// Channels by themselves take one kernel, snap, which writes the queries and keys that the attention reads. Whole
+// tokens are merged: snap finds donors, inspect_lists says which pools the mask does not tell apart, merge_rows leaves
+// one query of those that are alike (of the listed ones, if mark_rows marked these), and spread copies its result to
+// the others. Keys are counted block by block, planned, and filled into blocks of their own, which merge_lists names in
+// the place of the original ones.
 
 #ifndef WEFT_CODEGEN_CUDA_REUSESTAGES_H
 #define WEFT_CODEGEN_CUDA_REUSESTAGES_H
@@ -19,8 +19,9 @@
 
 namespace weft::cuda {
 
-/// Snaps tokens, or finds their donors if they are snapped whole; launched for queries and for keys. Grid: cells / groups
-/// of a CTA x pairs. The arguments' order is the launch's in runtime/CUDA/DeviceReuse.cpp, as that of all stages here.
+/// Snaps tokens, or finds their donors if they are snapped whole; launched for queries and for keys. Grid: cells /
+/// groups of a CTA x pairs. The arguments' order is the launch's in runtime/CUDA/DeviceReuse.cpp, as that of all stages
+/// here.
 void formSnap(mlir::func::FuncOp kernel, BlockAttentionOp op, SnapOp snap);
 
 /// Which lists have a partial entry, and which key blocks are visited, fully or partially. Grid: pools / 8 x sets.

@@ -18,13 +18,12 @@ RowGroup::RowGroup(StageKernel &k, BlockAttentionOp op)
   isLeader = e.equal(lane, 0);
 }
 
-Value RowGroup::hasChunk(int64_t pass) {
-  return e.less(lane, e.i32(shape.chunks() - pass * shape.lanes()));
-}
+Value RowGroup::hasChunk(int64_t pass) { return e.less(lane, e.i32(shape.chunks() - pass * shape.lanes())); }
 
 Value RowGroup::chunkAddress(unsigned tensor, unsigned strides, Value pair) {
   Value batch = e.divide(pair, heads), head = e.sub(pair, e.mul(batch, heads));
-  Value elementsBefore = e.add(e.mul(e.extend(batch), k.argument(strides)), e.mul(e.extend(head), k.argument(strides + 1)));
+  Value elementsBefore =
+      e.add(e.mul(e.extend(batch), k.argument(strides)), e.mul(e.extend(head), k.argument(strides + 1)));
   return e.advance(k.argument(tensor), e.add(elementsBefore, e.extend(e.mul(lane, elements))), element);
 }
 

@@ -20,16 +20,16 @@ using namespace weft::cuda;
 
 namespace {
 
-/// Source with the strides of batch, head and token; the rows that are written, or donors by pair and token; by pair how
-/// many values were replaced; the bound on deviations, or on distances for windows of two; the grid.
+/// Source with the strides of batch, head and token; the rows that are written, or donors by pair and token; by pair
+/// how many values were replaced; the bound on deviations, or on distances for windows of two; the grid.
 enum Argument : unsigned { kSource, kBatchStride, kHeadStride, kTokenStride, kTarget, kReplaced, kBound, kGrid };
 
 class SnapStage {
 public:
   SnapStage(func::FuncOp kernel, BlockAttentionOp op, SnapOp snap)
       : k(kernel, "snap", ("plllppd" + CellGrid::kLetters).str(), rt::cuda::RowGroupShape::kThreads), e(k.e),
-        rows(k, op), grid(k, kGrid), window(snap.getWindow()), isWhole(snap.getWhole()), stride(k.argument(kTokenStride)),
-        source(rows.chunkAddress(kSource, kBatchStride, k.y)) {}
+        rows(k, op), grid(k, kGrid), window(snap.getWindow()), isWhole(snap.getWhole()),
+        stride(k.argument(kTokenStride)), source(rows.chunkAddress(kSource, kBatchStride, k.y)) {}
 
   void emit() {
     if (window > 2) // roots and divisions
@@ -61,7 +61,9 @@ private:
   }
 
   /// Whether the window from `first` on fires, channel by channel of the thread's chunk.
-  Values fires(Value first, Value step, int64_t pass) { return window == 2 ? testPair(first, step, pass) : testWindow(first, step, pass); }
+  Values fires(Value first, Value step, int64_t pass) {
+    return window == 2 ? testPair(first, step, pass) : testWindow(first, step, pass);
+  }
 
   Values loadValues(Value token, int64_t pass) {
     Value chunk = rows.load(rows.chunkAt(source, token, stride, pass));
@@ -87,7 +89,8 @@ private:
   }
 
   /// Combines each channel's values with its number, in the order of tokens.
-  Values overWindow(Value first, Value step, int64_t pass, llvm::function_ref<Value(Value value, Value sum, int64_t i)> add) {
+  Values overWindow(Value first, Value step, int64_t pass,
+                    llvm::function_ref<Value(Value value, Value sum, int64_t i)> add) {
     return e.loop(e.i32(0), e.i32(window), e.i32(1), Values(rows.elements, e.f64(0)), [&](Value i, ValueRange sums) {
       Values values = loadValues(e.add(first, e.mul(i, step)), pass), next;
       for (int64_t c = 0; c < rows.elements; ++c)
@@ -156,11 +159,14 @@ private:
   Value failsSomewhere(Value first, Value step) {
     Value fails = e.i1(false);
     for (int64_t pass = 0; pass < rows.shape.passes(); ++pass) {
-      Value own = e.valueWhen(rows.hasChunk(pass), [&] {
-        Values fire = fires(first, step, pass);
-        Value all = e.reduce(fire, [&](Value a, Value b) { return e.bitAnd(a, b); });
-        return e.select(all, e.i1(false), e.i1(true));
-      }, e.i1(false));
+      Value own = e.valueWhen(
+          rows.hasChunk(pass),
+          [&] {
+            Values fire = fires(first, step, pass);
+            Value all = e.reduce(fire, [&](Value a, Value b) { return e.bitAnd(a, b); });
+            return e.select(all, e.i1(false), e.i1(true));
+          },
+          e.i1(false));
       fails = e.bitOr(fails, own);
     }
     return fails;

@@ -67,10 +67,10 @@ Status DeviceReuse::uploadTables(const KernelImage &image) {
     DeviceMemory &memory;
     std::vector<int32_t> table;
   };
-  for (auto &[memory, table] : {Upload{queryBlockOf, image.query.blockByToken()}, Upload{keyBlockOf, image.key.blockByToken()},
-                                Upload{coordinates, image.key.coordinatesByToken()},
-                                Upload{places, makePlaces(image.key.count())}, Upload{allTokens, tokens},
-                                Upload{blockKeys, sizes}}) {
+  for (auto &[memory, table] :
+       {Upload{queryBlockOf, image.query.blockByToken()}, Upload{keyBlockOf, image.key.blockByToken()},
+        Upload{coordinates, image.key.coordinatesByToken()}, Upload{places, makePlaces(image.key.count())},
+        Upload{allTokens, tokens}, Upload{blockKeys, sizes}}) {
     auto made = DeviceMemory::upload(device, table.data(), table.size() * sizeof(int32_t), nullptr);
     if (!made)
       return made.status();
@@ -126,7 +126,8 @@ Status DeviceReuse::set(const Call &call, size_t offset, unsigned value, int64_t
 }
 
 /// The last arguments of stages that walk cells: CellGrid's.
-template <typename Launch> static Status withGrid(const Reuse &reuse, const SnapGrid &grid, int64_t tokens, Launch launch) {
+template <typename Launch>
+static Status withGrid(const Reuse &reuse, const SnapGrid &grid, int64_t tokens, Launch launch) {
   auto extent = [&](int axis) { return static_cast<int32_t>(grid.extents[axis]); };
   auto window = [&](int axis) { return static_cast<int32_t>(grid.axes[axis] ? reuse.window : 1); };
   return launch(extent(0), extent(1), extent(2), window(0), window(1), window(2), static_cast<int32_t>(grid.begin),
@@ -195,7 +196,9 @@ Status DeviceReuse::inspectLists(const Call &call, const WorkList &work, const L
 }
 
 /// 0 where one set of rows serves all.
-static int64_t strideOf(const Tensor &tensor, int64_t axis) { return tensor.shape[axis] == 1 ? 0 : tensor.strides[axis]; }
+static int64_t strideOf(const Tensor &tensor, int64_t axis) {
+  return tensor.shape[axis] == 1 ? 0 : tensor.strides[axis];
+}
 
 Status DeviceReuse::markRows(const Call &call, int64_t pairs) const {
   Status status = set(call, call.memory.listed, 0, pairs * call.image.query.tokens);
@@ -203,9 +206,8 @@ Status DeviceReuse::markRows(const Call &call, int64_t pairs) const {
     return status;
   const Tensor &indices = call.rows->indices, &counts = call.rows->counts;
   return mark.launch({RowShape::kParts, pairs, 1}, RowShape::kThreads, 0, call.stream, indices.data,
-                     strideOf(indices, 0), strideOf(indices, 1), indices.strides[2], counts.data,
-                     strideOf(counts, 0), strideOf(counts, 1), static_cast<int32_t>(indices.shape[2]),
-                     call.at(call.memory.listed));
+                     strideOf(indices, 0), strideOf(indices, 1), indices.strides[2], counts.data, strideOf(counts, 0),
+                     strideOf(counts, 1), static_cast<int32_t>(indices.shape[2]), call.at(call.memory.listed));
 }
 
 Status DeviceReuse::mergeRows(const Call &call, Tensor &query, const ListRanges &ranges) const {
@@ -228,7 +230,8 @@ Status DeviceReuse::mergeRows(const Call &call, Tensor &query, const ListRanges 
 
 KeyPlaces DeviceReuse::placesOf(const Call &call, const ListRanges &ranges) const {
   int64_t blocks = call.image.key.count();
-  return ranges.keyPlaces ? KeyPlaces{ranges.keyPlaces, ranges.keyPlaceSets, blocks} : KeyPlaces{places.get(), 1, blocks};
+  return ranges.keyPlaces ? KeyPlaces{ranges.keyPlaces, ranges.keyPlaceSets, blocks}
+                          : KeyPlaces{places.get(), 1, blocks};
 }
 
 Status DeviceReuse::planKeys(const Call &call, const Tensor &key, const KeyPlaces &places, int64_t listSets) const {
@@ -251,7 +254,8 @@ Status DeviceReuse::planKeys(const Call &call, const Tensor &key, const KeyPlace
   return status;
 }
 
-Status DeviceReuse::fillKeys(const Call &call, AttentionOperands &operands, const KeyPlaces &places, int64_t listSets) const {
+Status DeviceReuse::fillKeys(const Call &call, AttentionOperands &operands, const KeyPlaces &places,
+                             int64_t listSets) const {
   const Reuse &reuse = *call.image.reuse;
   const Memory &memory = call.memory;
   const Tensor &key = operands.key, &value = operands.value;
@@ -277,11 +281,11 @@ Status DeviceReuse::fillKeys(const Call &call, AttentionOperands &operands, cons
 Status DeviceReuse::mergeLists(const Call &call, int64_t pairs, const KeyPlaces &places, WorkList &work,
                                ListRanges &ranges) const {
   const Memory &memory = call.memory;
-  Status status = lists.launch({ctasFor(ranges.pools, ListShape::kLists), pairs, 1}, ListShape::kThreads, 0, call.stream,
-                               ranges.ranges, static_cast<int32_t>(ranges.rangeSets), work.entries,
-                               static_cast<int32_t>(ranges.pools), places.placeOf(), static_cast<int32_t>(places.sets),
-                               call.at(memory.sizes), call.at(memory.ranges), call.at(memory.entries),
-                               call.at(memory.newColumns));
+  Status status =
+      lists.launch({ctasFor(ranges.pools, ListShape::kLists), pairs, 1}, ListShape::kThreads, 0, call.stream,
+                   ranges.ranges, static_cast<int32_t>(ranges.rangeSets), work.entries,
+                   static_cast<int32_t>(ranges.pools), places.placeOf(), static_cast<int32_t>(places.sets),
+                   call.at(memory.sizes), call.at(memory.ranges), call.at(memory.entries), call.at(memory.newColumns));
   work.keyBlocks = call.at(memory.keyBlocks), work.keyTokens = call.at(memory.keyTokens);
   work.keyCoordinates = call.at(memory.keyCoordinates);
   ranges.ranges = call.at(memory.ranges), ranges.rangeSets = pairs;
@@ -294,7 +298,8 @@ Status DeviceReuse::planTokens(const Call &call, Tensor &query, const Tensor &ke
   const Reuse &reuse = *call.image.reuse;
   int64_t pairs = pairsOf(query), blocks = pairs * call.image.key.count();
   if (blocks * std::max(tile.columns * std::max<int64_t>(tile.axes, 1), ranges.pools) > INT32_MAX)
-    return Status::error("reuse: expected at most 2^31 coordinates of keys and entries of lists in a call, but got more");
+    return Status::error(
+        "reuse: expected at most 2^31 coordinates of keys and entries of lists in a call, but got more");
   Status status = inspectLists(call, work, ranges);
   if (status && call.rows)
     status = markRows(call, pairs);

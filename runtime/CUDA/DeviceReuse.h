@@ -18,7 +18,8 @@ namespace weft::rt::cuda {
 /// The stages of one kernel's reuse.
 class DeviceReuse {
 public:
-  /// What the attention kernel reads of a key block: its columns, and the coordinates of a key that the predicate reads.
+  /// What the attention kernel reads of a key block: its columns, and the coordinates of a key that the predicate
+  /// reads.
   struct KeyTile {
     int64_t columns, axes;
   };
@@ -62,9 +63,10 @@ public:
   /// Enqueues the snapping of channels, and puts the snapped tensors in the place of the call's.
   Status snapChannels(const Call &call, AttentionOperands &operands) const;
 
-  /// Enqueues the merging of tokens, and puts what is left in the place of the call's tensors and lists. Returns the rows
-  /// to compute unless these are the call's.
-  Result<std::optional<RowLists>> mergeTokens(const Call &call, AttentionOperands &operands, WorkList &work, ListRanges &ranges) const;
+  /// Enqueues the merging of tokens, and puts what is left in the place of the call's tensors and lists. Returns the
+  /// rows to compute unless these are the call's.
+  Result<std::optional<RowLists>> mergeTokens(const Call &call, AttentionOperands &operands, WorkList &work,
+                                              ListRanges &ranges) const;
   /// Enqueues the copies of results to the queries that were merged.
   Status spread(const Call &call, const Tensor &out, const Tensor *lse) const;
 

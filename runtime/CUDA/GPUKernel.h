@@ -110,8 +110,8 @@ public:
   /// Enqueues what launch() does but the attention itself, to measure it: results are undefined afterwards.
   Status launchStages(const RunArgs &args, Stream stream) const;
 
-  /// What the reuse of scores saves with these arguments, once the stream's work is done: waits for it. Needs query, key
-  /// and parameters, and what the lists and rows come from.
+  /// What the reuse of scores saves with these arguments; waits for the stream. Needs query, key and parameters, and what
+  /// the lists and rows come from.
   Result<ReuseSaving> measureReuse(const RunArgs &args, Stream stream) const;
 
   /// The lists that a call with these arguments visits; it must not predict them.

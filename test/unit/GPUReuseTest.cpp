@@ -127,7 +127,8 @@ TEST_F(GPUReuseTest, ChannelsAreSnapped) {
 
 TEST_F(GPUReuseTest, ChannelsInWindowsOfThreeAndAlongSomeAxes) {
   for (const char *parts : {"window: 3", "window: 4, axes: t w", "axes: h", "window: 10, axes: w", "threshold: 0.0"}) {
-    std::string clause = std::string_view(parts).starts_with("threshold") ? parts : fmt::format("threshold: 0.6, {}", parts);
+    std::string clause =
+        std::string_view(parts).starts_with("threshold") ? parts : fmt::format("threshold: 0.6, {}", parts);
     Problem problem(fmt::format("{{ reuse neighbours(channel, {}) }}", clause));
     EXPECT_EQ(problem.compare(), "") << parts;
   }
@@ -135,8 +136,11 @@ TEST_F(GPUReuseTest, ChannelsInWindowsOfThreeAndAlongSomeAxes) {
 
 /// More chunks of 16 bytes than lanes of a warp, and a number of them that is no power of two.
 TEST_F(GPUReuseTest, RowsOfManyWidths) {
-  for (auto [type, headDim] : {std::pair(ElementType::F32, 256), {ElementType::F32, 72}, {ElementType::BF16, 72},
-                               {ElementType::F16, 256}, {ElementType::BF16, 32}}) {
+  for (auto [type, headDim] : {std::pair(ElementType::F32, 256),
+                               {ElementType::F32, 72},
+                               {ElementType::BF16, 72},
+                               {ElementType::F16, 256},
+                               {ElementType::BF16, 32}}) {
     Shape shape{{3, 4, 5, 3, true}, 1, headDim, 64, 2, type};
     Problem problem("{ reuse neighbours(channel, threshold: 0.15) }", shape);
     EXPECT_EQ(problem.compare(), "") << headDim;
@@ -156,7 +160,8 @@ TEST_F(GPUReuseTest, ChannelsUnderMasks) {
 
 TEST_F(GPUReuseTest, NaNAndInfinityFireNoWindow) {
   for (double special : {kNaN, kInfinity}) {
-    Problem problem("{ reuse neighbours(channel, threshold: 9.0) }", Shape{{2, 4, 6, 0, false}, 1, 32, 64, 1, ElementType::BF16});
+    Problem problem("{ reuse neighbours(channel, threshold: 9.0) }",
+                    Shape{{2, 4, 6, 0, false}, 1, 32, 64, 1, ElementType::BF16});
     problem.operands().query.set(0, 0, 13, 2, special);
     EXPECT_EQ(problem.compare(), "");
     EXPECT_TRUE(std::isnan(problem.operands().out.at(0, 0, 13, 0)));
@@ -211,7 +216,8 @@ TEST_F(GPUReuseTest, MasksSeeTheOriginalTokens) {
 }
 
 TEST_F(GPUReuseTest, BiasesOfMergedKeysAdd) {
-  Problem problem("{ bias given reuse neighbours(token, threshold: 0.15) }", Shape{{4, 6, 10, 7, false}, 1, 64, 64, 1, ElementType::BF16});
+  Problem problem("{ bias given reuse neighbours(token, threshold: 0.15) }",
+                  Shape{{4, 6, 10, 7, false}, 1, 64, 64, 1, ElementType::BF16});
   auto compareWith = [&](const std::function<double(int64_t)> &bias) {
     problem.operands().bias->fill([&](int64_t, int64_t, int64_t token, int64_t) { return bias(token); });
     return problem.compare();
@@ -225,7 +231,8 @@ TEST_F(GPUReuseTest, BiasesOfMergedKeysAdd) {
 }
 
 TEST_F(GPUReuseTest, RowsMergeAmongTheListed) {
-  Problem problem("{ rows given reuse neighbours(token, threshold: 9.0) }", Shape{{4, 6, 10, 0, false}, 1, 32, 64, 1, ElementType::BF16});
+  Problem problem("{ rows given reuse neighbours(token, threshold: 9.0) }",
+                  Shape{{4, 6, 10, 0, false}, 1, 32, 64, 1, ElementType::BF16});
   // A cell's last token alone, and both tokens of another pair.
   problem.operands().rows = TestRows{{1, 1}, 3, {71, 100, 101}, {3}};
   EXPECT_EQ(problem.compare(), "");
@@ -241,7 +248,8 @@ TEST_F(GPUReuseTest, RectangularAttention) {
                                {GridShape{2, 5, 6, 0, false}, GridShape{3, 4, 9, 7, true}}})
     for (const char *clauses : {"", "rows given"})
       for (const char *target : kTargets) {
-        Problem problem(fmt::format("{{ {} reuse neighbours(token, threshold: 0.15) }}", clauses), queries, keys, target);
+        Problem problem(fmt::format("{{ {} reuse neighbours(token, threshold: 0.15) }}", clauses), queries, keys,
+                        target);
         EXPECT_EQ(problem.compare(), "") << clauses << target;
       }
 }
@@ -273,7 +281,8 @@ TEST_F(GPUReuseTest, FullBlocksMergeUnderAMask) {
 TEST_F(GPUReuseTest, PoolsOfSeveralBlocks) {
   for (const char *target : kTargets) {
     Shape shape{{5, 6, 10, 20, true}, 2, 32, 32, 1, ElementType::BF16};
-    Problem problem("{ mask k.text or k.t < 4 and (q.text or head == 0) reuse neighbours(token, threshold: 0.15) }", shape, target);
+    Problem problem("{ mask k.text or k.t < 4 and (q.text or head == 0) reuse neighbours(token, threshold: 0.15) }",
+                    shape, target);
     EXPECT_EQ(problem.compare(), "");
     problem.expectSavingOfCPU();
     EXPECT_GT(problem.saving().keys, 0.02);
@@ -281,7 +290,8 @@ TEST_F(GPUReuseTest, PoolsOfSeveralBlocks) {
 }
 
 TEST_F(GPUReuseTest, ACellIsComputedOnce) {
-  Problem problem("{ reuse neighbours(token, threshold: 9.0) }", Shape{{4, 6, 10, 16, false}, 1, 32, 64, 1, ElementType::BF16});
+  Problem problem("{ reuse neighbours(token, threshold: 9.0) }",
+                  Shape{{4, 6, 10, 16, false}, 1, 32, 64, 1, ElementType::BF16});
   double share = 210.0 / 256;
   rt::ReuseSaving saving = problem.saving();
   EXPECT_DOUBLE_EQ(saving.queries, share);
