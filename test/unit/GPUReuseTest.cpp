@@ -12,6 +12,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -115,14 +117,21 @@ protected:
 const char *const kTargets[] = {"native", "sm_80"};
 const GridShape kGrids[] = {{4, 6, 10, 0, false}, {5, 3, 7, 7, false}, {3, 7, 9, 7, true}, {1, 12, 13, 0, false}};
 
+/// Each grid with both generators and some type: all pairs of them are the differential test's.
+void forEachShape(const std::function<void(const Shape &shape, const std::string &target)> &body) {
+  const ElementType types[] = {ElementType::BF16, ElementType::F16, ElementType::F32};
+  int next = 0;
+  for (GridShape grid : kGrids)
+    for (const char *target : kTargets)
+      body(Shape{grid, 2, 40, 64, 1, types[next++ % 3]}, target);
+}
+
 TEST_F(GPUReuseTest, ChannelsAreSnapped) {
-  for (const char *target : kTargets)
-    for (ElementType type : {ElementType::BF16, ElementType::F16, ElementType::F32})
-      for (GridShape grid : kGrids) {
-        Problem problem("{ reuse neighbours(channel, threshold: 0.15) }", Shape{grid, 2, 40, 64, 1, type}, target);
-        EXPECT_EQ(problem.compare(), "") << target;
-        problem.expectSavingOfCPU();
-      }
+  forEachShape([](const Shape &shape, const std::string &target) {
+    Problem problem("{ reuse neighbours(channel, threshold: 0.15) }", shape, target);
+    EXPECT_EQ(problem.compare(), "") << target;
+    problem.expectSavingOfCPU();
+  });
 }
 
 TEST_F(GPUReuseTest, ChannelsInWindowsOfThreeAndAlongSomeAxes) {
@@ -183,14 +192,12 @@ TEST_F(GPUReuseTest, ThresholdsAreParameters) {
 constexpr char kToken[] = "{ reuse neighbours(token, threshold: 0.15) }";
 
 TEST_F(GPUReuseTest, TokensAreMergedInADenseAttention) {
-  for (const char *target : kTargets)
-    for (ElementType type : {ElementType::BF16, ElementType::F16, ElementType::F32})
-      for (GridShape grid : kGrids) {
-        Problem problem(kToken, Shape{grid, 2, 40, 64, 1, type}, target);
-        EXPECT_EQ(problem.compare(), "") << target;
-        EXPECT_GT(problem.saving().work, 0.02);
-        problem.expectSavingOfCPU();
-      }
+  forEachShape([](const Shape &shape, const std::string &target) {
+    Problem problem(kToken, shape, target);
+    EXPECT_EQ(problem.compare(), "") << target;
+    EXPECT_GT(problem.saving().work, 0.02);
+    problem.expectSavingOfCPU();
+  });
 }
 
 TEST_F(GPUReuseTest, MasksSeeTheOriginalTokens) {
@@ -203,16 +210,17 @@ TEST_F(GPUReuseTest, MasksSeeTheOriginalTokens) {
       "mask (head == 0) == (k.t < 2)",
       "mask false",
   };
-  for (const char *clause : clauses)
-    for (const char *extra : {"", "bias given rows given"})
-      for (const char *target : kTargets) {
-        std::string source = fmt::format("{{ {} {} reuse neighbours(token, threshold: 0.15) }}", clause, extra);
-        SCOPED_TRACE(source + target);
-        Problem problem(source, Shape{{4, 6, 10, 7, false}, 2, 32, 64, 2, ElementType::BF16}, target);
-        EXPECT_EQ(problem.compare(), "");
-        if (!problem.onDevice->image().prediction)
-          problem.expectSavingOfCPU();
-      }
+  for (size_t i = 0; i < std::size(clauses); ++i)
+    for (bool hasExtras : {false, true}) {
+      const char *target = kTargets[(i + hasExtras) % 2];
+      std::string source = fmt::format("{{ {} {} reuse neighbours(token, threshold: 0.15) }}", clauses[i],
+                                       hasExtras ? "bias given rows given" : "");
+      SCOPED_TRACE(source + target);
+      Problem problem(source, Shape{{4, 6, 10, 7, false}, 2, 32, 64, 2, ElementType::BF16}, target);
+      EXPECT_EQ(problem.compare(), "");
+      if (!problem.onDevice->image().prediction)
+        problem.expectSavingOfCPU();
+    }
 }
 
 TEST_F(GPUReuseTest, BiasesOfMergedKeysAdd) {
@@ -334,6 +342,23 @@ TEST_F(GPUReuseTest, StagesRunAlone) {
   ASSERT_TRUE(call.download(problem.operands()));
   EXPECT_EQ(problem.operands().out.at(0, 1, 3, 5), Case::kHeld);
   EXPECT_EQ(problem.compare(), "");
+}
+
+/// Merging leaves the lists of a prediction as they are.
+TEST_F(GPUReuseTest, PredictedListsServeSeveralLaunches) {
+  Problem problem("{ mask topk(block_mean, keep: 0.5) reuse neighbours(token, threshold: 0.15) }");
+  DeviceOperands call;
+  ASSERT_TRUE(call.upload(problem.operands()));
+  auto kept = problem.onDevice->predict(call.args, nullptr);
+  ASSERT_TRUE(kept) << kept.message();
+  ASSERT_TRUE(problem.onDevice->launch(call.args, nullptr));
+  ASSERT_TRUE(call.download(problem.operands()));
+  std::vector<std::byte> predicted = problem.operands().out.storage;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(problem.onDevice->launch(call.args, nullptr, kept->get()));
+    ASSERT_TRUE(call.download(problem.operands()));
+    EXPECT_TRUE(problem.operands().out.storage == predicted);
+  }
 }
 
 } // namespace
