@@ -414,14 +414,14 @@ int64_t GPUKernel::batchStep(const RunArgs &args) const {
 }
 
 Status GPUKernel::launch(const RunArgs &args, Stream stream, const PredictedLists *kept) const {
-  return launchAll(args, stream, kept, /*attends=*/true);
+  return enqueue(args, stream, kept, /*attends=*/true);
 }
 
 Status GPUKernel::launchStages(const RunArgs &args, Stream stream) const {
-  return launchAll(args, stream, nullptr, /*attends=*/false);
+  return enqueue(args, stream, nullptr, /*attends=*/false);
 }
 
-Status GPUKernel::launchAll(const RunArgs &args, Stream stream, const PredictedLists *kept, bool attends) const {
+Status GPUKernel::enqueue(const RunArgs &args, Stream stream, const PredictedLists *kept, bool attends) const {
   if (Status status = host.check(args, MemoryKind::Device); !status)
     return status;
   if (Status status = checkTensors(args); !status)

@@ -163,7 +163,7 @@ private:
   /// Rows of which the launch's are those from batch element `first` on.
   Status gatherRows(const Batches &batches, const RowLists &rowLists, int64_t first, Lists &lists) const;
   Status launchBatches(const Batches &batches, const PredictedLists *kept) const;
-  Status launchAll(const RunArgs &args, Stream stream, const PredictedLists *kept, bool attends) const;
+  Status enqueue(const RunArgs &args, Stream stream, const PredictedLists *kept, bool attends) const;
   Status launchMerged(const Batches &batches, Lists &lists) const;
   Status measureBatches(const Batches &batches, ReuseCounts &counts) const;
   AttentionOperands operandsOf(const Batches &batches) const;
