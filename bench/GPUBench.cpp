@@ -6,13 +6,16 @@
 // ratio of their times per visited pair of tokens. bench/peers/gpu.py compares with other projects.
 
 #include "bench/Problem.h"
+#include "bench/SmoothField.h"
 #include "runtime/CUDA/StreamTimer.h"
 
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <functional>
+#include <map>
 
 using namespace weft;
 using namespace weft::bench;
@@ -183,7 +186,8 @@ rt::Result<std::vector<double>> millisecondsOf(const std::vector<std::function<r
 /// A kernel with its operands on the device, whose lists or rows are made there.
 class MethodCall {
 public:
-  rt::Status prepare(const CompileRequest &request, double rowShare = 1) {
+  using Fill = std::function<void(Operands &)>;
+  rt::Status prepare(const CompileRequest &request, double rowShare = 1, const Fill &fill = {}) {
     auto compiled = compileGPUKernel(request, *device());
     if (!compiled)
       return compiled.status();
@@ -191,6 +195,8 @@ public:
     Operands operands(kernel->image());
     if (kernel->image().hasRows)
       operands.listRows(rowShare);
+    if (fill)
+      fill(operands);
     args = operands.args(/*threads=*/0);
     std::vector<rt::Tensor *> tensors = {&args.query, &args.key, &args.value, &args.out, &*args.lse};
     if (args.rows) {
@@ -282,6 +288,67 @@ void listRows(benchmark::State &state) {
 /// Gigabytes per second that an H200's memory moves.
 constexpr double kCopyRate = 4300;
 
+/// Sets the threshold of a call so that it saves `target`; returns the saving.
+rt::Result<rt::ReuseSaving> findThreshold(MethodCall &call, double target) {
+  double low = 0, high = 4;
+  auto saving = rt::Result<rt::ReuseSaving>(rt::ReuseSaving());
+  for (int i = 0; i < 16 && saving; ++i) {
+    double middle = (low + high) / 2;
+    call.args.parameters = {std::bit_cast<int64_t>(middle)};
+    saving = call.kernel->measureReuse(call.args, nullptr);
+    if (saving)
+      (saving->work < target ? low : high) = middle;
+  }
+  return saving;
+}
+
+/// A smooth field, which is made once.
+void fillOnce(const rt::Tensor &tensor, uint64_t seed) {
+  static std::map<uint64_t, std::vector<std::byte>> fields;
+  std::vector<std::byte> &field = fields[seed];
+  auto *data = static_cast<std::byte *>(tensor.data);
+  if (!field.empty()) {
+    std::copy(field.begin(), field.end(), data);
+    return;
+  }
+  fillField(tensor, kGrid, seed);
+  field.assign(data, data + tensor.numElements() * rt::sizeOf(tensor.dtype));
+}
+
+/// Merged tokens on smooth queries and keys: what the whole call gains at a saving in percent, and what stages cost.
+void reuseTokens(benchmark::State &state) {
+  if (!device())
+    return state.SkipWithError(device().message().c_str());
+  CompileRequest request = requestFor(
+      "attention token(dynamic threshold: float) { reuse neighbours(token, threshold: threshold) }", kGrid, 128);
+  MethodCall call, dense;
+  rt::Status status = call.prepare(request, 1, [](Operands &operands) {
+    fillOnce(operands.query.view, 1), fillOnce(operands.key.view, 2);
+  });
+  if (status)
+    status = dense.prepare(requestFor("attention dense {}", kGrid, 128));
+  if (!status)
+    return state.SkipWithError(status.message().c_str());
+  rt::cuda::Device::Scope scope(**device());
+  auto saving = findThreshold(call, state.range(0) / 100.0);
+  auto times = millisecondsOf({[&] { return dense.launch(); }, [&] { return call.launch(); },
+                               [&] { return call.kernel->launchStages(call.args, nullptr); }});
+  if (!saving || !times)
+    return state.SkipWithError((saving ? times.message() : saving.message()).c_str());
+  double denseTime = (*times)[0], time = (*times)[1], stages = (*times)[2];
+  for (auto _ : state)
+    state.SetIterationTime(time / 1e3);
+  double bytes = 2.0 * 12 * 3 * kGrid.t * kGrid.h * kGrid.w * 128;
+  state.counters["queries"] = saving->queries, state.counters["keys"] = saving->keys;
+  state.counters["saved"] = saving->work;
+  state.counters["dense_ms"] = denseTime;
+  state.counters["stages_us"] = stages * 1e3;
+  state.counters["stages_%"] = 100 * stages / denseTime;
+  state.counters["stages_of_read"] = stages / (bytes / kCopyRate / 1e6);
+  state.counters["speedup"] = denseTime / time;
+  state.counters["of_ideal"] = denseTime / time * (1 - saving->work);
+}
+
 /// Host time of a launch with lists that are on the device.
 void launch(benchmark::State &state) {
   if (!device())
@@ -349,6 +416,14 @@ benchmark::internal::Benchmark *compareAll(const char *name, GridShape grid, Sid
       ->Arg(50)
       ->Arg(70)
       ->Arg(100)
+      ->Iterations(1)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
+  benchmark::RegisterBenchmark("reuse/token", reuseTokens)
+      ->ArgName("percent")
+      ->Arg(50)
+      ->Arg(75)
+      ->Arg(85)
       ->Iterations(1)
       ->UseManualTime()
       ->Unit(benchmark::kMillisecond);

@@ -33,6 +33,11 @@ LogicalResult weft::checkReuse(func::FuncOp kernel, BlockAttentionOp op) {
   return success();
 }
 
+bool weft::mergesQueries(BlockAttentionOp op) {
+  SnapOp query = snapOf(op.getQuery());
+  return query && query.getWhole();
+}
+
 bool weft::mergesKeys(BlockAttentionOp op) {
   SnapOp key = snapOf(op.getKey());
   return key && key.getWhole();

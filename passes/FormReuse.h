@@ -16,6 +16,9 @@ namespace weft {
 /// Checks that queries and keys, if both are snapped, are so in the same way, and by a constant or a parameter.
 mlir::LogicalResult checkReuse(mlir::func::FuncOp kernel, BlockAttentionOp op);
 
+/// Whether queries of equal rows are computed once.
+bool mergesQueries(BlockAttentionOp op);
+
 /// Whether keys of equal rows are computed once, with a bias that counts them.
 bool mergesKeys(BlockAttentionOp op);
 

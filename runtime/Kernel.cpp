@@ -23,6 +23,22 @@
 
 using namespace weft::rt;
 
+std::vector<int32_t> TokenBlocks::blockByToken() const {
+  std::vector<int32_t> blocks(tokens);
+  for (int64_t block = 0; block < count(); ++block)
+    for (int32_t position = offsets[block]; position < offsets[block + 1]; ++position)
+      blocks[table[position]] = static_cast<int32_t>(block);
+  return blocks;
+}
+
+std::vector<int32_t> TokenBlocks::coordinatesByToken() const {
+  std::vector<int32_t> coordinates(4 * tokens);
+  for (int64_t position = 0; position < tokens; ++position)
+    for (int64_t axis = 0; axis < 4; ++axis) // the table has the index first
+      coordinates[axis * tokens + table[position]] = table[(axis + 1) % 4 * tokens + position];
+  return coordinates;
+}
+
 Kernel::Kernel(KernelImage image) : parts(std::move(image)) {
   if (gathersRows())
     places = QueryPlaces(parts.query.offsets, std::span(parts.query.table).first(parts.query.tokens));

@@ -70,6 +70,10 @@ struct TokenBlocks {
   static constexpr int64_t kTablePadding = 64;
 
   int64_t count() const { return static_cast<int64_t>(offsets.size()) - 1; }
+  /// The block of each token.
+  std::vector<int32_t> blockByToken() const;
+  /// Coordinates of each token: rows t, h, w and index of `tokens` numbers.
+  std::vector<int32_t> coordinatesByToken() const;
 };
 
 /// A dynamic parameter of a kernel.
@@ -165,6 +169,7 @@ public:
 
   /// What run() checks of its arguments. Of row lists in memory of a device, types and shapes alone.
   Status check(const RunArgs &args, MemoryKind memory = MemoryKind::Host) const;
+  Status checkQueryAndKey(const RunArgs &args) const;
   Status checkBias(const RunArgs &args) const;
   Status checkRows(const RunArgs &args, MemoryKind memory) const;
   Status checkAge(const RunArgs &args) const;
@@ -201,6 +206,9 @@ public:
   /// come from.
   Result<ReuseSaving> measureReuse(const RunArgs &args) const;
 
+  /// The bound on deviations that bound parameters say.
+  double thresholdOf(const std::vector<int64_t> &parameters) const;
+
   /// Working memory of a call: packed keys, values and bias of the heads in flight, their snapped tokens, and for each
   /// thread that finds work a scratch buffer and, with rows or merged queries, a table of tokens.
   int64_t workspaceBytes(int64_t batch, int threads) const;
@@ -208,7 +216,6 @@ public:
 private:
   struct Call;
 
-  Status checkQueryAndKey(const RunArgs &args) const;
   Status checkImportance(const RunArgs &args, int64_t batch) const;
   static Status checkAgeApart(const RunArgs &args);
   Status attend(const RunArgs &args) const;
@@ -227,7 +234,6 @@ private:
   void ignoreFloats(std::vector<int64_t> &parameters) const;
   /// Whether a call's queries are gathered by pools.
   bool gathersRows() const { return parts.hasRows || (parts.reuse && parts.reuse->whole); }
-  double thresholdOf(const std::vector<int64_t> &parameters) const;
   int64_t packedBytesPerHead() const;
   int64_t bytesPerHead() const;
   int64_t bytesPerWorker() const;

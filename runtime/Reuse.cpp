@@ -28,6 +28,12 @@ std::string ReuseSaving::describe() const {
                      100 * queries, 100 * keys);
 }
 
+static double portionOf(double part, double whole) { return whole > 0 ? part / whole : 0; }
+
+ReuseSaving ReuseCounts::share(bool whole) const {
+  return {whole, portionOf(mergedQueries, queries), portionOf(mergedKeys, keys), portionOf(pairs - computedPairs, pairs)};
+}
+
 namespace {
 
 /// Differences of floats are exact in double, as the interpreter has them.

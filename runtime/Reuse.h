@@ -63,6 +63,13 @@ struct ReuseSaving {
   std::string describe() const;
 };
 
+/// What savings are shares of, added up over heads.
+struct ReuseCounts {
+  double queries = 0, mergedQueries = 0, keys = 0, mergedKeys = 0, pairs = 0, computedPairs = 0;
+
+  ReuseSaving share(bool whole) const;
+};
+
 /// One head's tokens: rows of contiguous channels.
 struct TokenRows {
   const std::byte *data = nullptr;

@@ -178,7 +178,7 @@ TokenReuse SnappedHeads::tokenReuse(int64_t index) const {
   return result;
 }
 
-void SnappedHeads::count(Counts &counts) const {
+void SnappedHeads::count(ReuseCounts &counts) const {
   for (const Slot &slot : slots) {
     if (!reuse.whole) {
       counts.queries += static_cast<double>(image.query.tokens * image.headDim);
@@ -203,8 +203,6 @@ double Kernel::thresholdOf(const std::vector<int64_t> &parameters) const {
   int64_t parameter = parts.reuse->parameter;
   return parameter < 0 ? parts.reuse->threshold : std::bit_cast<double>(parameters[parameter]);
 }
-
-static double portionOf(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
 Status Kernel::forEachSnappedHead(const RunArgs &args, bool countsTokens,
                                   const std::function<void(const SnappedHeads &)> &visit) const {
@@ -235,13 +233,11 @@ Status Kernel::forEachSnappedHead(const RunArgs &args, bool countsTokens,
 }
 
 Result<ReuseSaving> Kernel::measureReuse(const RunArgs &args) const {
-  SnappedHeads::Counts counts;
+  ReuseCounts counts;
   auto count = [&](const SnappedHeads &heads) { heads.count(counts); };
   if (Status status = forEachSnappedHead(args, /*countsTokens=*/false, count); !status)
     return status;
-  return ReuseSaving{parts.reuse->whole, portionOf(counts.mergedQueries, counts.queries),
-                     portionOf(counts.mergedKeys, counts.keys),
-                     portionOf(counts.pairs - counts.computedPairs, counts.pairs)};
+  return counts.share(parts.reuse->whole);
 }
 
 Result<std::vector<TokenReuse>> Kernel::measureTokenReuse(const RunArgs &args) const {

@@ -41,10 +41,7 @@ public:
   TokenReuse tokenReuse(int64_t slot) const;
 
   /// Adds what the heads in flight saved to `counts`.
-  struct Counts {
-    double queries = 0, mergedQueries = 0, keys = 0, mergedKeys = 0, pairs = 0, computedPairs = 0;
-  };
-  void count(Counts &counts) const;
+  void count(ReuseCounts &counts) const;
 
 private:
   struct Slot {

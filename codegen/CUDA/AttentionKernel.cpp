@@ -7,6 +7,7 @@
 #include "codegen/CUDA/AttentionKernel.h"
 
 #include "codegen/CUDA/PairPredicate.h"
+#include "passes/FormReuse.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
@@ -28,6 +29,12 @@ SmallVector<int64_t> weft::cuda::usedAxes(Region &predicate, unsigned first) {
 SmallVector<int64_t> weft::cuda::usedAxes(BlockAttentionOp op, unsigned first) {
   return op.getBody().empty() ? SmallVector<int64_t>() : usedAxes(op.getBody(), first);
 }
+
+bool weft::cuda::gathersRows(BlockAttentionOp op) { return op.getRows() || mergesQueries(op) || mergesKeys(op); }
+
+bool weft::cuda::addsBias(BlockAttentionOp op) { return op.getBias() || mergesKeys(op); }
+
+bool AttentionKernel::keysAreRuns() { return mergesKeys(op); }
 
 StringRef weft::cuda::ptxType(Type type) { return type.isF32() ? "f32" : type.isBF16() ? "bf16" : "f16"; }
 

@@ -35,6 +35,11 @@ llvm::SmallVector<int64_t> usedAxes(mlir::Region &predicate, unsigned first);
 /// The same of an op that may have no predicate, and then reads none.
 llvm::SmallVector<int64_t> usedAxes(BlockAttentionOp op, unsigned first);
 
+/// Whether queries are gathered: those that are listed, or what merging leaves of all.
+bool gathersRows(BlockAttentionOp op);
+/// Whether a number per key is added to its scores: a bias, or how many keys it stands for.
+bool addsBias(BlockAttentionOp op);
+
 /// The element type's name in PTX.
 llvm::StringRef ptxType(mlir::Type type);
 
@@ -62,8 +67,10 @@ public:
   /// Values of predicateParameters().
   Values predicateArguments() const;
   bool isMasked() { return !op.getBody().empty(); }
-  bool hasBias() { return op.getBias() != nullptr; }
-  bool hasRows() { return op.getRows() != nullptr; }
+  bool hasBias() { return addsBias(op); }
+  bool hasRows() { return gathersRows(op); }
+  /// Keys that were merged: a block is a run of one sequence, whatever the order and the text of the original ones.
+  bool keysAreRuns();
 };
 
 } // namespace weft::cuda

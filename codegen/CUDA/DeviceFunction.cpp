@@ -10,7 +10,6 @@
 #include "codegen/CUDA/MaskStage.h"
 #include "dialect/RowSelection.h"
 #include "passes/FormRecognition.h"
-#include "passes/FormReuse.h"
 #include "passes/KernelFunction.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -91,10 +90,6 @@ BlockAttentionOp weft::cuda::findBlockAttention(ModuleOp module) {
   if (RowSelection::from(op.getRows())) {
     op.emitOpError("expected an attention without rows topk(importance, ..), which run on CPUs and in the interpreter, "
                    "not yet on GPUs");
-    return {};
-  }
-  if (kernel && describeReuse(kernel, op)) {
-    op.emitOpError("expected an attention without reuse, which runs on CPUs and in the interpreter, not yet on GPUs");
     return {};
   }
   if (!op.getBody().empty() && recognitionOf(op)) {

@@ -28,6 +28,7 @@ Value Emitter::i32(int64_t value) {
 }
 Value Emitter::i64(int64_t value) { return constant(b.getI64Type(), b.getI64IntegerAttr(value)); }
 Value Emitter::f32(double value) { return constant(b.getF32Type(), b.getF32FloatAttr(static_cast<float>(value))); }
+Value Emitter::f64(double value) { return constant(b.getF64Type(), b.getF64FloatAttr(value)); }
 
 static Value like(Emitter &e, Value value, int64_t number) {
   return value.getType().isInteger(64) ? e.i64(number) : e.i32(number);
@@ -39,6 +40,7 @@ Value Emitter::sub(Value lhs, Value rhs) { return arith::SubIOp::create(b, lhs, 
 Value Emitter::mul(Value lhs, Value rhs) { return arith::MulIOp::create(b, lhs, rhs); }
 Value Emitter::mul(Value lhs, int64_t rhs) { return mul(lhs, like(*this, lhs, rhs)); }
 Value Emitter::divide(Value lhs, int64_t rhs) { return arith::DivUIOp::create(b, lhs, like(*this, lhs, rhs)); }
+Value Emitter::divide(Value lhs, Value rhs) { return arith::DivUIOp::create(b, lhs, rhs); }
 Value Emitter::remainder(Value lhs, int64_t rhs) { return arith::RemUIOp::create(b, lhs, like(*this, lhs, rhs)); }
 Value Emitter::bitAnd(Value lhs, int64_t rhs) { return bitAnd(lhs, like(*this, lhs, rhs)); }
 Value Emitter::bitAnd(Value lhs, Value rhs) { return arith::AndIOp::create(b, lhs, rhs); }
@@ -86,6 +88,12 @@ Value Emitter::equalF(Value lhs, Value rhs) {
 Value Emitter::greaterF(Value lhs, Value rhs) {
   return arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, lhs, rhs);
 }
+Value Emitter::absolute(Value value) { return LLVM::FAbsOp::create(b, value); }
+Value Emitter::squareRoot(Value value) { return LLVM::SqrtOp::create(b, value); }
+Value Emitter::toF32(Value value) {
+  return value.getType().isF32() ? value : Value(arith::ExtFOp::create(b, b.getF32Type(), value));
+}
+Value Emitter::toF64(Value value) { return arith::ExtFOp::create(b, b.getF64Type(), toF32(value)); }
 
 static Value callIntrinsic(Emitter &e, StringRef name, Value operand) {
   return LLVM::CallIntrinsicOp::create(e.b, operand.getType(), e.b.getStringAttr(name), operand).getResult(0);
@@ -308,10 +316,15 @@ void Emitter::when(Value condition, llvm::function_ref<void()> body) {
 }
 
 Value Emitter::valueWhen(Value condition, llvm::function_ref<Value()> body, Value otherwise) {
-  Block *inside = createBlock(), *behind = createBlock({otherwise.getType()});
+  return valuesWhen(condition, [&] { return Values{body()}; }, otherwise)[0];
+}
+
+Values Emitter::valuesWhen(Value condition, llvm::function_ref<Values()> body, ValueRange otherwise) {
+  Block *inside = createBlock(), *behind = createBlock(llvm::to_vector(otherwise.getTypes()));
   branchIf(condition, inside, {}, behind, otherwise);
   enter(inside);
-  branch(behind, body());
+  Values results = body();
+  branch(behind, results);
   enter(behind);
-  return behind->getArgument(0);
+  return Values(behind->args_begin(), behind->args_end());
 }

@@ -16,7 +16,7 @@ namespace weft::cuda {
 
 using Values = llvm::SmallVector<mlir::Value>;
 
-/// Emits into one kernel function. Values are i1, i32, i64, f32 and pointers; every op is one of a thread's.
+/// Emits into one kernel function. Values are i1, i32, i64, f32, f64 and pointers; every op is one of a thread's.
 class Emitter {
 public:
   /// Works in the block where `b` stands; shared memory is the symbol `sharedName`.
@@ -28,6 +28,7 @@ public:
   mlir::Value i32(int64_t value);
   mlir::Value i64(int64_t value);
   mlir::Value f32(double value);
+  mlir::Value f64(double value);
 
   mlir::Value add(mlir::Value lhs, mlir::Value rhs);
   mlir::Value add(mlir::Value lhs, int64_t rhs);
@@ -36,6 +37,7 @@ public:
   mlir::Value mul(mlir::Value lhs, int64_t rhs);
   /// Unsigned.
   mlir::Value divide(mlir::Value lhs, int64_t rhs);
+  mlir::Value divide(mlir::Value lhs, mlir::Value rhs);
   mlir::Value remainder(mlir::Value lhs, int64_t rhs);
   mlir::Value remainder(mlir::Value lhs, mlir::Value rhs);
   mlir::Value bitAnd(mlir::Value lhs, int64_t rhs);
@@ -69,6 +71,11 @@ public:
   /// The greater of both, the other if one is NaN.
   mlir::Value maximum(mlir::Value lhs, mlir::Value rhs);
   mlir::Value equalF(mlir::Value lhs, mlir::Value rhs);
+  mlir::Value absolute(mlir::Value value);
+  mlir::Value squareRoot(mlir::Value value);
+  /// A float as f32, or as f64.
+  mlir::Value toF32(mlir::Value value);
+  mlir::Value toF64(mlir::Value value);
   mlir::Value greaterF(mlir::Value lhs, mlir::Value rhs);
   /// The hardware's approximations: ex2, lg2 and rcp, with subnormal numbers as 0.
   mlir::Value exp2(mlir::Value value);
@@ -143,6 +150,7 @@ public:
   void when(mlir::Value condition, llvm::function_ref<void()> body);
   /// What `body` returns where the condition holds, else `otherwise`.
   mlir::Value valueWhen(mlir::Value condition, llvm::function_ref<mlir::Value()> body, mlir::Value otherwise);
+  Values valuesWhen(mlir::Value condition, llvm::function_ref<Values()> body, mlir::ValueRange otherwise);
 
 private:
   mlir::Value constant(mlir::Type type, mlir::Attribute value);

@@ -11,6 +11,7 @@
 #include "codegen/CUDA/Passes.h"
 #include "codegen/CUDA/Stages.h"
 #include "dialect/BlockPartition.h"
+#include "passes/FormReuse.h"
 #include "passes/PassCounts.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -38,7 +39,7 @@ public:
     Emitter e(b, kSharedName);
     HopperKernel hopper(e, op, s, function.getArguments());
     emitEntry(hopper);
-    formStages(kernel, op, s.rows);
+    formStages(kernel, op, s.rows, s.columns);
     if (s.problem.readsMaskBits)
       formMask(kernel, op, s.rows, s.columns);
     describeDevice(b, kernel, op, {s.rows, s.columns, s.threads(), s.sharedBytes, s.ctasPerSM, 1, true,
@@ -49,7 +50,7 @@ private:
   /// A tensor map is a parameter of 128 bytes that the copy engine reads.
   LLVM::LLVMFuncOp declareKernel() {
     SmallVector<Type> operands(kNumHopperMaps, LLVM::LLVMPointerType::get(b.getContext()));
-    if (op.getRows())
+    if (gathersRows(op))
       operands.append({LLVM::LLVMPointerType::get(b.getContext(), 1), b.getI64Type(), b.getI64Type(), b.getI64Type()});
     LLVM::LLVMFuncOp function = declareDeviceFunction(b, kernel, operands, s.threads(), s.registerCTAs);
     Type map = LLVM::LLVMArrayType::get(b.getI8Type(), 128);
@@ -81,7 +82,7 @@ private:
   /// A copy of a box that is smaller than the tile leaves the rest as it is: it must not be NaN by chance.
   void clearTiles(HopperKernel &hopper) {
     if (!hasSmallBoxes(op.getQueryGrid(), op.getQueryOrder(), s.rows) &&
-        !hasSmallBoxes(op.getKeyGrid(), op.getKeyOrder(), s.columns))
+        (hopper.keysAreRuns() || !hasSmallBoxes(op.getKeyGrid(), op.getKeyOrder(), s.columns)))
       return;
     hopper.clear(hopper.thread, s.threads(), 0, s.valueOffset + HopperSchedule::kStages * s.keyBytes());
     hopper.fenceStores();
@@ -98,12 +99,15 @@ HopperProblem describeProblem(BlockAttentionOp op) {
   problem.headDim = op.getQuery().getType().getDimSize(3);
   problem.queryTokens = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()).maxTokens();
   problem.keyTokens = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()).maxTokens();
-  problem.hasBias = op.getBias() != nullptr;
+  problem.hasBias = addsBias(op);
   problem.usualKeyTokens = op.getKeyOrder().getTiled()
                                ? llvm::product_of(tileExtents(op.getKeyGrid(), op.getKeyOrder()))
                                : problem.keyTokens;
-  // Rows that are gathered make tiles of their own.
-  problem.readsMaskBits = !op.getBody().empty() && !op.getRows();
+  // Rows that are gathered and keys that are merged make blocks of their own.
+  problem.readsMaskBits = !op.getBody().empty() && !gathersRows(op) && !mergesKeys(op);
+  // Merged keys fill their blocks.
+  if (mergesKeys(op))
+    problem.usualKeyTokens = llvm::alignTo(problem.keyTokens, 16);
   problem.queryAxes = usedAxes(op, kQueryT).size();
   problem.keyAxes = usedAxes(op, kKeyT).size();
   return problem;

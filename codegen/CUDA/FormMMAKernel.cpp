@@ -32,7 +32,7 @@ MMAProblem describeProblem(BlockAttentionOp op) {
   problem.elementBytes = type.getElementTypeBitWidth() / 8;
   problem.queryTokens = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()).maxTokens();
   problem.keyTokens = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()).maxTokens();
-  problem.hasBias = op.getBias() != nullptr;
+  problem.hasBias = addsBias(op);
   return problem;
 }
 
@@ -51,7 +51,7 @@ void form(func::FuncOp kernel, BlockAttentionOp op, const MMASchedule &s) {
   Emitter e(b, kSharedName);
   MMAKernel mma(e, op, s, function.getArguments());
   emitMMAKernel(mma);
-  formStages(kernel, op, s.blockRows());
+  formStages(kernel, op, s.blockRows(), s.blockColumns());
   describeDevice(b, kernel, op, {s.blockRows(), s.blockColumns(), s.threads(), s.sharedBytes, s.ctasPerSM,
                                  s.queryParts, /*usesTensorMaps=*/false});
 }

@@ -12,7 +12,7 @@ using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
 
-unsigned weft::cuda::countHopperOperands(BlockAttentionOp op) { return kNumHopperMaps + (op.getRows() ? 4 : 0); }
+unsigned weft::cuda::countHopperOperands(BlockAttentionOp op) { return kNumHopperMaps + (gathersRows(op) ? 4 : 0); }
 
 HopperKernel::HopperKernel(Emitter &e, BlockAttentionOp op, const HopperSchedule &schedule,
                            Block::BlockArgListType arguments)

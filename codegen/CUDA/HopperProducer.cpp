@@ -233,7 +233,8 @@ private:
     Value block = e.shiftRight(entry, 2);
     Source source = sourceOf(block, kKeyBlocks, pair);
     Value isText = e.notEqual(e.bitAnd(source.block[3], 1), 0);
-    Value bytes = tileBytes(k.op.getKeyOrder(), k.op.getKeyGrid(), isText, s.columns);
+    Value bytes = k.keysAreRuns() ? e.i32(s.keyBytes())
+                                  : tileBytes(k.op.getKeyOrder(), k.op.getKeyGrid(), isText, s.columns);
     Value parity = e.bitXor(stage.parity, 1);
 
     Value maskClass = e.shiftRight(source.block[3], 1);
@@ -272,6 +273,9 @@ private:
 
   void copyOperand(Barrier full, int64_t base, unsigned map, unsigned textMap, const Source &source, Value isText,
                    HopperKernel::Slot stage) {
+    if (k.keysAreRuns())
+      return copyTile(k.bufferAt(base, s.keyBytes(), stage.index), s.columns, map, /*tiled=*/false, source,
+                      k.barrier(full, stage.index));
     copyEither(k.op.getKeyGrid(), isText, [&](bool text) {
       copyTile(k.bufferAt(base, s.keyBytes(), stage.index), s.columns, text ? textMap : map,
                !text && k.op.getKeyOrder().getTiled(), source, k.barrier(full, stage.index));

@@ -91,7 +91,7 @@ public:
     Value own = e.loop(first, end, e.i32(1), e.i32(0), [&](Value at, ValueRange sum) {
       return Values{e.add(sum[0], tilesOf(at))};
     })[0];
-    Value before = scan(own);
+    Value before = k.sumBefore(own);
     e.loop(first, end, e.i32(1), before, [&](Value at, ValueRange next) {
       Value tiles = tilesOf(at);
       e.storeAt(next[0], k.argument(kPlanTiles), at);
@@ -106,22 +106,6 @@ public:
 private:
   Value tilesOf(Value at) {
     return e.divide(e.add(e.loadAt(k.i32(), k.argument(kPlanNumbers), at), rows - 1), rows);
-  }
-
-  /// The sum of all threads before, by doubling distances.
-  Value scan(Value own) {
-    auto place = [&](Value thread) { return e.shared(e.shiftLeft(thread, 2)); };
-    Value sum = own;
-    for (int64_t distance = 1; distance < Shape::kPlanThreads; distance *= 2) {
-      e.store(sum, place(k.thread), 4);
-      k.meet();
-      Value other = e.valueWhen(
-          e.less(e.i32(distance - 1), k.thread),
-          [&] { return e.load(k.i32(), place(e.add(k.thread, -distance)), 4); }, e.i32(0));
-      k.meet();
-      sum = e.add(sum, other);
-    }
-    return e.sub(sum, own);
   }
 
   StageKernel k;

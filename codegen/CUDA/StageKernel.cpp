@@ -21,6 +21,8 @@ static Type typeOf(Builder &b, char letter) {
     return b.getI64Type();
   case 'f':
     return b.getF32Type();
+  case 'd':
+    return b.getF64Type();
   default:
     return b.getI32Type();
   }
@@ -59,6 +61,25 @@ StageKernel::StageKernel(LLVM::LLVMFuncOp function, int64_t threads)
 }
 
 Value StageKernel::gridX() { return NVVM::GridDimXOp::create(e.b, i32()); }
+
+Value StageKernel::sumBefore(Value own) {
+  auto place = [&](Value thread) { return e.shared(e.shiftLeft(thread, 2)); };
+  Value sum = own;
+  for (int64_t distance = 1; distance < threads; distance *= 2) {
+    e.store(sum, place(thread), 4);
+    meet();
+    Value other = e.valueWhen(
+        e.less(e.i32(distance - 1), thread), [&] { return e.load(i32(), place(e.add(thread, -distance)), 4); },
+        e.i32(0));
+    meet();
+    sum = e.add(sum, other);
+  }
+  return e.sub(sum, own);
+}
+
+void StageKernel::takeRegisters() {
+  x.getParentBlock()->getParentOp()->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), e.b.getI32IntegerAttr(1));
+}
 
 void StageKernel::meet() { NVVM::Barrier0Op::create(e.b); }
 

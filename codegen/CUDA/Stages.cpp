@@ -7,13 +7,14 @@
 #include "codegen/CUDA/Stages.h"
 
 #include "codegen/CUDA/AttentionKernel.h"
+#include "codegen/CUDA/ReuseStages.h"
 #include "passes/FormPrediction.h"
 
 using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
 
-void weft::cuda::formStages(func::FuncOp kernel, BlockAttentionOp op, int64_t rows) {
+void weft::cuda::formStages(func::FuncOp kernel, BlockAttentionOp op, int64_t rows, int64_t columns) {
   if (std::optional<Selection> selection = Selection::from(op.getGiven())) {
     auto [query, key] = poolsOf(op);
     formPool(kernel, op);
@@ -21,9 +22,10 @@ void weft::cuda::formStages(func::FuncOp kernel, BlockAttentionOp op, int64_t ro
     formSelect(kernel, op, *selection);
     formSort(kernel, op);
   }
-  if (op.getRows()) {
+  if (gathersRows(op)) {
     formCountRows(kernel, op);
     formPlanRows(kernel, op, rows);
     formScatterRows(kernel, op, rows, usedAxes(op, kQueryT));
   }
+  formReuseStages(kernel, op, columns);
 }

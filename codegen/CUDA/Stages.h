@@ -37,8 +37,8 @@ void formCountRows(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formPlanRows(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows);
 void formScatterRows(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows, llvm::ArrayRef<int64_t> axes);
 
-/// Adds the stages that an attention needs, whose tiles have `rows` query rows.
-void formStages(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows);
+/// Adds the stages that an attention needs, whose tiles have `rows` query rows and `columns` keys.
+void formStages(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows, int64_t columns);
 
 } // namespace weft::cuda
 

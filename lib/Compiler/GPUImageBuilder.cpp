@@ -119,6 +119,17 @@ rt::cuda::SequenceLayout describeLayout(GridAttr grid, OrderAttr order) {
   return layout;
 }
 
+/// Merged keys are runs of one sequence, and their last block has any number of columns: class n has the first n.
+void describeMergedKeys(rt::cuda::GPUKernelImage &image) {
+  image.key = {};
+  image.key.w = image.host.key.count() * image.columns;
+  image.columnMasks.clear();
+  for (int64_t count = 0; count < image.columns; ++count) {
+    TileMask mask = TileTables::firstRows(count == 0 ? image.columns : count);
+    image.columnMasks.insert(image.columnMasks.end(), mask.begin(), mask.begin() + 4);
+  }
+}
+
 } // namespace
 
 rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
@@ -148,12 +159,15 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
   // Key tiles have at most 128 columns.
   for (const TileMask &mask : masks)
     result.columnMasks.insert(result.columnMasks.end(), mask.begin(), mask.begin() + 4);
+  bool mergesKeys = result.host.reuse && result.host.reuse->mergesKeys();
+  if (mergesKeys)
+    describeMergedKeys(result);
   auto axes = [&](StringRef name) { return cuda.getAs<DenseI64ArrayAttr>(name).asArrayRef(); };
-  result.queryAxes = axes("query_axes").size();
+  result.queryAxes = axes("query_axes").size(), result.keyAxes = axes("key_axes").size();
   result.queryCoordinates = query.coordinates(axes("query_axes"));
   result.keyCoordinates = key.coordinates(axes("key_axes"));
   result.rowTokens = std::move(query.rowTokens);
-  if (!result.usesTensorMaps || result.host.hasBias)
+  if (!result.usesTensorMaps || result.host.hasBias || mergesKeys)
     result.keyTokens = std::move(key.rowTokens);
   return result;
 }

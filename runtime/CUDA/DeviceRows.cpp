@@ -25,17 +25,7 @@ Result<DeviceRows> DeviceRows::load(std::shared_ptr<const Device> device, Module
       return found.status();
     *stage = *found;
   }
-  // The image's table has index, t, h and w in block order; the kernel's order is t, h, w, index.
-  const TokenBlocks &blocks = image.query;
-  int64_t tokens = blocks.tokens;
-  std::vector<int32_t> blockOf(tokens), coordinates(4 * tokens);
-  for (int64_t block = 0; block < blocks.count(); ++block)
-    for (int32_t position = blocks.offsets[block]; position < blocks.offsets[block + 1]; ++position) {
-      int32_t token = blocks.table[position];
-      blockOf[token] = static_cast<int32_t>(block);
-      for (int64_t axis = 0; axis < 4; ++axis)
-        coordinates[axis * tokens + token] = blocks.table[(axis + 1) % 4 * tokens + position];
-    }
+  std::vector<int32_t> blockOf = image.query.blockByToken(), coordinates = image.query.coordinatesByToken();
   for (auto [memory, table] : {std::pair{&result.blockOf, &blockOf}, std::pair{&result.coordinates, &coordinates}}) {
     auto made = DeviceMemory::upload(device, table->data(), table->size() * sizeof(int32_t), nullptr);
     if (!made)

@@ -20,7 +20,7 @@ using namespace weft::rt::cuda;
 
 GPUKernel::GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image)
     : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)), lists(gpu, host.image().heads),
-      predictionScratch(gpu), rowScratch(gpu) {}
+      predictionScratch(gpu), rowScratch(gpu), reuseScratch(gpu) {}
 
 Result<std::shared_ptr<const GPUKernel>> GPUKernel::load(std::shared_ptr<const Device> device, GPUKernelImage image) {
   if (image.isSpecific ? device->capability != image.capability : device->capability < image.capability)
@@ -74,11 +74,18 @@ Status GPUKernel::loadStages() {
       return loaded.status();
     prediction = std::move(*loaded);
   }
-  if (host.image().hasRows) {
+  bool merges = host.image().reuse && host.image().reuse->whole;
+  if (host.image().hasRows || merges) {
     auto loaded = DeviceRows::load(gpu, module, host.image(), parts.rows, parts.queryAxes);
     if (!loaded)
       return loaded.status();
     rows = std::move(*loaded);
+  }
+  if (host.image().reuse) {
+    auto loaded = DeviceReuse::load(gpu, module, host.image(), {parts.columns, parts.keyAxes});
+    if (!loaded)
+      return loaded.status();
+    reuse = std::move(*loaded);
   }
   return Status::ok();
 }
@@ -129,9 +136,7 @@ Status GPUKernel::uploadTables() {
   return gpu->driver.check(gpu->driver.streamSynchronize(nullptr), "cuStreamSynchronize");
 }
 
-Status GPUKernel::checkTensors(const RunArgs &args) const {
-  std::pair<const char *, const Tensor *> tensors[] = {
-      {"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}};
+static Status checkStrides(std::initializer_list<std::pair<const char *, const Tensor *>> tensors) {
   for (auto [name, tensor] : tensors) {
     if (reinterpret_cast<uintptr_t>(tensor->data) % 16)
       return Status::error(fmt::format("{}: expected an address that is a multiple of 16, but got {}", name,
@@ -143,6 +148,10 @@ Status GPUKernel::checkTensors(const RunArgs &args) const {
                                          name, fmt::join(tensor->strides, ", ")));
   }
   return Status::ok();
+}
+
+static Status checkTensors(const RunArgs &args) {
+  return checkStrides({{"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}});
 }
 
 bool GPUKernel::isCapturing(Stream stream) const {
@@ -208,15 +217,26 @@ Result<std::vector<TensorMap>> GPUKernel::makeMaps(const Tensor &query, const Te
   return maps;
 }
 
-Status GPUKernel::launchAttention(const Batches &batches, const WorkList &work) const {
+AttentionOperands GPUKernel::operandsOf(const Batches &batches) const {
+  auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
+  const RunArgs &args = batches.args;
+  AttentionOperands operands{slice(args.query), slice(args.key), slice(args.value), {}};
+  if (args.bias)
+    operands.bias = broadcast(slice(*args.bias));
+  return operands;
+}
+
+Status GPUKernel::launchAttention(const Batches &batches, AttentionOperands &operands,
+                                  const WorkList &work) const {
+  if (!batches.attends)
+    return Status::ok();
   const RunArgs &args = batches.args;
   auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
-  Tensor operands[] = {slice(args.query), slice(args.key), slice(args.value)};
   std::vector<void *> arguments;
   std::vector<TensorMap> maps;
-  DevicePointer tokens = keyTokens.get();
+  DevicePointer tokens = work.keyTokens ? work.keyTokens : keyTokens.get();
   if (parts.usesTensorMaps) {
-    auto made = makeMaps(operands[0], operands[1], operands[2]);
+    auto made = makeMaps(operands.query, operands.key, operands.value);
     if (!made)
       return made.status();
     maps = std::move(*made);
@@ -224,24 +244,27 @@ Status GPUKernel::launchAttention(const Batches &batches, const WorkList &work) 
       arguments.push_back(&map);
     // Queries that are gathered.
     if (rows)
-      arguments.insert(arguments.end(), {&operands[0].data, &operands[0].strides[0], &operands[0].strides[1],
-                                         &operands[0].strides[2]});
+      arguments.insert(arguments.end(), {&operands.query.data, &operands.query.strides[0],
+                                         &operands.query.strides[1], &operands.query.strides[2]});
   } else {
     // In the order of the generator's MMAOperand.
-    for (Tensor &tensor : operands)
-      arguments.insert(arguments.end(), {&tensor.data, &tensor.strides[0], &tensor.strides[1], &tensor.strides[2]});
+    for (Tensor *tensor : {&operands.query, &operands.key, &operands.value})
+      arguments.insert(arguments.end(),
+                       {&tensor->data, &tensor->strides[0], &tensor->strides[1], &tensor->strides[2]});
     arguments.push_back(&tokens);
   }
   const Tensor none{nullptr, DType::F32, {}, {0, 0, 0}};
   Tensor out = slice(args.out), lse = args.lse ? slice(*args.lse) : none;
-  Tensor bias = args.bias ? broadcast(slice(*args.bias)) : none;
+  Tensor bias = operands.bias ? *operands.bias : none;
   void *memory[] = {out.data, lse.data, bias.data};
   int64_t strides[] = {out.strides[0], out.strides[1], out.strides[2], lse.strides[0], lse.strides[1], lse.strides[2],
                        bias.strides[0], bias.strides[1], bias.strides[2]};
-  DevicePointer tables[] = {work.items,        work.entries,       ticketFor(batches.stream),
-                            work.numItems,     queryBlocks.get(),  keyBlocks.get(),
-                            columnMasks.get(), work.rowTokens,     work.queryCoordinates,
-                            keyCoordinates.get(), keyTokens.get(), work.maskIndex,
+  DevicePointer blocks = work.keyBlocks ? work.keyBlocks : keyBlocks.get();
+  DevicePointer coordinates = work.keyCoordinates ? work.keyCoordinates : keyCoordinates.get();
+  DevicePointer tables[] = {work.items,         work.entries,      ticketFor(batches.stream),
+                            work.numItems,      queryBlocks.get(), blocks,
+                            columnMasks.get(),  work.rowTokens,    work.queryCoordinates,
+                            coordinates,        tokens,            work.maskIndex,
                             work.maskBits};
   std::vector<int32_t> values = valuesOf(batches.parameters);
 
@@ -344,25 +367,73 @@ Result<GPUKernel::Lists> GPUKernel::findLists(const Batches &batches, const Pred
   return predictLists(batches, *classified, batches.memory.prediction);
 }
 
-Status GPUKernel::gatherRows(const Batches &batches, Lists &lists) const {
+Status GPUKernel::gatherRows(const Batches &batches, const RowLists &rowLists, int64_t first, Lists &lists) const {
   int64_t pairs = batches.count * host.image().heads;
   ScratchLayout layout;
-  auto places = rows->layOut(layout, pairs, lists.ranges.pools, batches.args.rows->indices.shape[2]);
+  auto places = rows->layOut(layout, pairs, lists.ranges.pools, rowLists.indices.shape[2]);
   if (Status status = takeMemory(rowScratch, layout.bytes(), batches, batches.memory.rows); !status)
     return status;
-  return rows->enqueue({*batches.args.rows, batches.first, pairs, lists.ranges, batches.memory.rows, places,
-                        batches.stream},
-                       lists.work);
+  return rows->enqueue({rowLists, first, pairs, lists.ranges, batches.memory.rows, places, batches.stream}, lists.work);
+}
+
+Result<DeviceReuse::Call> GPUKernel::prepareReuse(const Batches &batches, const Lists &lists,
+                                                  const RowLists *rows) const {
+  const KernelImage &image = host.image();
+  ScratchLayout layout;
+  auto places = reuse->layOut(layout, image, batches.count * image.heads, lists.ranges.pools);
+  if (Status status = takeMemory(reuseScratch, layout.bytes(), batches, batches.memory.reuse); !status)
+    return status;
+  return DeviceReuse::Call{image, host.thresholdOf(batches.parameters), batches.memory.reuse, places, batches.stream,
+                           rows, keyTokens.get()};
+}
+
+/// A view of the call's rows for some batches.
+static std::optional<RowLists> sliceRows(const RunArgs &args, int64_t first, int64_t count) {
+  if (!args.rows)
+    return std::nullopt;
+  return RowLists{sliceBatches(args.rows->indices, first, count), sliceBatches(args.rows->counts, first, count)};
+}
+
+/// An attention whose tokens are merged: what is left is gathered as listed rows are.
+Status GPUKernel::launchMerged(const Batches &batches, Lists &lists) const {
+  auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
+  std::optional<RowLists> listed = sliceRows(batches.args, batches.first, batches.count);
+  auto call = prepareReuse(batches, lists, listed ? &*listed : nullptr);
+  if (!call)
+    return call.status();
+  AttentionOperands operands = operandsOf(batches);
+  auto chosen = reuse->mergeTokens(*call, operands, lists.work, lists.ranges);
+  if (!chosen)
+    return chosen.status();
+  Status status = gatherRows(batches, *chosen ? **chosen : *listed, 0, lists);
+  if (status && lists.work.mostItems != 0)
+    status = launchAttention(batches, operands, lists.work);
+  if (!status)
+    return status;
+  std::optional<Tensor> lse;
+  if (batches.args.lse)
+    lse = slice(*batches.args.lse);
+  return reuse->spread(*call, slice(batches.args.out), lse ? &*lse : nullptr);
 }
 
 Status GPUKernel::launchBatches(const Batches &batches, const PredictedLists *kept) const {
   auto found = findLists(batches, kept);
   if (!found)
     return found.status();
-  if (rows)
-    if (Status status = gatherRows(batches, *found); !status)
+  if (reuse && host.image().reuse->whole)
+    return launchMerged(batches, *found);
+  AttentionOperands operands = operandsOf(batches);
+  if (reuse) {
+    auto call = prepareReuse(batches, *found, nullptr);
+    if (!call)
+      return call.status();
+    if (Status status = reuse->snapChannels(*call, operands); !status)
       return status;
-  return found->work.mostItems == 0 ? Status::ok() : launchAttention(batches, found->work);
+  }
+  if (rows)
+    if (Status status = gatherRows(batches, *batches.args.rows, batches.first, *found); !status)
+      return status;
+  return found->work.mostItems == 0 ? Status::ok() : launchAttention(batches, operands, found->work);
 }
 
 double GPUKernel::amountOf(const std::vector<int64_t> &parameters) const {
@@ -377,6 +448,14 @@ int64_t GPUKernel::batchStep(const RunArgs &args) const {
 }
 
 Status GPUKernel::launch(const RunArgs &args, Stream stream, const PredictedLists *kept) const {
+  return enqueue(args, stream, kept, /*attends=*/true);
+}
+
+Status GPUKernel::launchStages(const RunArgs &args, Stream stream) const {
+  return enqueue(args, stream, nullptr, /*attends=*/false);
+}
+
+Status GPUKernel::enqueue(const RunArgs &args, Stream stream, const PredictedLists *kept, bool attends) const {
   if (Status status = host.check(args, MemoryKind::Device); !status)
     return status;
   if (Status status = checkTensors(args); !status)
@@ -391,14 +470,53 @@ Status GPUKernel::launch(const RunArgs &args, Stream stream, const PredictedList
   if (!scope.status)
     return scope.status;
   std::unique_lock lock(enqueuing, std::defer_lock);
-  if (prediction || rows)
+  if (prediction || rows || reuse)
     lock.lock();
   LaunchMemory memory;
   bool isCaptured = isCapturing(stream);
   for (int64_t first = 0; first < batch; first += step)
-    if (Status status = launchBatches({args, *parameters, first, step, stream, isCaptured, memory}, kept); !status)
+    if (Status status = launchBatches({args, *parameters, first, step, stream, isCaptured, memory, attends}, kept);
+        !status)
       return status;
   return Status::ok();
+}
+
+Status GPUKernel::measureBatches(const Batches &batches, ReuseCounts &counts) const {
+  auto found = findLists(batches, nullptr);
+  if (!found)
+    return found.status();
+  std::optional<RowLists> listed = sliceRows(batches.args, batches.first, batches.count);
+  auto call = prepareReuse(batches, *found, listed ? &*listed : nullptr);
+  if (!call)
+    return call.status();
+  Tensor query = sliceBatches(batches.args.query, batches.first, batches.count);
+  Tensor key = sliceBatches(batches.args.key, batches.first, batches.count);
+  return reuse->measure(*call, query, key, found->work, found->ranges, counts);
+}
+
+Result<ReuseSaving> GPUKernel::measureReuse(const RunArgs &args, Stream stream) const {
+  if (!reuse)
+    return Status::error(fmt::format("kernel '{}': expected an attention with reuse", host.image().name));
+  if (Status status = host.checkQueryAndKey(args); !status)
+    return status;
+  if (Status status = host.checkRows(args, MemoryKind::Device); !status)
+    return status;
+  if (Status status = checkStrides({{"query", &args.query}, {"key", &args.key}}); !status)
+    return status;
+  auto parameters = host.bindParameters(args.parameters);
+  if (!parameters)
+    return parameters.status();
+  Device::Scope scope(*gpu);
+  if (!scope.status)
+    return scope.status;
+  std::lock_guard lock(enqueuing);
+  LaunchMemory memory;
+  ReuseCounts counts;
+  // One batch element after another: how they lie in memory does not matter then.
+  for (int64_t first = 0; first < args.query.shape[0]; ++first)
+    if (Status status = measureBatches({args, *parameters, first, 1, stream, false, memory}, counts); !status)
+      return status;
+  return counts.share(host.image().reuse->whole);
 }
 
 Result<std::shared_ptr<const PredictedLists>> GPUKernel::predict(const RunArgs &args, Stream stream) const {

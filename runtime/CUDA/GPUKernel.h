@@ -8,6 +8,7 @@
 #define WEFT_RUNTIME_CUDA_GPUKERNEL_H
 
 #include "runtime/CUDA/DevicePrediction.h"
+#include "runtime/CUDA/DeviceReuse.h"
 #include "runtime/CUDA/DeviceRows.h"
 #include "runtime/CUDA/ListCache.h"
 #include "runtime/Kernel.h"
@@ -43,8 +44,8 @@ struct GPUKernelImage {
   bool usesTensorMaps = true;
   /// Items that each query block of a list is.
   int64_t queryParts = 1;
-  /// Coordinates of a query that the predicate reads.
-  int64_t queryAxes = 0;
+  /// Coordinates of a query and of a key that the predicate reads.
+  int64_t queryAxes = 0, keyAxes = 0;
   /// Partial blocks are masked by bits, with an index of these extents; 0 if they are not.
   int64_t maskGivens = 0, maskHeads = 0;
   /// Query rows and key columns of a tile, threads of a CTA, CTAs of a multiprocessor, and shared memory in bytes.
@@ -108,6 +109,13 @@ public:
   /// What was selected, once the stream's work is done: a selection that gives the same lists. Waits for it.
   Result<GivenLists> download(const PredictedLists &kept, Stream stream) const;
 
+  /// Enqueues what launch() does but the attention itself, to measure it: results are undefined afterwards.
+  Status launchStages(const RunArgs &args, Stream stream) const;
+
+  /// What the reuse of scores saves with these arguments; waits for the stream. Needs query, key and parameters, and what
+  /// the lists and rows come from.
+  Result<ReuseSaving> measureReuse(const RunArgs &args, Stream stream) const;
+
   /// The lists that a call with these arguments visits; it must not predict them.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const {
     if (predicts(args))
@@ -123,14 +131,13 @@ private:
   Status loadStages();
   Status loadMasker();
   Status uploadTables();
-  Status checkTensors(const RunArgs &args) const;
   bool isCapturing(Stream stream) const;
   DevicePointer ticketFor(Stream stream) const;
   /// The first arguments of a kernel that takes tensor maps.
   Result<std::vector<TensorMap>> makeMaps(const Tensor &query, const Tensor &key, const Tensor &value) const;
   /// Working memory of a launch, for all its batch elements one after another; 0 until it is needed.
   struct LaunchMemory {
-    DevicePointer prediction = 0, rows = 0;
+    DevicePointer prediction = 0, rows = 0, reuse = 0;
   };
   /// A launch of some batch elements.
   struct Batches {
@@ -140,6 +147,8 @@ private:
     Stream stream;
     bool isCaptured;
     LaunchMemory &memory;
+    /// Whether the attention follows its stages.
+    bool attends = true;
   };
   using Lists = PredictedLists::Lists;
   /// Whether a call predicts, unless its mask turns out not to depend on that.
@@ -158,9 +167,16 @@ private:
   /// Working memory that the launch did not take before.
   Status takeMemory(ScratchPool &pool, size_t bytes, const Batches &batches, DevicePointer &memory) const;
   Result<Lists> findLists(const Batches &batches, const PredictedLists *kept) const;
-  Status gatherRows(const Batches &batches, Lists &lists) const;
+  /// Rows of which the launch's are those from batch element `first` on.
+  Status gatherRows(const Batches &batches, const RowLists &rowLists, int64_t first, Lists &lists) const;
   Status launchBatches(const Batches &batches, const PredictedLists *kept) const;
-  Status launchAttention(const Batches &batches, const WorkList &work) const;
+  Status enqueue(const RunArgs &args, Stream stream, const PredictedLists *kept, bool attends) const;
+  Status launchMerged(const Batches &batches, Lists &lists) const;
+  Status measureBatches(const Batches &batches, ReuseCounts &counts) const;
+  AttentionOperands operandsOf(const Batches &batches) const;
+  /// What reuse needs to be enqueued; `rows` are the call's.
+  Result<DeviceReuse::Call> prepareReuse(const Batches &batches, const Lists &lists, const RowLists *rows) const;
+  Status launchAttention(const Batches &batches, AttentionOperands &operands, const WorkList &work) const;
 
   std::shared_ptr<const Device> gpu;
   GPUKernelImage parts;
@@ -173,8 +189,9 @@ private:
   std::optional<PairMasker> masker;
   std::optional<DevicePrediction> prediction;
   std::optional<DeviceRows> rows;
+  std::optional<DeviceReuse> reuse;
   mutable ListCache lists;
-  mutable ScratchPool predictionScratch, rowScratch;
+  mutable ScratchPool predictionScratch, rowScratch, reuseScratch;
   /// Held while the stages of a launch are enqueued: those of another on its stream use the same memory.
   mutable std::mutex enqueuing;
 

@@ -67,6 +67,31 @@ struct RankedPools {
   }
 };
 
+/// KeyPlaces of `sets` sets from `firstSet` on.
+std::vector<int32_t> placeKeys(const BlockLists &lists, int64_t firstSet, int64_t sets) {
+  int64_t blocks = lists.keyBlocks, size = sets * blocks;
+  std::vector<int32_t> tables(5 * size);
+  auto table = [&](int64_t number, int64_t set) { return tables.data() + number * size + set * blocks; };
+  for (int64_t set = 0; set < sets; ++set) {
+    const int32_t *poolOf = lists.keyPoolOf.data() + (firstSet + set) * blocks;
+    auto nameOf = [&](int32_t block) { return poolOf[block] < 0 ? block : poolOf[block]; };
+    int32_t *placeOf = table(0, set), *baseOf = table(1, set), *blockAt = table(2, set), *baseAt = table(3, set),
+            *endAt = table(4, set);
+    std::iota(blockAt, blockAt + blocks, 0);
+    std::sort(blockAt, blockAt + blocks,
+              [&](int32_t a, int32_t b) { return std::pair(nameOf(a), a) < std::pair(nameOf(b), b); });
+    for (int32_t base = 0, end = 0; base < blocks; base = end) {
+      while (end < blocks && nameOf(blockAt[end]) == nameOf(blockAt[base]))
+        ++end;
+      for (int32_t place = base; place < end; ++place) {
+        placeOf[blockAt[place]] = place, baseOf[blockAt[place]] = base;
+        baseAt[place] = base, endAt[place] = end;
+      }
+    }
+  }
+  return tables;
+}
+
 template <typename T>
 Status copyTo(DeviceMemory &memory, const std::shared_ptr<const Device> &device, const std::vector<T> &data,
               Stream stream) {
@@ -157,6 +182,8 @@ Status ListCache::uploadRanges(const BlockLists &source, DeviceLists &lists, Str
     }
   }
   Status status = copyTo(lists.ranges, device, ranges, stream);
+  if (status && !source.keyPoolOf.empty())
+    status = copyTo(lists.keyPlaces, device, placeKeys(source, firstSet, lists.sets), stream);
   return status ? copyTo(lists.poolOf, device, poolOf, stream) : status;
 }
 

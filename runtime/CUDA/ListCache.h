@@ -27,6 +27,8 @@ struct DeviceLists {
   int64_t mostItems = 0;
   /// Where each pool's list is, and the pool of each query block; of lists that found their pools.
   DeviceMemory ranges, poolOf;
+  /// KeyPlaces of lists that found their key pools.
+  DeviceMemory keyPlaces;
   int64_t sets = 0, pools = 0;
   /// What entries are outside and inside a selection: of classified lists that a prediction chooses from.
   DeviceMemory codes;
@@ -35,7 +37,7 @@ struct DeviceLists {
   /// A graph may use them at any time: they stay.
   mutable bool captured = false;
 
-  ListRanges rangesOf() const { return {ranges.get(), poolOf.get(), sets, sets, pools}; }
+  ListRanges rangesOf() const { return {ranges.get(), poolOf.get(), sets, sets, pools, keyPlaces.get(), sets}; }
 };
 
 /// The lists of one kernel that were used last. Thread-safe.

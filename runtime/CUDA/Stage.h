@@ -8,8 +8,10 @@
 #define WEFT_RUNTIME_CUDA_STAGE_H
 
 #include "runtime/CUDA/Device.h"
+#include "runtime/Tensor.h"
 
 #include <array>
+#include <optional>
 #include <string>
 
 namespace weft::rt::cuda {
@@ -24,12 +26,40 @@ struct WorkList {
   int64_t mostItems = 0;
   /// Bits of partial blocks, where the kernel reads some.
   DevicePointer maskIndex = 0, maskBits = 0;
+  /// Of merged keys: what the kernel has tables for itself otherwise.
+  DevicePointer keyBlocks = 0, keyTokens = 0, keyCoordinates = 0;
+};
+
+/// What an attention reads: a call's tensors, or what reuse made of them.
+struct AttentionOperands {
+  Tensor query, key, value;
+  std::optional<Tensor> bias;
 };
 
 /// Where each list is: by set and pool the first entry and the number of entries; and by set the pool of each query block.
 struct ListRanges {
   DevicePointer ranges = 0, poolOf = 0;
   int64_t rangeSets = 1, poolSets = 1, pools = 0;
+  /// How key blocks form pools, see KeyPlaces; 0 if each is one.
+  DevicePointer keyPlaces = 0;
+  int64_t keyPlaceSets = 1;
+};
+
+/// Places of key blocks, in which those of a pool are neighbours: five tables [sets, key blocks].
+struct KeyPlaces {
+  DevicePointer tables = 0;
+  int64_t sets = 1, blocks = 0;
+
+  /// By block: its place, and the first place of its pool.
+  DevicePointer placeOf() const { return tables; }
+  DevicePointer baseOf() const { return table(1); }
+  /// By place: its block, the first place of its pool, and the first one behind it.
+  DevicePointer blockAt() const { return table(2); }
+  DevicePointer baseAt() const { return table(3); }
+  DevicePointer endAt() const { return table(4); }
+
+private:
+  DevicePointer table(int64_t number) const { return tables + 4 * number * sets * blocks; }
 };
 
 /// A function of a kernel's module.

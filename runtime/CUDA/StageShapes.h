@@ -53,6 +53,33 @@ struct MaskStageShape {
   static constexpr int64_t kThreads = 256;
 };
 
+/// Stages that read rows of channels: a CTA has groups of neighbouring lanes, each lane of a group takes 16 bytes of its
+/// row, and more than 32 such chunks in two passes.
+struct RowGroupShape {
+  static constexpr int64_t kThreads = 256;
+  int64_t headDim, elementBytes;
+
+  int64_t chunks() const { return headDim * elementBytes / 16; }
+  int64_t lanes() const {
+    int64_t lanes = 1;
+    while (lanes < chunks() && lanes < 32)
+      lanes *= 2;
+    return lanes;
+  }
+  int64_t passes() const { return (chunks() + lanes() - 1) / lanes(); }
+  int64_t groups() const { return kThreads / lanes(); }
+};
+
+/// A warp per list of a pool.
+struct ListShape {
+  static constexpr int64_t kThreads = 256, kLists = 8;
+};
+
+/// A CTA per key block and pair, a thread per key; one per pair that plans its merged blocks.
+struct MergeShape {
+  static constexpr int64_t kThreads = 128, kPlanThreads = 1024;
+};
+
 } // namespace weft::rt::cuda
 
 #endif // WEFT_RUNTIME_CUDA_STAGESHAPES_H

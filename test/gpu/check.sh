@@ -39,6 +39,7 @@ step() {
 tests=$here/bin/GPUDifferentialTest
 step differential 600 'PASSED.* 1 test' env WEFT_TEST_PROGRAMS="${WEFT_TEST_PROGRAMS:-300}" "$tests"
 step kernel 120 'PASSED' "$here/bin/GPUKernelTest"
+step reuse 300 'PASSED' "$here/bin/GPUReuseTest"
 step stages 120 'PASSED' "$here/bin/GPUStagesTest"
 sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
 if [[ -x $sanitizer ]]; then

@@ -48,6 +48,10 @@ struct Minimum {
 struct Maximum {
   template <typename T> static T run(T a, T b) { return std::max(a, b); }
 };
+/// A result below 0 becomes 0.
+template <typename Op> struct Clamped {
+  template <typename T> static T run(T a, T b) { return std::max(Op::run(a, b), T(0)); }
+};
 struct And {
   template <typename T> static T run(T a, T b) { return a & b; }
 };
@@ -223,6 +227,13 @@ template <typename Op> static bool decodeBinary(Decoder &d) {
   });
 }
 
+template <typename Op> static bool decodeExtremum(Decoder &d) {
+  if (!d.statement.opcode.ends_with(".relu.s32"))
+    return decodeBinary<Op>(d);
+  d.take("relu");
+  return decodeBinary<Clamped<Op>>(d);
+}
+
 template <typename Op> static bool decodeUnary(Decoder &d) {
   Type type = d.takeLastType();
   if (isFloat(type))
@@ -369,8 +380,8 @@ void weft::ptx::addIntegerInstructions(DecodeTable &table) {
   table["mad"] = decodeMultiplyAdd;
   table["div"] = decodeDivide<false>;
   table["rem"] = decodeDivide<true>;
-  table["min"] = decodeBinary<Minimum>;
-  table["max"] = decodeBinary<Maximum>;
+  table["min"] = decodeExtremum<Minimum>;
+  table["max"] = decodeExtremum<Maximum>;
   table["neg"] = decodeUnary<Negate>;
   table["abs"] = decodeUnary<Absolute>;
   table["and"] = decodeLogic<And>;

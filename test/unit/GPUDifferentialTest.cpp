@@ -51,6 +51,8 @@ struct GPUCase : Case {
     operands.value = TestTensor(dtype, keyShape(), layout(), 8);
     for (TestTensor *tensor : {&operands.query, &operands.key, &operands.value})
       tensor->fill([&](auto...) { return random.normal(); });
+    if (program.usesReuse)
+      makeNeighbours(random);
     operands.out = TestTensor(dtype, queryShape(), layout(), 8);
     std::vector<int64_t> shape = queryShape();
     shape.pop_back();
@@ -98,7 +100,7 @@ std::string checkProgram(Random &random, GPUCase &test) {
   // Half of the programs by the generator that every GPU has; f32 is always its.
   auto elementType = random.pick({ElementType::BF16, ElementType::F16, ElementType::F32});
   auto target = random.pick<std::string>({"native", "sm_80"});
-  test.program = makeProgram(random, {.bias = 30, .rows = 30, .predicted = 30});
+  test.program = makeProgram(random, {.bias = 30, .rows = 30, .predicted = 30, .reuse = 30});
   test.program.request.target = target;
   GenerateOptions &options = test.program.request.options;
   options.elementType = elementType;

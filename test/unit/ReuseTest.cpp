@@ -457,15 +457,4 @@ TEST(Reuse, Errors) {
   EXPECT_EQ(problem.kernel->run(args).message(), "");
 }
 
-TEST(Reuse, GPUsRefuse) {
-  CompileRequest request = requestOf(kToken, kShape);
-  request.target = "sm_90a";
-  auto lowered = compileTo(Stage::LLVM, request, *CUDATarget::parse(request.target));
-  ASSERT_FALSE(lowered);
-  EXPECT_NE(lowered.message().find("expected an attention without reuse, which runs on CPUs and in the interpreter, not "
-                                   "yet on GPUs"),
-            std::string::npos)
-      << lowered.message();
-}
-
 } // namespace

@@ -170,10 +170,6 @@ public:
     rt::RunArgs args;
     args.given = given;
     std::vector<rt::cuda::DeviceMemory> memory;
-    struct Operand {
-      rt::Tensor &onDevice;
-      const rt::Tensor &onHost;
-    };
     args.lse.emplace();
     std::vector<Operand> operands = {{args.query, inputs.query.view}, {args.key, inputs.key.view},
                                      {args.value, inputs.value.view}, {args.out, run->results.out.view},
@@ -186,16 +182,8 @@ public:
       operands.push_back({rows.indices, inputs.rows->indices.view});
       operands.push_back({rows.counts, inputs.rows->counts.view});
     }
-    for (auto [onDevice, onHost] : operands) {
-      onDevice = onHost;
-      if (onHost.numElements() == 0)
-        continue;
-      auto copy = rt::cuda::DeviceMemory::upload(gpu, onHost.data, bytesOf(onHost), nullptr);
-      if (!copy)
-        return copy.status();
-      onDevice.data = reinterpret_cast<void *>(copy->get());
-      memory.push_back(std::move(*copy));
-    }
+    if (rt::Status status = upload(operands, memory); !status)
+      return status;
     rt::cuda::Device::Scope scope(*gpu);
     if (!scope.status)
       return scope.status;
@@ -228,12 +216,52 @@ public:
     return kernel->resolveLists(args);
   }
 
+  rt::Result<std::optional<rt::ReuseSaving>> measureReuse(const Inputs &inputs,
+                                                          const rt::GivenLists *given) const override {
+    if (!kernel->image().reuse)
+      return std::optional<rt::ReuseSaving>();
+    rt::RunArgs args;
+    args.given = given;
+    std::vector<Operand> operands = {{args.query, inputs.query.view}, {args.key, inputs.key.view}};
+    rt::RowLists rows;
+    if (inputs.rows) {
+      args.rows = &rows;
+      operands.push_back({rows.indices, inputs.rows->indices.view});
+      operands.push_back({rows.counts, inputs.rows->counts.view});
+    }
+    std::vector<rt::cuda::DeviceMemory> memory;
+    if (rt::Status status = upload(operands, memory); !status)
+      return status;
+    auto saving = kernel->measureReuse(args, nullptr);
+    return saving ? rt::Result<std::optional<rt::ReuseSaving>>(*saving) : saving.status();
+  }
+
   /// The compiler refuses such masks for GPUs.
   rt::Result<std::optional<rt::Choices>> recognize(const Inputs &) const override {
     return std::optional<rt::Choices>();
   }
 
 private:
+  struct Operand {
+    rt::Tensor &onDevice;
+    const rt::Tensor &onHost;
+  };
+
+  /// Views of copies on the device, which `memory` owns.
+  rt::Status upload(const std::vector<Operand> &operands, std::vector<rt::cuda::DeviceMemory> &memory) const {
+    for (auto [onDevice, onHost] : operands) {
+      onDevice = onHost;
+      if (onHost.numElements() == 0)
+        continue;
+      auto copy = rt::cuda::DeviceMemory::upload(gpu, onHost.data, bytesOf(onHost), nullptr);
+      if (!copy)
+        return copy.status();
+      onDevice.data = reinterpret_cast<void *>(copy->get());
+      memory.push_back(std::move(*copy));
+    }
+    return rt::Status::ok();
+  }
+
   /// Copies the call's lists to the device, or finds out what it will predict there.
   rt::Status findLists(rt::RunArgs &args, Run &run) const {
     if (kernel->image().prediction && !args.given) {

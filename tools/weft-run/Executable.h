@@ -44,7 +44,7 @@ public:
   /// The lists that a call visits.
   virtual rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const Inputs &inputs,
                                                                          const rt::GivenLists *given) const = 0;
-  /// What the reuse of scores saves; nothing for a kernel without reuse, as all on GPUs are.
+  /// What the reuse of scores saves; nothing for a kernel without reuse.
   virtual rt::Result<std::optional<rt::ReuseSaving>> measureReuse(const Inputs &inputs,
                                                                   const rt::GivenLists *given) const {
     return std::optional<rt::ReuseSaving>();

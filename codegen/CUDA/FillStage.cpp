@@ -1,0 +1,263 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Filling of merged key blocks: rows of donors, means of values, and the bias that a key has for those that it stands
+// for.
+
+#include "codegen/CUDA/AttentionKernel.h"
+#include "codegen/CUDA/BlockOfKeys.h"
+#include "codegen/CUDA/ReuseStages.h"
+#include "codegen/CUDA/RowGroup.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+using namespace weft;
+using namespace weft::cuda;
+
+namespace {
+
+/// Keys and values with the strides of batch, head and token; what the caller adds to scores with the same, if the
+/// attention has that; as BlockOfKeys has them, and the place of each block by set; what counting and planning wrote;
+/// coordinates of all tokens. Then merged keys, values, biases, tokens and coordinates by pair, place and column; the
+/// grid.
+enum FillArgument : unsigned {
+  kKey,
+  kKeyBatchStride,
+  kKeyHeadStride,
+  kKeyTokenStride,
+  kValue,
+  kValueBatchStride,
+  kValueHeadStride,
+  kValueTokenStride,
+  kGivenBias,
+  kGivenBiasBatchStride,
+  kGivenBiasHeadStride,
+  kGivenBiasTokenStride,
+  kFillTokens,
+  kFillDonors,
+  kFillBlockOf,
+  kFillBaseOf,
+  kFillPoolSets,
+  kFillFlags,
+  kFillFlagSets,
+  kPlaceOf,
+  kFillRanks,
+  kFillStarts,
+  kFillSizes,
+  kTokenCoordinates,
+  kNewKey,
+  kNewValue,
+  kNewBias,
+  kNewTokens,
+  kNewCoordinates,
+  kFillGrid
+};
+
+class FillStage {
+public:
+  FillStage(func::FuncOp kernel, BlockAttentionOp op, int64_t columns)
+      : k(kernel, "fill_keys", ("plllplllplllppppipipppppppppp" + CellGrid::kLetters).str(),
+          rt::cuda::RowGroupShape::kThreads),
+        e(k.e), rows(k, op),
+        keys(k, op, columns,
+             {kFillTokens, kFillDonors, kFillBlockOf, kFillBaseOf, kFillPoolSets, kFillFlags, kFillFlagSets},
+             kFillGrid),
+        axes(usedAxes(op, kKeyT)), hasBias(op.getBias() != nullptr), pairRows(e.i32(keys.keyBlocks * columns)),
+        key(rows.chunkAddress(kKey, kKeyBatchStride, k.y)), value(rows.chunkAddress(kValue, kValueBatchStride, k.y)),
+        newKey(rows.chunkAddress(kNewKey, k.y, pairRows)), newValue(rows.chunkAddress(kNewValue, k.y, pairRows)) {}
+
+  void emit() {
+    if (hasBias)
+      bias = biasAddress();
+    Value firstStart = e.mul(k.y, keys.keyBlocks + 1);
+    auto startOf = [&](Value place) { return e.loadAt(k.i32(), k.argument(kFillStarts), e.add(firstStart, place)); };
+    Value place = e.loadAt(k.i32(), k.argument(kPlaceOf), e.add(keys.poolSet, k.x));
+    Value first = e.add(e.mul(keys.base, keys.columns), e.sub(startOf(place), startOf(keys.base)));
+    int64_t groups = rows.shape.groups();
+    // All lanes of a warp come along, since they look for members together.
+    e.loop(e.i32(0), e.i32(keys.columns), e.i32(groups), [&](Value begin) {
+      Value column = e.add(begin, rows.group), at = e.add(e.mul(keys.number, keys.columns), column);
+      Value rank = e.valueWhen(
+          e.below(column, e.i32(keys.columns)), [&] { return e.loadAt(k.i32(), k.argument(kFillRanks), at); },
+          e.i32(-1));
+      Value stays = e.less(e.i32(-1), rank);
+      Value token = e.valueWhen(stays, [&] { return keys.tokenOf(column); }, e.i32(0));
+      fill(stays, token, e.add(first, rank));
+    });
+    pad();
+    k.finish();
+  }
+
+private:
+  Value biasAddress() {
+    Value batch = e.divide(k.y, rows.heads), head = e.sub(k.y, e.mul(batch, rows.heads));
+    Value elements = e.add(e.mul(e.extend(batch), k.argument(kGivenBiasBatchStride)),
+                           e.mul(e.extend(head), k.argument(kGivenBiasHeadStride)));
+    return e.advance(k.argument(kGivenBias), elements, k.f32());
+  }
+
+  Value biasOf(Value token) {
+    Value offset = e.mul(e.extend(token), k.argument(kGivenBiasTokenStride));
+    return e.load(k.f32(), e.advance(bias, offset, k.f32()), 4);
+  }
+
+  /// Combines something of every token that a key stands for. All lanes of the warp come here; `searches` is of a
+  /// group.
+  Values overMembers(Value searches, Value token, Value donor, ValueRange carried,
+                     llvm::function_ref<Values(Value member, ValueRange carried)> body) {
+    CellGrid::Cell cell = keys.grid.cellOf(token);
+    return e.loop(e.i32(0), keys.grid.size, e.i32(rows.shape.lanes()), carried, [&](Value begin, ValueRange state) {
+      Value other = keys.grid.placeAt(cell, e.add(begin, rows.lane)).token;
+      Value alike = rows.ballot(keys.isAlike(e.select(searches, other, e.i32(-1)), token, donor));
+      Values inside = {alike};
+      inside.append(state.begin(), state.end());
+      Values ends = e.loop(e.i32(0), e.countBits(alike), e.i32(1), inside, [&](Value, ValueRange current) {
+        Value bits = current[0], position = e.add(begin, e.lowestBit(bits));
+        Values next = {e.bitAnd(bits, e.add(bits, -1))};
+        next.append(body(keys.grid.placeAt(cell, position).token, current.drop_front()));
+        return next;
+      });
+      return Values(ArrayRef<Value>(ends).drop_front());
+    });
+  }
+
+  /// What members' biases are compared with.
+  struct Weight {
+    Value greatest, isInfinite;
+  };
+
+  Value infinity() { return e.f32(std::numeric_limits<double>::infinity()); }
+
+  /// A member's part of the sum: e^(its bias - the greatest), or 1 for each if that is infinite.
+  Value weightOf(const Weight &weight, Value member) {
+    if (!hasBias)
+      return e.f32(1);
+    Value distance = e.mulF(e.subF(biasOf(member), weight.greatest), e.f32(M_LOG2E));
+    return e.select(weight.isInfinite, e.f32(1), e.exp2(distance));
+  }
+
+  /// The greatest bias that is a number.
+  Weight compareBiases(Value searches, Value token, Value donor) {
+    if (!hasBias)
+      return {};
+    Value greatest = overMembers(searches, token, donor, e.negate(infinity()), [&](Value member, ValueRange state) {
+      return Values{e.maximum(state[0], biasOf(member))};
+    })[0];
+    return {greatest, e.equalF(e.absolute(greatest), infinity())};
+  }
+
+  /// log sum exp of the biases, or log n.
+  Value totalBias(const Weight &weight, Value sum, Value isNaN) {
+    Value logarithm = e.mulF(e.log2(sum), e.f32(M_LN2));
+    if (!hasBias)
+      return logarithm;
+    Value total = e.select(weight.isInfinite, weight.greatest, e.addF(weight.greatest, logarithm));
+    return e.select(isNaN, e.f32(std::numeric_limits<double>::quiet_NaN()), total);
+  }
+
+  void fill(Value stays, Value token, Value slot) {
+    Value donor = e.valueWhen(stays, [&] { return keys.donorOf(token); }, e.i32(0));
+    Weight weight = compareBiases(stays, token, donor);
+    for (int64_t pass = 0; pass < rows.shape.passes(); ++pass) {
+      Value takesPart = e.bitAnd(stays, rows.hasChunk(pass));
+      Values sums(rows.elements + 2, e.f32(0));
+      sums = overMembers(stays, token, donor, sums, [&](Value member, ValueRange state) {
+        return e.valuesWhen(rows.hasChunk(pass), [&] { return addMember(weight, member, state, pass); }, state);
+      });
+      e.when(takesPart, [&] {
+        rows.store(rows.load(rows.chunkAt(key, donor, k.argument(kKeyTokenStride), pass)),
+                   rows.chunkAt(newKey, slot, rows.contiguousStride(), pass));
+        rows.store(mean(sums), rows.chunkAt(newValue, slot, rows.contiguousStride(), pass));
+        if (pass == 0)
+          e.when(rows.isLeader, [&] {
+            Value isNaN = e.equal(e.extend(e.equalF(sums.back(), sums.back()), 32), 0);
+            describe(slot, token, totalBias(weight, sums[rows.elements], isNaN));
+          });
+      });
+    }
+  }
+
+  /// Channels' sums, the sum of the weights, and something that is NaN if a bias is.
+  Values addMember(const Weight &weight, Value member, ValueRange state, int64_t pass) {
+    Value share = weightOf(weight, member);
+    Value chunk = rows.load(rows.chunkAt(value, member, k.argument(kValueTokenStride), pass));
+    Values next;
+    for (int64_t i = 0; i < rows.elements; ++i)
+      next.push_back(e.fma(share, e.toF32(rows.at(chunk, i)), state[i]));
+    next.push_back(e.addF(state[rows.elements], share));
+    Value isNumber = hasBias ? biasOf(member) : e.f32(0);
+    Value nothing = e.select(e.equalF(isNumber, isNumber), e.f32(0), isNumber);
+    next.push_back(e.addF(state[rows.elements + 1], nothing));
+    return next;
+  }
+
+  Value mean(ArrayRef<Value> sums) {
+    Value chunk = LLVM::PoisonOp::create(e.b, VectorType::get(rows.elements, rows.element));
+    for (int64_t i = 0; i < rows.elements; ++i) {
+      Value number = e.divideF(sums[i], sums[rows.elements]);
+      if (!rows.element.isF32())
+        number = arith::TruncFOp::create(e.b, rows.element, number);
+      chunk = LLVM::InsertElementOp::create(e.b, chunk, number, e.i32(i));
+    }
+    return chunk;
+  }
+
+  /// What is known of a slot beside its rows.
+  void describe(Value slot, Value token, Value number) {
+    Value at = e.add(e.mul(k.y, pairRows), slot);
+    e.storeAt(number, k.argument(kNewBias), at);
+    e.storeAt(slot, k.argument(kNewTokens), at);
+    forEachCoordinate(slot, [&](int64_t axis, Value place) {
+      Value from = e.add(token, e.mul(keys.grid.tokens, axis));
+      e.storeAt(e.loadAt(k.i32(), k.argument(kTokenCoordinates), from), k.argument(kNewCoordinates), place);
+    });
+  }
+
+  void forEachCoordinate(Value slot, llvm::function_ref<void(int64_t axis, Value place)> body) {
+    Value block = e.divide(slot, keys.columns), column = e.sub(slot, e.mul(block, keys.columns));
+    Value first = e.mul(e.add(e.mul(k.y, keys.keyBlocks), block), static_cast<int64_t>(axes.size()));
+    for (auto [i, axis] : llvm::enumerate(axes))
+      body(axis, e.add(e.mul(e.add(first, static_cast<int64_t>(i)), keys.columns), column));
+  }
+
+  /// The columns behind the last key of the merged block in place x: zeros, since copies take the whole block.
+  void pad() {
+    Value size = e.loadAt(k.i32(), k.argument(kFillSizes), keys.number);
+    Value begin = e.select(e.equal(size, 0), e.i32(keys.columns), size);
+    Value none = LLVM::ZeroOp::create(e.b, VectorType::get(rows.elements, rows.element));
+    e.loop(e.add(begin, rows.group), e.i32(keys.columns), e.i32(rows.shape.groups()), [&](Value column) {
+      Value slot = e.add(e.mul(k.x, keys.columns), column), at = e.add(e.mul(k.y, pairRows), slot);
+      for (int64_t pass = 0; pass < rows.shape.passes(); ++pass)
+        e.when(rows.hasChunk(pass), [&] {
+          for (Value target : {newKey, newValue})
+            rows.store(none, rows.chunkAt(target, slot, rows.contiguousStride(), pass));
+        });
+      e.when(rows.isLeader, [&] {
+        e.storeAt(e.f32(0), k.argument(kNewBias), at);
+        e.storeAt(e.i32(-1), k.argument(kNewTokens), at);
+        forEachCoordinate(slot, [&](int64_t, Value place) { e.storeAt(e.i32(0), k.argument(kNewCoordinates), place); });
+      });
+    });
+  }
+
+  StageKernel k;
+  Emitter &e;
+  RowGroup rows;
+  BlockOfKeys keys;
+  SmallVector<int64_t> axes;
+  bool hasBias;
+  /// Rows of a pair's merged keys.
+  Value pairRows;
+  Value key, value, newKey, newValue, bias;
+};
+
+} // namespace
+
+void weft::cuda::formFillKeys(func::FuncOp kernel, BlockAttentionOp op, int64_t columns) {
+  FillStage(kernel, op, columns).emit();
+}

@@ -1,0 +1,35 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Which stages an attention with reuse needs.
+
+#include "codegen/CUDA/ReuseStages.h"
+
+#include "passes/FormReuse.h"
+
+using namespace mlir;
+using namespace weft;
+using namespace weft::cuda;
+
+void weft::cuda::formReuseStages(func::FuncOp kernel, BlockAttentionOp op, int64_t columns) {
+  auto query = op.getQuery().getDefiningOp<SnapOp>(), key = op.getKey().getDefiningOp<SnapOp>();
+  if (!query && !key)
+    return;
+  formSnap(kernel, op, query ? query : key);
+  if (mergesQueries(op) || mergesKeys(op)) {
+    formInspectLists(kernel, op);
+    if (op.getRows())
+      formMarkRows(kernel, op);
+  }
+  if (mergesQueries(op)) {
+    formMergeRows(kernel, op);
+    formSpread(kernel, op);
+  }
+  if (mergesKeys(op)) {
+    formCountKeys(kernel, op, columns);
+    formPlanKeys(kernel, op, columns);
+    formFillKeys(kernel, op, columns);
+    formMergeLists(kernel, op);
+  }
+}
