@@ -161,11 +161,13 @@ public:
   /// Checks every argument, then computes; on error nothing was written.
   Status run(const RunArgs &args) const;
 
-  /// What run() checks of its arguments. Of row lists in memory of a device, types and shapes alone.
+  /// What run() checks of its arguments. Of row lists and ages in memory of a device, types and shapes alone.
   Status check(const RunArgs &args, MemoryKind memory = MemoryKind::Host) const;
   Status checkBias(const RunArgs &args) const;
   Status checkRows(const RunArgs &args, MemoryKind memory) const;
-  Status checkAge(const RunArgs &args) const;
+  Status checkAge(const RunArgs &args, MemoryKind memory) const;
+  /// What selectRows() checks of its arguments.
+  Status checkImportance(const RunArgs &args, MemoryKind memory = MemoryKind::Host) const;
   Status checkLists(const RunArgs &args) const;
   Status checkChoices(const RunArgs &args) const;
   /// All values of the dynamic parameters, checked; defaults for those that are not given.
@@ -204,7 +206,7 @@ private:
   struct Call;
 
   Status checkQueryAndKey(const RunArgs &args) const;
-  Status checkImportance(const RunArgs &args, int64_t batch) const;
+  Status checkAgeShape(const RunArgs &args, int64_t batch, MemoryKind memory) const;
   static Status checkAgeApart(const RunArgs &args);
   Status attend(const RunArgs &args) const;
   Status checkFloat(size_t index, double value) const;

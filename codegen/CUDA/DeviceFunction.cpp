@@ -7,7 +7,6 @@
 #include "codegen/CUDA/DeviceFunction.h"
 
 #include "codegen/CUDA/AttentionKernel.h"
-#include "dialect/RowSelection.h"
 #include "passes/FormRecognition.h"
 #include "passes/FormReuse.h"
 #include "passes/KernelFunction.h"
@@ -82,11 +81,6 @@ BlockAttentionOp weft::cuda::findBlockAttention(ModuleOp module) {
   }
   BlockAttentionOp op = ops.front();
   auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
-  if (RowSelection::from(op.getRows())) {
-    op.emitOpError("expected an attention without rows topk(importance, ..), which run on CPUs and in the interpreter, "
-                   "not yet on GPUs");
-    return {};
-  }
   if (kernel && describeReuse(kernel, op)) {
     op.emitOpError("expected an attention without reuse, which runs on CPUs and in the interpreter, not yet on GPUs");
     return {};

@@ -28,6 +28,7 @@ Value Emitter::i32(int64_t value) {
 }
 Value Emitter::i64(int64_t value) { return constant(b.getI64Type(), b.getI64IntegerAttr(value)); }
 Value Emitter::f32(double value) { return constant(b.getF32Type(), b.getF32FloatAttr(static_cast<float>(value))); }
+Value Emitter::f64(double value) { return constant(b.getF64Type(), b.getF64FloatAttr(value)); }
 
 static Value like(Emitter &e, Value value, int64_t number) {
   return value.getType().isInteger(64) ? e.i64(number) : e.i32(number);

@@ -16,7 +16,7 @@ namespace weft::cuda {
 
 using Values = llvm::SmallVector<mlir::Value>;
 
-/// Emits into one kernel function. Values are i1, i32, i64, f32 and pointers; every op is one of a thread's.
+/// Emits into one kernel function. Values are i1, i32, i64, f32, f64 and pointers; every op is one of a thread's.
 class Emitter {
 public:
   /// Works in the block where `b` stands; shared memory is the symbol `sharedName`.
@@ -28,6 +28,7 @@ public:
   mlir::Value i32(int64_t value);
   mlir::Value i64(int64_t value);
   mlir::Value f32(double value);
+  mlir::Value f64(double value);
 
   mlir::Value add(mlir::Value lhs, mlir::Value rhs);
   mlir::Value add(mlir::Value lhs, int64_t rhs);

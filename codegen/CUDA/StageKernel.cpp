@@ -21,6 +21,8 @@ static Type typeOf(Builder &b, char letter) {
     return b.getI64Type();
   case 'f':
     return b.getF32Type();
+  case 'd':
+    return b.getF64Type();
   default:
     return b.getI32Type();
   }
@@ -59,6 +61,15 @@ StageKernel::StageKernel(LLVM::LLVMFuncOp function, int64_t threads)
 }
 
 Value StageKernel::gridX() { return NVVM::GridDimXOp::create(e.b, i32()); }
+
+Value StageKernel::scanWarp(Value value) {
+  for (int64_t distance : {1, 2, 4, 8, 16}) {
+    Value other = NVVM::ShflOp::create(e.b, i32(), e.i32(-1), value, e.i32(distance), e.i32(0), NVVM::ShflKind::up,
+                                       UnitAttr());
+    value = e.add(value, e.select(e.less(lane, e.i32(distance)), e.i32(0), other));
+  }
+  return value;
+}
 
 void StageKernel::meet() { NVVM::Barrier0Op::create(e.b); }
 

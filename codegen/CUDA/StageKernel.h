@@ -16,7 +16,7 @@ namespace weft::cuda {
 /// The function `weft_NAME.SUFFIX` of a kernel NAME while it is emitted.
 class StageKernel {
 public:
-  /// `arguments` has a letter for each: p for a pointer, i for i32, l for i64, f for f32.
+  /// `arguments` has a letter for each: p for a pointer, i for i32, l for i64, f for f32, d for f64.
   StageKernel(mlir::func::FuncOp kernel, llvm::StringRef suffix, llvm::StringRef arguments, int64_t threads);
 
   Emitter e;
@@ -31,6 +31,8 @@ public:
   mlir::Type f32() { return e.b.getF32Type(); }
   /// CTAs of the grid along x.
   mlir::Value gridX();
+  /// The sum of an i32 over the lanes below and the own.
+  mlir::Value scanWarp(mlir::Value value);
   /// All threads of the CTA wait for each other.
   void meet();
   void finish();

@@ -7,6 +7,7 @@
 #include "codegen/CUDA/Stages.h"
 
 #include "codegen/CUDA/AttentionKernel.h"
+#include "dialect/RowSelection.h"
 #include "passes/FormPrediction.h"
 
 using namespace mlir;
@@ -25,5 +26,10 @@ void weft::cuda::formStages(func::FuncOp kernel, BlockAttentionOp op, int64_t ro
     formCountRows(kernel, op);
     formPlanRows(kernel, op, rows);
     formScatterRows(kernel, op, rows, usedAxes(op, kQueryT));
+  }
+  if (RowSelection::from(op.getRows())) {
+    formImportance(kernel, op);
+    formSelectRows(kernel, op);
+    formAdvanceAges(kernel, op);
   }
 }

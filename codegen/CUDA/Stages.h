@@ -5,7 +5,8 @@
 // The stages that run on the device before an attention: prediction of block lists, and gathering of rows.
 //
 // A predicted mask is four kernels: pool (means of queries, then of keys), score, select and sort. Rows are three: count,
-// plan and scatter. They write what the attention kernel reads anyway: entries, items, their number, tokens and
+// plan and scatter; rows that are selected by importance have two more before these, importance and selection, and two
+// behind the attention, for the ages. They write what the attention kernel reads anyway: entries, items, their number, tokens and
 // coordinates of the rows of each tile. Nothing comes back to the host.
 
 #ifndef WEFT_CODEGEN_CUDA_STAGES_H
@@ -36,6 +37,13 @@ void formSort(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formCountRows(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formPlanRows(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows);
 void formScatterRows(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows, llvm::ArrayRef<int64_t> axes);
+
+/// The importance of tokens, as integers that have its order; the rows of greatest importance, ascending; and what
+/// becomes of ages: one more for all tokens, then 0 for rows. Grids: parts of the tokens x batch, batch, and twice parts
+/// x batch. See runtime/CUDA/DeviceRowSelection.cpp.
+void formImportance(mlir::func::FuncOp kernel, BlockAttentionOp op);
+void formSelectRows(mlir::func::FuncOp kernel, BlockAttentionOp op);
+void formAdvanceAges(mlir::func::FuncOp kernel, BlockAttentionOp op);
 
 /// Adds the stages that an attention needs, whose tiles have `rows` query rows.
 void formStages(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows);

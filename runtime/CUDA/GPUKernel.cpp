@@ -20,7 +20,7 @@ using namespace weft::rt::cuda;
 
 GPUKernel::GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image)
     : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)), lists(gpu, host.image().heads),
-      predictionScratch(gpu), rowScratch(gpu) {}
+      predictionScratch(gpu), rowScratch(gpu), selectionScratch(gpu) {}
 
 Result<std::shared_ptr<const GPUKernel>> GPUKernel::load(std::shared_ptr<const Device> device, GPUKernelImage image) {
   if (image.isSpecific ? device->capability != image.capability : device->capability < image.capability)
@@ -67,6 +67,12 @@ Status GPUKernel::loadStages() {
     if (!loaded)
       return loaded.status();
     rows = std::move(*loaded);
+  }
+  if (host.image().rowSelection) {
+    auto loaded = DeviceRowSelection::load(gpu, module, host.image());
+    if (!loaded)
+      return loaded.status();
+    rowSelection = std::move(*loaded);
   }
   return Status::ok();
 }
@@ -360,12 +366,78 @@ Status GPUKernel::launch(const RunArgs &args, Stream stream, const PredictedList
   std::unique_lock lock(enqueuing, std::defer_lock);
   if (prediction || rows)
     lock.lock();
-  LaunchMemory memory;
   bool isCaptured = isCapturing(stream);
+  if (!rowSelection)
+    return launchAll(args, *parameters, stream, isCaptured, kept);
+  RunArgs call = args;
+  RowLists selected;
+  if (!args.rows) {
+    auto found = selectRows(args, *parameters, stream, isCaptured);
+    if (!found)
+      return found.status();
+    selected = *found, call.rows = &selected;
+  }
+  Status status = launchAll(call, *parameters, stream, isCaptured, kept);
+  return status ? rowSelection->advanceAges(*call.rows, *args.age, stream) : status;
+}
+
+Status GPUKernel::launchAll(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
+                            bool isCaptured, const PredictedLists *kept) const {
+  int64_t batch = args.query.shape[0], step = batchStep(args);
+  LaunchMemory memory;
   for (int64_t first = 0; first < batch; first += step)
-    if (Status status = launchBatches({args, *parameters, first, step, stream, isCaptured, memory}, kept); !status)
+    if (Status status = launchBatches({args, parameters, first, step, stream, isCaptured, memory}, kept); !status)
       return status;
   return Status::ok();
+}
+
+Result<RowLists> GPUKernel::selectRows(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
+                                       bool isCaptured) const {
+  ScratchLayout layout;
+  auto places = rowSelection->layOut(layout, args.lse->shape[0]);
+  auto memory = selectionScratch.get(stream, layout.bytes(), isCaptured);
+  if (!memory)
+    return memory.status();
+  return rowSelection->select(args, parameters, *memory, places, stream);
+}
+
+Result<std::shared_ptr<const SelectedRows>> GPUKernel::selectRows(const RunArgs &args, Stream stream) const {
+  if (Status status = host.checkImportance(args, MemoryKind::Device); !status)
+    return status;
+  auto parameters = host.bindParameters(args.parameters);
+  if (!parameters)
+    return parameters.status();
+  Device::Scope scope(*gpu);
+  if (!scope.status)
+    return scope.status;
+  ScratchLayout layout;
+  auto places = rowSelection->layOut(layout, args.lse->shape[0]);
+  auto memory = DeviceMemory::allocate(gpu, layout.bytes());
+  if (!memory)
+    return memory.status();
+  auto rows = rowSelection->select(args, *parameters, memory->get(), places, stream);
+  if (!rows)
+    return rows.status();
+  return std::shared_ptr<const SelectedRows>(std::make_shared<SelectedRows>(std::move(*memory), std::move(*rows)));
+}
+
+Result<OwnedRowLists> GPUKernel::download(const SelectedRows &selected, Stream stream) const {
+  const Tensor &indices = selected.rows.indices, &counts = selected.rows.counts;
+  OwnedRowLists result{indices.shape[0], indices.shape[2], std::vector<int32_t>(indices.numElements()),
+                       std::vector<int32_t>(counts.numElements())};
+  Device::Scope scope(*gpu);
+  if (!scope.status)
+    return scope.status;
+  for (auto [to, from] : {std::pair{&result.counts, &counts}, std::pair{&result.indices, &indices}})
+    if (int code = gpu->driver.copyToHost(to->data(), reinterpret_cast<DevicePointer>(from->data),
+                                          to->size() * sizeof(int32_t), stream))
+      return gpu->driver.check(code, "cuMemcpyDtoHAsync");
+  if (int code = gpu->driver.streamSynchronize(stream))
+    return gpu->driver.check(code, "cuStreamSynchronize");
+  for (int64_t b = 0; b < result.batch; ++b)
+    std::fill(result.indices.begin() + b * result.capacity + result.counts[b],
+              result.indices.begin() + (b + 1) * result.capacity, 0);
+  return result;
 }
 
 Result<std::shared_ptr<const PredictedLists>> GPUKernel::predict(const RunArgs &args, Stream stream) const {

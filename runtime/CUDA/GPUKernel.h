@@ -8,6 +8,7 @@
 #define WEFT_RUNTIME_CUDA_GPUKERNEL_H
 
 #include "runtime/CUDA/DevicePrediction.h"
+#include "runtime/CUDA/DeviceRowSelection.h"
 #include "runtime/CUDA/DeviceRows.h"
 #include "runtime/CUDA/ListCache.h"
 #include "runtime/Kernel.h"
@@ -94,8 +95,8 @@ public:
 
   /// Checks every argument, then enqueues the kernel; on error nothing was enqueued. As Kernel::run, but tensors are
   /// memory of the device, their strides multiples of 16 bytes, and their addresses too; so are row lists, whose contents
-  /// are not checked: rows outside of the sequence are passed over, and a row that comes twice is written twice. Block
-  /// lists that are new to the kernel are copied to the device. With known ones a launch neither allocates nor waits, and
+  /// are not checked: rows outside of the sequence are passed over, and a row that comes twice is written twice. Nor are
+  /// ages: one that is out of range is read as the nearest that is not. Block lists that are new to the kernel are copied to the device. With known ones a launch neither allocates nor waits, and
   /// may be captured, as long as the kernel outlives the graph; predictions and rows need working memory, which the last
   /// launch on the stream leaves behind. Given lists are known if `args.lists` names what resolveLists() made of them. A
   /// predicted mask is predicted on the device, at every launch that gets no lists of `kept`.
@@ -105,6 +106,12 @@ public:
   Result<std::shared_ptr<const PredictedLists>> predict(const RunArgs &args, Stream stream) const;
   /// What was selected, once the stream's work is done: a selection that gives the same lists. Waits for it.
   Result<GivenLists> download(const PredictedLists &kept, Stream stream) const;
+
+  /// Enqueues the selection of the rows that a call would select, into memory of their own: by lse, drift, age and
+  /// parameters alone. Passed as RunArgs::rows they are the rows of launches, as long as they live.
+  Result<std::shared_ptr<const SelectedRows>> selectRows(const RunArgs &args, Stream stream) const;
+  /// What was selected, once the stream's work is done. Waits for it.
+  Result<OwnedRowLists> download(const SelectedRows &selected, Stream stream) const;
 
   /// The lists that a call with these arguments visits; it must not predict them.
   Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const {
@@ -152,6 +159,10 @@ private:
   Status takeMemory(ScratchPool &pool, size_t bytes, const Batches &batches, DevicePointer &memory) const;
   Result<Lists> findLists(const Batches &batches, const PredictedLists *kept) const;
   Status gatherRows(const Batches &batches, Lists &lists) const;
+  Result<RowLists> selectRows(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
+                              bool isCaptured) const;
+  Status launchAll(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream, bool isCaptured,
+                   const PredictedLists *kept) const;
   Status launchBatches(const Batches &batches, const PredictedLists *kept) const;
   Status launchAttention(const Batches &batches, const WorkList &work) const;
 
@@ -165,8 +176,9 @@ private:
 
   std::optional<DevicePrediction> prediction;
   std::optional<DeviceRows> rows;
+  std::optional<DeviceRowSelection> rowSelection;
   mutable ListCache lists;
-  mutable ScratchPool predictionScratch, rowScratch;
+  mutable ScratchPool predictionScratch, rowScratch, selectionScratch;
   /// Held while the stages of a launch are enqueued: those of another on its stream use the same memory.
   mutable std::mutex enqueuing;
 

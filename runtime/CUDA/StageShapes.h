@@ -48,6 +48,24 @@ struct RowShape {
   static constexpr int64_t kThreads = 256, kParts = 8, kPlanThreads = 1024;
 };
 
+/// A thread per token; then one CTA for each batch element selects, each warp in tokens of its own.
+struct RowSelectionShape {
+  static constexpr int64_t kThreads = 256, kSelectThreads = 1024, kWarps = kSelectThreads / 32;
+  /// Tokens that a lane looks at together.
+  static constexpr int64_t kEach = 4;
+  /// A counter per digit.
+  static constexpr int64_t kSelectBytes = 256 * 4;
+  int64_t tokens;
+
+  /// A multiple of what a warp looks at together.
+  int64_t tokensPerWarp() const {
+    constexpr int64_t step = 32 * kEach;
+    return (tokens + kWarps * step - 1) / (kWarps * step) * step;
+  }
+  /// Tokens with those that are there for the last warps alone.
+  int64_t padded() const { return kWarps * tokensPerWarp(); }
+};
+
 } // namespace weft::rt::cuda
 
 #endif // WEFT_RUNTIME_CUDA_STAGESHAPES_H

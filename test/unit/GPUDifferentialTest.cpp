@@ -30,6 +30,7 @@ struct GPUCase : Case {
   std::shared_ptr<const rt::cuda::GPUKernel> kernel;
   /// What the device predicted.
   std::optional<rt::GivenLists> selected;
+  std::optional<rt::OwnedRowLists> selectedRows;
 
   rt::Status compile() {
     GPUKernelResult result = compileGPUKernel(program.request, *device());
@@ -57,6 +58,8 @@ struct GPUCase : Case {
     operands.lse = TestTensor(rt::DType::F32, shape, layout(), 8);
     operands.out.fill([](auto...) { return kHeld; });
     operands.lse.fill([](auto...) { return kHeld; });
+    if (program.selectsRows)
+      operands.lse.fill([&](int64_t b, int64_t h, int64_t s, int64_t) { return heldLse.at(b, h, s); });
   }
 
   /// Runs `times` times and copies the results back.
@@ -72,6 +75,13 @@ struct GPUCase : Case {
         return downloaded.status();
       selected = std::move(*downloaded);
     }
+    if (kernel->image().rowSelection) {
+      auto rows = kernel->selectRows(call.args, nullptr);
+      auto downloaded = rows ? kernel->download(**rows, nullptr) : rt::Result<rt::OwnedRowLists>(rows.status());
+      if (!downloaded)
+        return downloaded.status();
+      selectedRows = std::move(*downloaded);
+    }
     for (int i = 0; i < times; ++i)
       if (rt::Status status = kernel->launch(call.args, nullptr); !status)
         return status;
@@ -82,23 +92,40 @@ struct GPUCase : Case {
 /// Two runs must give the same, and write nothing else.
 std::string runTwice(GPUCase &test) {
   TestTensor out = test.operands.out, lse = test.operands.lse;
-  if (rt::Status status = test.run(2); !status)
+  std::optional<TestTensor> age = test.operands.age;
+  // A second call in a row would select by what the first left.
+  if (rt::Status status = test.run(age ? 1 : 2); !status)
     return "run: " + status.message();
-  std::swap(out, test.operands.out), std::swap(lse, test.operands.lse);
+  std::swap(out, test.operands.out), std::swap(lse, test.operands.lse), std::swap(age, test.operands.age);
   if (rt::Status status = test.run(); !status)
     return "second run: " + status.message();
-  if (out.storage != test.operands.out.storage || lse.storage != test.operands.lse.storage)
+  if (out.storage != test.operands.out.storage || lse.storage != test.operands.lse.storage ||
+      (age && age->storage != test.operands.age->storage))
     return "two runs give different results";
-  if (!out.isUntouchedAround() || !lse.isUntouchedAround())
+  if (!out.isUntouchedAround() || !lse.isUntouchedAround() || (age && !age->isUntouchedAround()))
     return "memory around the results was written";
   return "";
+}
+
+/// The rows that were selected, then the results over what the device selected.
+std::string compareAll(const GPUCase &test) {
+  if (test.selectedRows) {
+    auto expected = test.interpret({0});
+    if (!expected)
+      return "interpretation: " + expected.message();
+    if (std::string error = compareSelection(test, *test.selectedRows, *expected); !error.empty())
+      return error;
+  }
+  return compareWithInterpreter(test, test.selected ? &*test.selected : nullptr);
 }
 
 std::string checkProgram(Random &random, GPUCase &test) {
   // Half of the programs by the generator that every GPU has; f32 is always its.
   auto elementType = random.pick({ElementType::BF16, ElementType::F16, ElementType::F32});
   auto target = random.pick<std::string>({"native", "sm_80"});
-  test.program = makeProgram(random, {.bias = 30, .rows = 30, .predicted = 30});
+  ProgramLimits limits{.bias = 30, .predicted = 30};
+  (random.chance(50) ? limits.rows : limits.selectedRows) = 60;
+  test.program = makeProgram(random, limits);
   test.program.request.target = target;
   GenerateOptions &options = test.program.request.options;
   options.elementType = elementType;
@@ -112,7 +139,7 @@ std::string checkProgram(Random &random, GPUCase &test) {
     return "compilation: " + status.message();
   test.makeAlignedOperands(random);
   std::string error = runTwice(test);
-  return error.empty() ? compareWithInterpreter(test, test.selected ? &*test.selected : nullptr) : error;
+  return error.empty() ? compareAll(test) : error;
 }
 
 class GPUDifferentialTest : public testing::Test {
