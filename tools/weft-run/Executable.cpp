@@ -154,14 +154,16 @@ public:
     rt::RunArgs args;
     args.given = given;
     std::vector<rt::cuda::DeviceMemory> memory;
-    struct Operand {
-      rt::Tensor &onDevice;
-      const rt::Tensor &onHost;
-    };
     args.lse.emplace();
-    std::vector<Operand> operands = {{args.query, inputs.query.view}, {args.key, inputs.key.view},
-                                     {args.value, inputs.value.view}, {args.out, run->results.out.view},
-                                     {*args.lse, run->results.lse.view}};
+    std::vector<Operand> results = {{args.out, run->results.out.view}, {*args.lse, run->results.lse.view}};
+    if (run->results.age)
+      results.push_back({args.age.emplace(), run->results.age->view});
+    std::vector<Operand> operands = results;
+    for (Operand operand : {Operand{args.query, inputs.query.view}, Operand{args.key, inputs.key.view},
+                            Operand{args.value, inputs.value.view}})
+      operands.push_back(operand);
+    if (inputs.drift)
+      operands.push_back({args.drift.emplace(), inputs.drift->view});
     if (inputs.bias)
       operands.push_back({args.bias.emplace(), inputs.bias->view});
     rt::RowLists rows;
@@ -185,8 +187,13 @@ public:
       return scope.status;
     if (rt::Status status = findLists(args, *run); !status)
       return status;
+    if (image().rowSelection && !inputs.rows)
+      if (rt::Status status = selectRows(args, *run); !status)
+        return status;
     rt::cuda::StreamTimer timer(gpu->driver);
     for (int i = 0; i <= repeat; ++i) {
+      if (rt::Status status = i && inputs.cache ? restore(results) : rt::Status::ok(); !status)
+        return status;
       timer.start();
       if (rt::Status status = kernel->launch(args, nullptr); !status)
         return status;
@@ -196,7 +203,7 @@ public:
       recordTime(*run, i, *milliseconds);
     }
     run->milliseconds = median(run->times);
-    for (auto [onDevice, onHost] : {Operand{args.out, run->results.out.view}, Operand{*args.lse, run->results.lse.view}})
+    for (auto [onDevice, onHost] : results)
       if (int code = gpu->driver.copyToHost(onHost.data, reinterpret_cast<rt::cuda::DevicePointer>(onDevice.data),
                                             bytesOf(onHost), nullptr))
         return gpu->driver.check(code, "cuMemcpyDtoHAsync");
@@ -218,6 +225,30 @@ public:
   }
 
 private:
+  struct Operand {
+    rt::Tensor &onDevice;
+    const rt::Tensor &onHost;
+  };
+
+  /// What results held before the first call.
+  rt::Status restore(const std::vector<Operand> &results) const {
+    for (auto [onDevice, onHost] : results)
+      if (int code = gpu->driver.copyToDevice(reinterpret_cast<rt::cuda::DevicePointer>(onDevice.data), onHost.data,
+                                              bytesOf(onHost), nullptr))
+        return gpu->driver.check(code, "cuMemcpyHtoDAsync");
+    return rt::Status::ok();
+  }
+
+  rt::Status selectRows(const rt::RunArgs &args, Run &run) const {
+    auto selected = kernel->selectRows(args, nullptr);
+    if (!selected)
+      return selected.status();
+    auto rows = kernel->download(**selected, nullptr);
+    if (rows)
+      run.selectedRows = std::move(*rows);
+    return rows ? rt::Status::ok() : rows.status();
+  }
+
   /// Copies the call's lists to the device, or finds out what it will predict there.
   rt::Status findLists(rt::RunArgs &args, Run &run) const {
     if (kernel->image().prediction && !args.given) {
