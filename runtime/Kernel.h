@@ -169,6 +169,7 @@ public:
   /// What selectRows() checks of its arguments.
   Status checkImportance(const RunArgs &args, MemoryKind memory = MemoryKind::Host) const;
   Status checkLists(const RunArgs &args) const;
+  Status checkQueryAndKey(const RunArgs &args) const;
   Status checkChoices(const RunArgs &args) const;
   /// All values of the dynamic parameters, checked; defaults for those that are not given.
   Result<std::vector<int64_t>> bindParameters(const std::vector<int64_t> &values) const;
@@ -180,6 +181,10 @@ public:
   using SharedLists = std::shared_ptr<const std::vector<BlockLists>>;
   /// The lists for values of the parameters, floats aside: one, or those outside and inside of given lists.
   Result<SharedLists> classifiedLists(std::vector<int64_t> parameters) const;
+  /// The same for every candidate of a mask that recognizes heads, in their order.
+  Result<std::vector<SharedLists>> candidateLists(std::vector<int64_t> parameters) const;
+  /// What a call visits of such lists: the one, or with given lists those outside and inside of them.
+  Result<std::shared_ptr<const BlockLists>> withGiven(const SharedLists &lists, const GivenLists *given) const;
 
   /// The rows that a call would select: of each batch element those that are most important by what lse, drift and age
   /// hold. Needs these and parameters alone. Passed as RunArgs::rows they are the rows of the call, so that a caller can
@@ -205,7 +210,6 @@ public:
 private:
   struct Call;
 
-  Status checkQueryAndKey(const RunArgs &args) const;
   Status checkAgeShape(const RunArgs &args, int64_t batch, MemoryKind memory) const;
   static Status checkAgeApart(const RunArgs &args);
   Status attend(const RunArgs &args) const;

@@ -20,6 +20,7 @@ enum KernelArg : unsigned {
   kItems, kEntries, kTicket, kNumItems, // the last in device memory, as the others
   kQueryBlocks, kKeyBlocks, kColumnMasks, kRowTokens, kQueryCoordinates, kKeyCoordinates,
   kBias, kBiasBatchStride, kBiasHeadStride, kBiasTokenStride, kBiasTokens,
+  kChoices, // the candidate of each pair, if heads are recognized
   kNumKernelArgs,
 };
 

@@ -7,8 +7,7 @@
 #include "codegen/CUDA/RegisterMask.h"
 
 #include "codegen/CUDA/RegisterSoftmax.h"
-
-#include "mlir/IR/IRMapping.h"
+#include "passes/FormRecognition.h"
 
 #include <limits>
 
@@ -102,7 +101,8 @@ static void mapSide(Emitter &e, IRMapping &mapping, Block &body, unsigned first,
   }
 }
 
-void RegisterMask::maskPairs(Values &scores) {
+/// What is the same for all pairs: the head, given lists and parameters.
+IRMapping RegisterMask::mapCommon() {
   Block &body = k.op.getBody().front();
   IRMapping common;
   common.map(body.getArgument(kHead), e.remainder(pair, k.heads));
@@ -112,7 +112,42 @@ void RegisterMask::maskPairs(Values &scores) {
   for (BlockArgument argument : k.op->getParentRegion()->getArguments())
     if (argument.getType().isInteger(32) || argument.getType().isInteger(1))
       common.map(argument, k.argument(next++));
+  return common;
+}
 
+void RegisterMask::maskPairs(Values &scores) {
+  if (ChooseOp choose = recognitionOf(k.op))
+    maskChosenPairs(scores, choose);
+  else
+    maskPairs(scores, mapCommon());
+}
+
+/// Code for each candidate, in which the choice is a constant: a pair costs what that candidate alone costs.
+void RegisterMask::maskChosenPairs(Values &scores, ChooseOp choose) {
+  IRMapping common = mapCommon();
+  Value choice = e.loadAt(e.b.getI32Type(), k.argument(kChoices), pair);
+  Block *done = e.createBlock(SmallVector<Type>(scores.size(), e.b.getF32Type()));
+  int64_t last = choose.numCandidates() - 1;
+  for (int64_t candidate = 0; candidate <= last; ++candidate) {
+    Block *own = e.createBlock(), *others = candidate < last ? e.createBlock() : nullptr;
+    if (others)
+      e.branchIf(e.equal(choice, candidate), own, others);
+    else
+      e.branch(own);
+    e.enter(own);
+    common.map(choose.getChoice(), e.i32(candidate));
+    Values masked(scores);
+    maskPairs(masked, common);
+    e.branch(done, masked);
+    if (others)
+      e.enter(others);
+  }
+  e.enter(done);
+  scores.assign(done->args_begin(), done->args_end());
+}
+
+void RegisterMask::maskPairs(Values &scores, const IRMapping &common) {
+  Block &body = k.op.getBody().front();
   std::array<Values, 2> queries;
   for (int64_t r = 0; r < 2; ++r)
     for (size_t axis = 0; axis < k.queryAxes.size(); ++axis)

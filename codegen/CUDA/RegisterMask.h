@@ -9,6 +9,8 @@
 
 #include "codegen/CUDA/AttentionKernel.h"
 
+#include "mlir/IR/IRMapping.h"
+
 namespace weft::cuda {
 
 /// Where the mask of a tile lies, in shared or device memory. Coordinates are i32, axis by axis.
@@ -37,6 +39,9 @@ private:
   void maskColumns(Values &scores);
   void maskTail(Values &scores);
   void maskPairs(Values &scores);
+  void maskChosenPairs(Values &scores, ChooseOp choose);
+  void maskPairs(Values &scores, const mlir::IRMapping &common);
+  mlir::IRMapping mapCommon();
   mlir::Value queryCoordinate(int64_t axis, int64_t row);
   Values keyCoordinates(int64_t axis, int64_t group);
   mlir::Value evaluate(mlir::IRMapping &mapping);

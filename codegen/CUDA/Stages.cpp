@@ -9,6 +9,7 @@
 #include "codegen/CUDA/AttentionKernel.h"
 #include "dialect/RowSelection.h"
 #include "passes/FormPrediction.h"
+#include "passes/FormRecognition.h"
 
 using namespace mlir;
 using namespace weft;
@@ -20,8 +21,15 @@ void weft::cuda::formStages(func::FuncOp kernel, BlockAttentionOp op, int64_t ro
     formPool(kernel, op);
     formScore(kernel, op, query, key);
     formSelect(kernel, op, *selection);
-    formSort(kernel, op);
   }
+  bool isRecognized = !op.getBody().empty() && recognitionOf(op);
+  if (isRecognized) {
+    formRecalls(kernel, op);
+    formChoose(kernel, op);
+    formChooseLists(kernel, op);
+  }
+  if (Selection::from(op.getGiven()) || isRecognized)
+    formSort(kernel, op);
   if (op.getRows()) {
     formCountRows(kernel, op);
     formPlanRows(kernel, op, rows);

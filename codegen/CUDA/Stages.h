@@ -38,6 +38,19 @@ void formCountRows(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formPlanRows(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows);
 void formScatterRows(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows, llvm::ArrayRef<int64_t> axes);
 
+/// A tile of the scores on a probe, and what a CTA needs for it.
+struct RecallTile {
+  int64_t rows, columns, threads, sharedBytes;
+};
+RecallTile recallTileOf(BlockAttentionOp op);
+
+/// The share of the attention mass that each of a probe's candidates keeps of each row; the choice of each pair from
+/// these; and the lists of each pair's choice. Grids: query blocks of the probe x pairs, pairs, parts of the rows. See
+/// runtime/CUDA/DeviceRecognition.cpp.
+void formRecalls(mlir::func::FuncOp kernel, BlockAttentionOp op);
+void formChoose(mlir::func::FuncOp kernel, BlockAttentionOp op);
+void formChooseLists(mlir::func::FuncOp kernel, BlockAttentionOp op);
+
 /// The importance of tokens, as integers that have its order; the rows of greatest importance, ascending; and what
 /// becomes of ages: one more for all tokens, then 0 for rows. Grids: parts of the tokens x batch, batch, and twice parts
 /// x batch. See runtime/CUDA/DeviceRowSelection.cpp.

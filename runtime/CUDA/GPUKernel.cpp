@@ -20,7 +20,8 @@ using namespace weft::rt::cuda;
 
 GPUKernel::GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image)
     : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)), lists(gpu, host.image().heads),
-      predictionScratch(gpu), rowScratch(gpu), selectionScratch(gpu) {}
+      predictionScratch(gpu), rowScratch(gpu), selectionScratch(gpu), recognitionScratch(gpu),
+      choiceListScratch(gpu) {}
 
 Result<std::shared_ptr<const GPUKernel>> GPUKernel::load(std::shared_ptr<const Device> device, GPUKernelImage image) {
   if (image.isSpecific ? device->capability != image.capability : device->capability < image.capability)
@@ -74,6 +75,12 @@ Status GPUKernel::loadStages() {
       return loaded.status();
     rowSelection = std::move(*loaded);
   }
+  if (host.image().recognition) {
+    auto loaded = DeviceRecognition::load(gpu, module, host.image(), parts.recall);
+    if (!loaded)
+      return loaded.status();
+    recognition = std::move(*loaded);
+  }
   return Status::ok();
 }
 
@@ -123,9 +130,12 @@ Status GPUKernel::uploadTables() {
   return gpu->driver.check(gpu->driver.streamSynchronize(nullptr), "cuStreamSynchronize");
 }
 
-Status GPUKernel::checkTensors(const RunArgs &args) const {
-  std::pair<const char *, const Tensor *> tensors[] = {
-      {"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}};
+namespace {
+
+using NamedTensor = std::pair<const char *, const Tensor *>;
+
+/// What copies of 16 bytes need.
+Status checkAlignment(std::initializer_list<NamedTensor> tensors) {
   for (auto [name, tensor] : tensors) {
     if (reinterpret_cast<uintptr_t>(tensor->data) % 16)
       return Status::error(fmt::format("{}: expected an address that is a multiple of 16, but got {}", name,
@@ -137,6 +147,12 @@ Status GPUKernel::checkTensors(const RunArgs &args) const {
                                          name, fmt::join(tensor->strides, ", ")));
   }
   return Status::ok();
+}
+
+} // namespace
+
+Status GPUKernel::checkTensors(const RunArgs &args) const {
+  return checkAlignment({{"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}});
 }
 
 bool GPUKernel::isCapturing(Stream stream) const {
@@ -235,14 +251,15 @@ Status GPUKernel::launchAttention(const Batches &batches, const WorkList &work) 
   DevicePointer tables[] = {work.items,        work.entries,       ticketFor(batches.stream),
                             work.numItems,     queryBlocks.get(),  keyBlocks.get(),
                             columnMasks.get(), work.rowTokens,     work.queryCoordinates,
-                            keyCoordinates.get(), keyTokens.get()};
+                            keyCoordinates.get(), keyTokens.get(),   batches.ownChoices(host.image().heads)};
   std::array<int32_t, AttendArgs::kMaxParameters> values;
 
   // In the order of the generator's KernelArg.
   arguments.insert(arguments.end(), {&memory[0],  &strides[0], &strides[1], &strides[2], &memory[1], &strides[3],
                                      &strides[4], &strides[5], &tables[0],  &tables[1],  &tables[2], &tables[3],
                                      &tables[4],  &tables[5],  &tables[6],  &tables[7],  &tables[8], &tables[9],
-                                     &memory[2],  &strides[6], &strides[7], &strides[8], &tables[10]});
+                                     &memory[2],  &strides[6], &strides[7], &strides[8], &tables[10],
+                                     &tables[11]});
   for (size_t i = 0, next = 0; i < batches.parameters.size(); ++i)
     if (!host.image().parameters[i].isFloat) {
       values[next] = static_cast<int32_t>(batches.parameters[i]);
@@ -268,9 +285,41 @@ Result<GPUKernel::Lists> GPUKernel::knownLists(const Batches &batches) const {
   return Lists{work, known.rangesOf(), *found};
 }
 
-Result<GPUKernel::Lists> GPUKernel::predictLists(const Batches &batches, Kernel::SharedLists classified,
+Result<ClassifiedCandidates> GPUKernel::classify(const std::vector<int64_t> &parameters) const {
+  if (recognition)
+    return host.candidateLists(parameters);
+  auto classified = host.classifiedLists(parameters);
+  return classified ? Result<ClassifiedCandidates>({*classified}) : classified.status();
+}
+
+/// Items and ranges from the candidates' lists, which are known, by the choices, which the device alone knows.
+Result<GPUKernel::Lists> GPUKernel::chosenLists(const Batches &batches, const ClassifiedCandidates &candidates) const {
+  std::vector<std::shared_ptr<const BlockLists>> sources;
+  for (const auto &candidate : candidates) {
+    auto source = host.withGiven(candidate, batches.args.given);
+    if (!source)
+      return source.status();
+    sources.push_back(std::move(*source));
+  }
+  auto known = lists.getCandidates(sources, batches.stream, batches.isCaptured);
+  if (!known)
+    return known.status();
+  int64_t heads = host.image().heads, pairs = batches.count * heads;
+  ScratchLayout layout;
+  auto places = recognition->layOutLists(layout, pairs);
+  if (Status status = takeMemory(choiceListScratch, layout.bytes(), batches, batches.memory.choiceLists); !status)
+    return status;
+  auto made = recognition->chooseLists({**known, batches.ownChoices(heads), batches.first * heads, pairs,
+                                        batches.memory.choiceLists, places, batches.stream});
+  if (!made)
+    return made.status();
+  made->work.rowTokens = rowTokens.get(), made->work.queryCoordinates = queryCoordinates.get();
+  return Lists{made->work, made->ranges, *known};
+}
+
+Result<GPUKernel::Lists> GPUKernel::predictLists(const Batches &batches, const ClassifiedCandidates &classified,
                                                  DevicePointer memory) const {
-  auto codes = lists.getCodes(std::move(classified), batches.stream, batches.isCaptured);
+  auto codes = lists.getCodes(classified, batches.stream, batches.isCaptured);
   if (!codes)
     return codes.status();
   const KernelImage &image = host.image();
@@ -279,7 +328,8 @@ Result<GPUKernel::Lists> GPUKernel::predictLists(const Batches &batches, Kernel:
   ScratchLayout layout;
   DevicePrediction::Memory places = prediction->layOut(layout, image, batches.count * image.heads);
   auto made = prediction->enqueue(image, {query, key, amountOf(batches.parameters), (*codes)->codes.get(),
-                                          (*codes)->sets, memory, places, batches.stream});
+                                          (*codes)->sets, batches.ownChoices(image.heads), memory, places,
+                                          batches.stream});
   if (!made)
     return made.status();
   made->work.rowTokens = rowTokens.get(), made->work.queryCoordinates = queryCoordinates.get();
@@ -304,13 +354,14 @@ Status GPUKernel::takeMemory(ScratchPool &pool, size_t bytes, const Batches &bat
 Result<GPUKernel::Lists> GPUKernel::findLists(const Batches &batches, const PredictedLists *kept) const {
   if (kept)
     return kept->steps[batches.first / batches.count];
-  if (!predicts(batches.args))
+  bool isPredicted = predicts(batches.args);
+  if (batches.args.lists || !(isPredicted || recognition))
     return knownLists(batches);
-  auto classified = host.classifiedLists(batches.parameters);
+  auto classified = classify(batches.parameters);
   if (!classified)
     return classified.status();
-  if ((*classified)->size() == 1)
-    return knownLists(batches);
+  if (!isPredicted || classified->front()->size() == 1)
+    return recognition ? chosenLists(batches, *classified) : knownLists(batches);
   size_t bytes = predictionBytes(batches.count);
   if (Status status = takeMemory(predictionScratch, bytes, batches, batches.memory.prediction); !status)
     return status;
@@ -364,7 +415,7 @@ Status GPUKernel::launch(const RunArgs &args, Stream stream, const PredictedList
   if (!scope.status)
     return scope.status;
   std::unique_lock lock(enqueuing, std::defer_lock);
-  if (prediction || rows)
+  if (prediction || rows || recognition)
     lock.lock();
   bool isCaptured = isCapturing(stream);
   if (!rowSelection)
@@ -385,10 +436,72 @@ Status GPUKernel::launchAll(const RunArgs &args, const std::vector<int64_t> &par
                             bool isCaptured, const PredictedLists *kept) const {
   int64_t batch = args.query.shape[0], step = batchStep(args);
   LaunchMemory memory;
+  DevicePointer choices = kept ? kept->choices : 0;
+  if (recognition && !choices) {
+    auto found = findChoices(args, parameters, stream, isCaptured);
+    if (!found)
+      return found.status();
+    choices = *found;
+  }
   for (int64_t first = 0; first < batch; first += step)
-    if (Status status = launchBatches({args, parameters, first, step, stream, isCaptured, memory}, kept); !status)
+    if (Status status = launchBatches({args, parameters, first, step, stream, isCaptured, choices, memory}, kept);
+        !status)
       return status;
   return Status::ok();
+}
+
+Result<DevicePointer> GPUKernel::findChoices(const RunArgs &args, const std::vector<int64_t> &parameters,
+                                             Stream stream, bool isCaptured) const {
+  int64_t pairs = args.query.shape[0] * host.image().heads;
+  ScratchLayout layout;
+  auto places = recognition->layOut(layout, pairs);
+  auto memory = recognitionScratch.get(stream, layout.bytes(), isCaptured);
+  if (!memory)
+    return memory;
+  Status status = args.choices ? recognition->store(*args.choices, pairs, *memory, places, stream)
+                               : recognition->recognize(args.query, args.key, parameters, *memory, places, stream);
+  return status ? Result<DevicePointer>(*memory + places.choices) : status;
+}
+
+Result<std::shared_ptr<const BlockLists>> GPUKernel::resolveLists(const RunArgs &args) const {
+  if (predicts(args))
+    return Status::error("lists: expected given lists, since the device predicts them at every launch");
+  if (recognition && !args.choices)
+    return Status::error("lists: expected choices, since the device recognizes heads at every launch");
+  return host.resolveLists(args);
+}
+
+Result<Choices> GPUKernel::recognize(const RunArgs &args, Stream stream) const {
+  if (!recognition)
+    return Status::error(fmt::format("kernel '{}': expected a mask with recognize", host.image().name));
+  if (Status status = host.checkQueryAndKey(args); !status)
+    return status;
+  if (Status status = checkAlignment({{"query", &args.query}, {"key", &args.key}}); !status)
+    return status;
+  auto parameters = host.bindParameters(args.parameters);
+  if (!parameters)
+    return parameters.status();
+  Device::Scope scope(*gpu);
+  if (!scope.status)
+    return scope.status;
+  int64_t pairs = args.query.shape[0] * host.image().heads;
+  ScratchLayout layout;
+  auto places = recognition->layOut(layout, pairs);
+  auto memory = DeviceMemory::allocate(gpu, layout.bytes());
+  if (!memory)
+    return memory.status();
+  if (Status status = recognition->recognize(args.query, args.key, *parameters, memory->get(), places, stream); !status)
+    return status;
+  Choices result{std::vector<int32_t>(pairs), std::vector<double>(pairs * host.image().recognition->measured())};
+  int code = gpu->driver.copyToHost(result.candidates.data(), memory->get() + places.choices, pairs * sizeof(int32_t),
+                                    stream);
+  if (!code)
+    code = gpu->driver.copyToHost(result.recalls.data(), memory->get() + places.recalls,
+                                  result.recalls.size() * sizeof(double), stream);
+  if (code)
+    return gpu->driver.check(code, "cuMemcpyDtoHAsync");
+  code = gpu->driver.streamSynchronize(stream);
+  return code ? Result<Choices>(gpu->driver.check(code, "cuStreamSynchronize")) : Result<Choices>(std::move(result));
 }
 
 Result<RowLists> GPUKernel::selectRows(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
@@ -440,6 +553,21 @@ Result<OwnedRowLists> GPUKernel::download(const SelectedRows &selected, Stream s
   return result;
 }
 
+Status GPUKernel::keepChoices(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
+                              PredictedLists &lists) const {
+  int64_t pairs = args.query.shape[0] * host.image().heads;
+  ScratchLayout layout;
+  auto places = recognition->layOut(layout, pairs);
+  auto memory = DeviceMemory::allocate(gpu, layout.bytes());
+  if (!memory)
+    return memory.status();
+  lists.choices = memory->get() + places.choices;
+  lists.choiceMemory = std::move(*memory);
+  DevicePointer scratch = lists.choiceMemory.get();
+  return args.choices ? recognition->store(*args.choices, pairs, scratch, places, stream)
+                      : recognition->recognize(args.query, args.key, parameters, scratch, places, stream);
+}
+
 Result<std::shared_ptr<const PredictedLists>> GPUKernel::predict(const RunArgs &args, Stream stream) const {
   if (!prediction)
     return Status::error(fmt::format("kernel '{}': expected a mask with topk, topp or threshold", host.image().name));
@@ -450,10 +578,10 @@ Result<std::shared_ptr<const PredictedLists>> GPUKernel::predict(const RunArgs &
   auto parameters = host.bindParameters(args.parameters);
   if (!parameters)
     return parameters.status();
-  auto classified = host.classifiedLists(*parameters);
+  auto classified = classify(*parameters);
   if (!classified)
     return classified.status();
-  if ((*classified)->size() == 1)
+  if (classified->front()->size() == 1)
     return Status::error(fmt::format("kernel '{}': expected a mask that depends on its prediction", host.image().name));
   Device::Scope scope(*gpu);
   if (!scope.status)
@@ -461,12 +589,16 @@ Result<std::shared_ptr<const PredictedLists>> GPUKernel::predict(const RunArgs &
   int64_t batch = args.query.shape[0], step = batchStep(args);
   auto result = std::make_shared<PredictedLists>();
   result->kernel = this, result->classified = *classified, result->stepPairs = step * host.image().heads;
+  if (recognition)
+    if (Status status = keepChoices(args, *parameters, stream, *result); !status)
+      return status;
   for (int64_t first = 0; first < batch; first += step) {
     auto memory = DeviceMemory::allocate(gpu, predictionBytes(step));
     if (!memory)
       return memory.status();
     LaunchMemory unused;
-    auto made = predictLists({args, *parameters, first, step, stream, false, unused}, *classified, memory->get());
+    auto made = predictLists({args, *parameters, first, step, stream, false, result->choices, unused}, *classified,
+                             memory->get());
     if (!made)
       return made.status();
     result->memory.push_back(std::move(*memory)), result->steps.push_back(*made);
@@ -493,13 +625,17 @@ void appendSelection(GivenLists &selection, const std::vector<uint8_t> &codes, i
 } // namespace
 
 Result<GivenLists> GPUKernel::download(const PredictedLists &kept, Stream stream) const {
-  const BlockLists &outside = (*kept.classified)[0], &inside = (*kept.classified)[1];
-  std::vector<uint8_t> codes = makeCodes(outside, inside);
-  int64_t queryBlocks = outside.queryBlocks, keyBlocks = outside.keyBlocks, rows = kept.stepPairs * queryBlocks;
-  int64_t codeRows = std::max(outside.lists, inside.lists) * queryBlocks;
+  const BlockLists &first = kept.classified.front()->front();
+  std::vector<uint8_t> codes = makeCodes(kept.classified);
+  int64_t queryBlocks = first.queryBlocks, keyBlocks = first.keyBlocks, rows = kept.stepPairs * queryBlocks;
+  int64_t sets = setsOf(kept.classified);
   Device::Scope scope(*gpu);
   if (!scope.status)
     return scope.status;
+  std::vector<int32_t> choices(kept.steps.size() * kept.stepPairs);
+  if (kept.choices)
+    if (int code = gpu->driver.copyToHost(choices.data(), kept.choices, choices.size() * sizeof(int32_t), stream))
+      return gpu->driver.check(code, "cuMemcpyDtoHAsync");
   GivenLists selection;
   selection.lists = 0, selection.queryBlocks = queryBlocks;
   for (const Lists &step : kept.steps) {
@@ -512,7 +648,8 @@ Result<GivenLists> GPUKernel::download(const PredictedLists &kept, Stream stream
     for (int64_t row = 0; row < rows; ++row) {
       if (row % queryBlocks == 0)
         selection.offsets.push_back(static_cast<int64_t>(selection.keyBlocks.size()));
-      appendSelection(selection, codes, row % codeRows, keyBlocks,
+      int64_t pair = row / queryBlocks, set = choices[selection.lists + pair] * sets + pair % sets;
+      appendSelection(selection, codes, set * queryBlocks + row % queryBlocks, keyBlocks,
                       std::span(entries).subspan(ranges[2 * row], ranges[2 * row + 1]));
       selection.offsets.push_back(static_cast<int64_t>(selection.keyBlocks.size()));
     }

@@ -8,6 +8,7 @@
 #define WEFT_RUNTIME_CUDA_GPUKERNEL_H
 
 #include "runtime/CUDA/DevicePrediction.h"
+#include "runtime/CUDA/DeviceRecognition.h"
 #include "runtime/CUDA/DeviceRowSelection.h"
 #include "runtime/CUDA/DeviceRows.h"
 #include "runtime/CUDA/ListCache.h"
@@ -49,6 +50,8 @@ struct GPUKernelImage {
   /// Query rows and key columns of a tile, threads of a CTA, CTAs of a multiprocessor, and shared memory in bytes.
   int64_t rows = 0, columns = 0, threads = 0, ctasPerSM = 1, sharedBytes = 0;
   SequenceLayout query, key;
+  /// Of a kernel that recognizes heads.
+  RecallLaunch recall;
   /// Per block four numbers: where its copy begins (w, h, t, or the first token of its segment), and
   /// 2 * column mask + is text.
   std::vector<int32_t> queryBlocks, keyBlocks;
@@ -76,8 +79,11 @@ class PredictedLists {
   };
 
   const GPUKernel *kernel = nullptr;
-  Kernel::SharedLists classified;
+  ClassifiedCandidates classified;
   int64_t stepPairs = 0;
+  /// If heads are recognized, with the memory that they lie in.
+  DeviceMemory choiceMemory;
+  DevicePointer choices = 0;
   /// Per launch.
   std::vector<DeviceMemory> memory;
   std::vector<Lists> steps;
@@ -107,18 +113,19 @@ public:
   /// What was selected, once the stream's work is done: a selection that gives the same lists. Waits for it.
   Result<GivenLists> download(const PredictedLists &kept, Stream stream) const;
 
+  /// The candidate that each head takes for these queries and keys of the device, and the recalls that led to it: what
+  /// RunArgs::choices takes, so that they serve several launches. Needs query, key and parameters alone. Waits for the
+  /// stream's work.
+  Result<Choices> recognize(const RunArgs &args, Stream stream) const;
+
   /// Enqueues the selection of the rows that a call would select, into memory of their own: by lse, drift, age and
   /// parameters alone. Passed as RunArgs::rows they are the rows of launches, as long as they live.
   Result<std::shared_ptr<const SelectedRows>> selectRows(const RunArgs &args, Stream stream) const;
   /// What was selected, once the stream's work is done. Waits for it.
   Result<OwnedRowLists> download(const SelectedRows &selected, Stream stream) const;
 
-  /// The lists that a call with these arguments visits; it must not predict them.
-  Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const {
-    if (predicts(args))
-      return Status::error("lists: expected given lists, since the device predicts them at every launch");
-    return host.resolveLists(args);
-  }
+  /// The lists that a call with these arguments visits; it must not predict them, nor recognize heads.
+  Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
 private:
   GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image);
@@ -134,7 +141,7 @@ private:
   Result<std::vector<TensorMap>> makeMaps(const Tensor &query, const Tensor &key, const Tensor &value) const;
   /// Working memory of a launch, for all its batch elements one after another; 0 until it is needed.
   struct LaunchMemory {
-    DevicePointer prediction = 0, rows = 0;
+    DevicePointer prediction = 0, rows = 0, choiceLists = 0;
   };
   /// A launch of some batch elements.
   struct Batches {
@@ -143,7 +150,13 @@ private:
     int64_t first, count;
     Stream stream;
     bool isCaptured;
+    /// Of all batch elements; 0 unless heads are recognized.
+    DevicePointer choices;
     LaunchMemory &memory;
+
+    DevicePointer ownChoices(int64_t heads) const {
+      return choices ? choices + first * heads * sizeof(int32_t) : 0;
+    }
   };
   using Lists = PredictedLists::Lists;
   /// Whether a call predicts, unless its mask turns out not to depend on that.
@@ -154,7 +167,15 @@ private:
   /// Batch elements of one launch.
   int64_t batchStep(const RunArgs &args) const;
   Result<Lists> knownLists(const Batches &batches) const;
-  Result<Lists> predictLists(const Batches &batches, Kernel::SharedLists classified, DevicePointer memory) const;
+  Result<Lists> predictLists(const Batches &batches, const ClassifiedCandidates &classified,
+                             DevicePointer memory) const;
+  /// Of every candidate, or the one that there is.
+  Result<ClassifiedCandidates> classify(const std::vector<int64_t> &parameters) const;
+  Result<Lists> chosenLists(const Batches &batches, const ClassifiedCandidates &candidates) const;
+  Status keepChoices(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
+                     PredictedLists &lists) const;
+  Result<DevicePointer> findChoices(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
+                                    bool isCaptured) const;
   /// Working memory that the launch did not take before.
   Status takeMemory(ScratchPool &pool, size_t bytes, const Batches &batches, DevicePointer &memory) const;
   Result<Lists> findLists(const Batches &batches, const PredictedLists *kept) const;
@@ -177,8 +198,9 @@ private:
   std::optional<DevicePrediction> prediction;
   std::optional<DeviceRows> rows;
   std::optional<DeviceRowSelection> rowSelection;
+  std::optional<DeviceRecognition> recognition;
   mutable ListCache lists;
-  mutable ScratchPool predictionScratch, rowScratch, selectionScratch;
+  mutable ScratchPool predictionScratch, rowScratch, selectionScratch, recognitionScratch, choiceListScratch;
   /// Held while the stages of a launch are enqueued: those of another on its stream use the same memory.
   mutable std::mutex enqueuing;
 

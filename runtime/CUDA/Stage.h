@@ -11,6 +11,7 @@
 
 #include <array>
 #include <string>
+#include <vector>
 
 namespace weft::rt::cuda {
 
@@ -41,6 +42,14 @@ public:
     void *pointers[] = {&args...};
     return launch(grid, threads, sharedBytes, stream, pointers);
   }
+  /// The same with their addresses.
+  Status launch(std::array<int64_t, 3> grid, int64_t threads, int64_t sharedBytes, Stream stream,
+                std::vector<void *> &arguments) const {
+    return launch(grid, threads, sharedBytes, stream, arguments.data());
+  }
+
+  /// Must be called once for more than 48 KiB of shared memory.
+  Status reserveShared(int64_t bytes) const;
 
 private:
   Status launch(std::array<int64_t, 3> grid, int64_t threads, int64_t sharedBytes, Stream stream,

@@ -48,6 +48,13 @@ struct RowShape {
   static constexpr int64_t kThreads = 256, kParts = 8, kPlanThreads = 1024;
 };
 
+/// A CTA per pair that adds up recalls, and a thread per list of a chosen candidate.
+struct RecognitionShape {
+  static constexpr int64_t kChooseThreads = 256, kListThreads = 256;
+  /// Partial sums in f64.
+  static constexpr int64_t kChooseBytes = kChooseThreads * 8;
+};
+
 /// A thread per token; then one CTA for each batch element selects, each warp in tokens of its own.
 struct RowSelectionShape {
   static constexpr int64_t kThreads = 256, kSelectThreads = 1024, kWarps = kSelectThreads / 32;

@@ -206,7 +206,7 @@ rt::Status runTool() {
     choices = std::move(*recognized);
   }
   Decided decided{lists, choices ? &*choices : nullptr};
-  auto resolved = kernel.resolveLists(inputs.value_or(Inputs{}), lists);
+  auto resolved = kernel.resolveLists(inputs.value_or(Inputs{}), lists, nullptr);
   if (!resolved)
     return resolved.status();
   explain::Report report =

@@ -84,9 +84,10 @@ public:
   }
 
   rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const Inputs &inputs,
-                                                                 const rt::GivenLists *given) const override {
+                                                                 const rt::GivenLists *given,
+                                                                 const rt::Choices *choices) const override {
     rt::RunArgs args;
-    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
+    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given, args.choices = choices;
     return kernel->resolveLists(args);
   }
 
@@ -213,15 +214,11 @@ public:
   }
 
   rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const Inputs &inputs,
-                                                                 const rt::GivenLists *given) const override {
+                                                                 const rt::GivenLists *given,
+                                                                 const rt::Choices *choices) const override {
     rt::RunArgs args;
-    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
+    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given, args.choices = choices;
     return kernel->resolveLists(args);
-  }
-
-  /// The compiler refuses such masks for GPUs.
-  rt::Result<std::optional<rt::Choices>> recognize(const Inputs &) const override {
-    return std::optional<rt::Choices>();
   }
 
 private:
@@ -249,8 +246,14 @@ private:
     return rows ? rt::Status::ok() : rows.status();
   }
 
-  /// Copies the call's lists to the device, or finds out what it will predict there.
+  /// Copies the call's lists to the device, or finds out what it will recognize and predict there.
   rt::Status findLists(rt::RunArgs &args, Run &run) const {
+    if (image().recognition) {
+      auto choices = kernel->recognize(args, nullptr);
+      if (!choices)
+        return choices.status();
+      run.choices = std::move(*choices);
+    }
     if (kernel->image().prediction && !args.given) {
       auto kept = kernel->predict(args, nullptr);
       if (!kept)
@@ -260,6 +263,8 @@ private:
         run.predicted = std::move(*selection);
       return selection ? rt::Status::ok() : selection.status();
     }
+    if (image().recognition)
+      return rt::Status::ok();
     auto lists = kernel->resolveLists(args);
     if (lists)
       args.lists = *lists;
