@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <iostream>
 #include <optional>
 
@@ -31,6 +32,7 @@ struct GPUCase : Case {
   /// What the device predicted.
   std::optional<rt::GivenLists> selected;
   std::optional<rt::OwnedRowLists> selectedRows;
+  std::optional<rt::Choices> choices;
 
   rt::Status compile() {
     GPUKernelResult result = compileGPUKernel(program.request, *device());
@@ -68,6 +70,12 @@ struct GPUCase : Case {
     if (rt::Status status = call.upload(operands); !status)
       return status;
     call.args.parameters = program.parameters;
+    if (kernel->image().recognition) {
+      auto recognized = kernel->recognize(call.args, nullptr);
+      if (!recognized)
+        return recognized.status();
+      choices = std::move(*recognized);
+    }
     if (kernel->image().prediction) {
       auto kept = kernel->predict(call.args, nullptr);
       auto downloaded = kept ? kernel->download(**kept, nullptr) : rt::Result<rt::GivenLists>(kept.status());
@@ -107,23 +115,39 @@ std::string runTwice(GPUCase &test) {
   return "";
 }
 
-/// The rows that were selected, then the results over what the device selected.
+std::string compareRecalls(const rt::Choices &actual, const rt::Choices &expected) {
+  for (size_t i = 0; i < actual.recalls.size(); ++i) {
+    double recall = actual.recalls[i], wanted = expected.recalls[i];
+    bool isNear = std::isnan(wanted) ? std::isnan(recall) : std::abs(recall - wanted) <= 1e-4;
+    if (!isNear)
+      return fmt::format("recall {}: expected {}, but got {}", i, wanted, recall);
+  }
+  return "";
+}
+
+/// Rows that were selected and recalls, then the results over what the device selected and chose.
 std::string compareAll(const GPUCase &test) {
-  if (test.selectedRows) {
+  if (test.selectedRows || test.choices) {
     auto expected = test.interpret({0});
     if (!expected)
       return "interpretation: " + expected.message();
-    if (std::string error = compareSelection(test, *test.selectedRows, *expected); !error.empty())
+    std::string error;
+    if (test.selectedRows)
+      error = compareSelection(test, *test.selectedRows, *expected);
+    if (test.choices && error.empty())
+      error = compareRecalls(*test.choices, expected->recognized.front());
+    if (!error.empty())
       return error;
   }
-  return compareWithInterpreter(test, test.selected ? &*test.selected : nullptr);
+  return compareWithInterpreter(test, test.selected ? &*test.selected : nullptr,
+                                test.choices ? &*test.choices : nullptr);
 }
 
 std::string checkProgram(Random &random, GPUCase &test) {
   // Half of the programs by the generator that every GPU has; f32 is always its.
   auto elementType = random.pick({ElementType::BF16, ElementType::F16, ElementType::F32});
   auto target = random.pick<std::string>({"native", "sm_80"});
-  ProgramLimits limits{.bias = 30, .predicted = 30};
+  ProgramLimits limits{.bias = 30, .predicted = 30, .recognized = 25};
   (random.chance(50) ? limits.rows : limits.selectedRows) = 60;
   test.program = makeProgram(random, limits);
   test.program.request.target = target;
