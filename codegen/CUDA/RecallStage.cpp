@@ -2,12 +2,12 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Recalls on a probe: what share of each row's attention mass the candidates keep.
+// Recalls on probes: what share of each row's attention mass the candidates keep.
 //
-// A CTA has a block of the probe's queries and walks the probe's keys, with the tiles, copies and products of kernels of
-// mma.sync. One exponential of each score serves all candidates: relative to the row's maximum over all keys, a
-// candidate's sum is that of the weights of its pairs. Sums are added up in the same order as the sum over all keys, so
-// that a candidate which keeps all has a share of exactly 1.
+// A CTA has a block of a probe's queries and walks the probe's keys, with the tiles, copies and products of kernels of
+// mma.sync; both probes are one launch, since one alone does not fill a large GPU. One exponential of each score serves
+// all candidates: relative to the row's maximum over all keys, a candidate's sum is that of the weights of its pairs. Sums
+// are added up in the same order as the sum over all keys, so that a candidate which keeps all has a share of exactly 1.
 
 #include "codegen/CUDA/MMAKernel.h"
 #include "codegen/CUDA/RegisterSoftmax.h"
@@ -46,9 +46,10 @@ RecallTile weft::cuda::recallTileOf(BlockAttentionOp op) {
 
 namespace {
 
-/// Queries and keys, each with the strides of batch, head and token in elements; the probe's tokens, -1 behind the last;
-/// their coordinates t, h, w and index; and the share of each candidate by pair, candidate and row. Then the elements
-/// from one candidate's shares to the next's, and dynamic parameters but floats.
+/// Queries and keys, each with the strides of batch, head and token in elements; the tokens of one probe after another, -1
+/// behind the last of each up to whole tiles; likewise their coordinates t, h, w and index; and the share of each
+/// candidate by pair, candidate and row. Then the elements from one candidate's shares to the next's, and dynamic
+/// parameters but floats.
 enum Argument : unsigned {
   kQueryTensor = 0, kKeyTensor = 4, kTokens = 8, kCoordinates, kShares, kPitch, kNumRecallArguments
 };
@@ -60,14 +61,16 @@ struct RowState {
   SmallVector<RowPair> kept;
 };
 
-class RecallStage {
+/// The code of one probe.
+class ProbeRecall {
 public:
-  RecallStage(func::FuncOp kernel, BlockAttentionOp op, const MMASchedule &schedule, const ProbeCandidates &group,
-              StringRef letters)
-      : k(kernel, ("recall_" + stringifyProbe(group.probe)).str(), letters, schedule.threads()), e(k.e), op(op),
-        s(schedule), mma(e, op, schedule, k.arguments), copies(e, k.thread, s.threads(), s.problem.headDim, s.problem.elementBytes), tile(mma, k.warp),
+  /// Before the probe's tables there are those of `before` tokens.
+  ProbeRecall(StageKernel &stage, func::FuncOp kernel, BlockAttentionOp op, const MMASchedule &schedule,
+              const ProbeCandidates &group, int64_t before)
+      : k(stage), e(k.e), op(op), s(schedule), mma(e, op, schedule, k.arguments), copies(e, k.thread, s.threads(), s.problem.headDim, s.problem.elementBytes), tile(mma, k.warp),
         factor(op.getScale().convertToDouble() * M_LOG2E), pair(k.y),
-        tokens(probeTokens(op.getQueryGrid(), group.probe).size()), padded(llvm::alignTo(tokens, s.rows())) {
+        tokens(probeTokens(op.getQueryGrid(), group.probe).size()), padded(llvm::alignTo(tokens, s.rows())), table(e.advance(k.argument(kTokens), e.i64(4 * before))),
+        coordinates(e.advance(k.argument(kCoordinates), e.i64(4 * kNumAxes * before))) {
     unsigned next = kNumRecallArguments;
     for (BlockArgument parameter : parametersOf(kernel)) {
       if (parameter.getType().isInteger(32))
@@ -79,21 +82,26 @@ public:
       addCandidate(recognitionOf(op), number);
   }
 
+  int64_t paddedTokens() const { return padded; }
+
   void emit() {
+    e.when(e.below(k.x, e.i32(padded / s.rows())), [&] { emitBlock(); });
+  }
+
+private:
+  void emitBlock() {
     Value query = copies.headAddress(tensor(kQueryTensor), pair, mma.heads);
     Value key = copies.headAddress(tensor(kKeyTensor), pair, mma.heads);
     Value firstRow = e.mul(k.x, s.rows());
     copies.copy(e.sharedAddress(e.i32(s.queryOffset)), s.rows(), tensor(kQueryTensor), query,
-                copies.loadTokens(e.advance(k.argument(kTokens), e.extend(firstRow), k.i32()), s.rows()));
+                copies.loadTokens(e.advance(table, e.extend(firstRow), k.i32()), s.rows()));
     copyKeys(key, e.i32(0), loadKeyTokens(e.i32(0)));
     ownRow = e.add(firstRow, e.add(e.mul(k.warp, 16 * s.rowTiles), e.shiftRight(k.lane, 2)));
     firstColumn = e.shiftLeft(e.bitAnd(k.lane, 3), 1);
     loadQueryCoordinates();
     emitSteps(key);
-    k.finish();
   }
 
-private:
   struct Candidate {
     int64_t number;
     /// Null if it holds every pair, or none.
@@ -124,7 +132,7 @@ private:
 
   Values loadKeyTokens(Value step) {
     Value first = e.mul(e.minimum(step, e.i32(numSteps() - 1)), s.columns);
-    return copies.loadTokens(e.advance(k.argument(kTokens), e.extend(first), k.i32()), s.columns);
+    return copies.loadTokens(e.advance(table, e.extend(first), k.i32()), s.columns);
   }
 
   void copyKeys(Value key, Value step, ArrayRef<Value> rows) {
@@ -229,7 +237,7 @@ private:
   }
 
   Value coordinateAt(int64_t axis, Value place) {
-    return e.advance(k.argument(kCoordinates), e.extend(e.add(place, axis * padded)), k.i32());
+    return e.advance(coordinates, e.extend(e.add(place, axis * padded)), k.i32());
   }
 
   /// Of the axes that some candidate reads, of each of the thread's rows.
@@ -290,7 +298,7 @@ private:
     }
   }
 
-  StageKernel k;
+  StageKernel &k;
   Emitter &e;
   BlockAttentionOp op;
   MMASchedule s;
@@ -301,6 +309,7 @@ private:
   Value pair;
   /// Of the probe, and rounded up to whole query tiles.
   int64_t tokens, padded;
+  Value table, coordinates;
   SmallVector<Candidate> candidates;
   /// Parameters, and the head.
   IRMapping common;
@@ -317,6 +326,14 @@ void weft::cuda::formRecalls(func::FuncOp kernel, BlockAttentionOp op) {
   for (BlockArgument parameter : parametersOf(kernel))
     if (!parameter.getType().isF64())
       letters += 'i';
-  for (const ProbeCandidates &group : groupByProbe(recognitionOf(op)))
-    RecallStage(kernel, op, scheduleOf(op), group, letters).emit();
+  MMASchedule schedule = scheduleOf(op);
+  StageKernel stage(kernel, "recall", letters, schedule.threads());
+  int64_t before = 0;
+  for (auto [number, group] : llvm::enumerate(groupByProbe(recognitionOf(op))))
+    stage.e.when(stage.e.equal(stage.z, static_cast<int64_t>(number)), [&] {
+      ProbeRecall probe(stage, kernel, op, schedule, group, before);
+      probe.emit();
+      before += probe.paddedTokens();
+    });
+  stage.finish();
 }

@@ -45,7 +45,7 @@ struct RecallTile {
 RecallTile recallTileOf(BlockAttentionOp op);
 
 /// The share of the attention mass that each of a probe's candidates keeps of each row; the choice of each pair from
-/// these; and the lists of each pair's choice. Grids: query blocks of the probe x pairs, pairs, parts of the rows. See
+/// these; and the lists of each pair's choice. Grids: query blocks of a probe x pairs x probes, pairs, parts of the rows. See
 /// runtime/CUDA/DeviceRecognition.cpp.
 void formRecalls(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formChoose(mlir::func::FuncOp kernel, BlockAttentionOp op);

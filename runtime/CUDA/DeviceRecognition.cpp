@@ -20,45 +20,40 @@ Result<DeviceRecognition> DeviceRecognition::load(std::shared_ptr<const Device> 
   DeviceRecognition result;
   result.device = std::move(device), result.image = &image, result.shape = shape;
   std::string name = "weft_" + image.name + "_";
-  for (auto [stage, suffix] : {std::pair{&result.choose, "choose"}, std::pair{&result.chooseListsStage, "choose_lists"},
-                               std::pair{&result.sort, "sort"}}) {
+  for (auto [stage, suffix] : {std::pair{&result.recall, "recall"}, std::pair{&result.choose, "choose"},
+                               std::pair{&result.chooseListsStage, "choose_lists"}, std::pair{&result.sort, "sort"}}) {
     auto found = Stage::find(*result.device, module, name + suffix);
     if (!found)
       return found.status();
     *stage = *found;
   }
-  for (const Probe &probe : image.recognition->probes)
-    if (Status status = result.loadProbe(probe, module); !status)
-      return status;
-  return result;
+  Status status = result.recall.reserveShared(shape.sharedBytes);
+  if (status)
+    status = result.uploadTables();
+  return status ? Result<DeviceRecognition>(std::move(result)) : Result<DeviceRecognition>(status);
 }
 
-int64_t DeviceRecognition::paddedTokens(const Probe &probe) const {
-  return probe.queryBlocks() * image->recognition->rows;
-}
-
-Status DeviceRecognition::loadProbe(const Probe &probe, Module module) {
-  ProbeStage result;
-  auto stage = Stage::find(*device, module, "weft_" + image->name + "_recall_" + probe.name);
-  if (!stage)
-    return stage.status();
-  if (Status status = stage->reserveShared(shape.sharedBytes); !status)
-    return status;
-  result.recall = *stage;
-  // The probe's table has rows of all tokens: index, t, h and w.
-  int64_t padded = paddedTokens(probe), row = image->query.tokens;
-  std::vector<int32_t> tokens(padded, -1), coordinates(4 * padded);
-  std::copy_n(probe.table.begin(), probe.tokens(), tokens.begin());
-  for (int64_t axis = 0; axis < 4; ++axis)
-    std::copy_n(probe.table.begin() + (axis + 1) % 4 * row, probe.tokens(), coordinates.begin() + axis * padded);
-  for (auto [memory, table] : {std::pair{&result.tokens, &tokens}, std::pair{&result.coordinates, &coordinates}}) {
+Status DeviceRecognition::uploadTables() {
+  std::vector<int32_t> tokenTable, coordinateTable;
+  for (const Probe &probe : image->recognition->probes) {
+    int64_t padded = probe.queryBlocks() * image->recognition->rows;
+    pitch = std::max(pitch, padded);
+    // The probe's table has rows of all tokens: index, t, h and w.
+    auto append = [&](std::vector<int32_t> &table, int64_t row, int32_t otherwise) {
+      auto first = probe.table.begin() + row * image->query.tokens;
+      table.insert(table.end(), first, first + probe.tokens());
+      table.insert(table.end(), padded - probe.tokens(), otherwise);
+    };
+    append(tokenTable, 0, -1);
+    for (int64_t axis = 0; axis < 4; ++axis)
+      append(coordinateTable, (axis + 1) % 4, 0);
+  }
+  for (auto [memory, table] : {std::pair{&tokens, &tokenTable}, std::pair{&coordinates, &coordinateTable}}) {
     auto made = DeviceMemory::upload(device, table->data(), table->size() * sizeof(int32_t), nullptr);
     if (!made)
       return made.status();
     *memory = std::move(*made);
   }
-  probes.push_back(std::move(result));
-  pitch = std::max(pitch, padded);
   return Status::ok();
 }
 
@@ -71,11 +66,10 @@ DeviceRecognition::Memory DeviceRecognition::layOut(ScratchLayout &layout, int64
   return memory;
 }
 
-Status DeviceRecognition::recall(size_t number, const Tensor &query, const Tensor &key,
-                                 const std::vector<int64_t> &parameters, DevicePointer shares, Stream stream) const {
-  const ProbeStage &probe = probes[number];
+Status DeviceRecognition::enqueueRecall(const Tensor &query, const Tensor &key, const std::vector<int64_t> &parameters,
+                                        DevicePointer shares, Stream stream) const {
   Tensor tensors[] = {query, key};
-  DevicePointer tables[] = {probe.tokens.get(), probe.coordinates.get(), shares};
+  DevicePointer tables[] = {tokens.get(), coordinates.get(), shares};
   auto elements = static_cast<int32_t>(pitch);
   std::array<int32_t, AttendArgs::kMaxParameters> values;
   std::vector<void *> arguments;
@@ -89,16 +83,17 @@ Status DeviceRecognition::recall(size_t number, const Tensor &query, const Tenso
       values[next] = static_cast<int32_t>(parameters[i]);
       arguments.push_back(&values[next++]);
     }
-  return probe.recall.launch({image->recognition->probes[number].queryBlocks(), query.shape[0] * image->heads, 1},
-                             shape.threads, shape.sharedBytes, stream, arguments);
+  const Recognition &recognition = *image->recognition;
+  return recall.launch({pitch / recognition.rows, query.shape[0] * image->heads,
+                        static_cast<int64_t>(recognition.probes.size())},
+                       shape.threads, shape.sharedBytes, stream, arguments);
 }
 
 Status DeviceRecognition::recognize(const Tensor &query, const Tensor &key, const std::vector<int64_t> &parameters,
                                     DevicePointer scratch, const Memory &memory, Stream stream) const {
   const Recognition &recognition = *image->recognition;
-  for (size_t i = 0; i < probes.size(); ++i)
-    if (Status status = recall(i, query, key, parameters, scratch + memory.shares, stream); !status)
-      return status;
+  if (Status status = enqueueRecall(query, key, parameters, scratch + memory.shares, stream); !status)
+    return status;
   auto tokensOf = [&](std::string_view name) {
     auto probe = std::ranges::find(recognition.probes, name, &Probe::name);
     return static_cast<int32_t>(probe == recognition.probes.end() ? 0 : probe->tokens());

@@ -14,12 +14,12 @@
 
 namespace weft::rt::cuda {
 
-/// How the recall stages of a kernel are launched.
+/// How the recall stage of a kernel is launched.
 struct RecallLaunch {
   int64_t threads = 0, sharedBytes = 0;
 };
 
-/// The stages recall_PROBE, choose, choose_lists and sort of one kernel.
+/// The stages recall, choose, choose_lists and sort of one kernel.
 class DeviceRecognition {
 public:
   /// `image` must outlive the result.
@@ -62,21 +62,16 @@ public:
   Result<Lists> chooseLists(const Call &call) const;
 
 private:
-  struct ProbeStage {
-    Stage recall;
-    /// Tokens of the probe, then -1 up to whole tiles; and their coordinates t, h, w and index.
-    DeviceMemory tokens, coordinates;
-  };
-  Status loadProbe(const Probe &probe, Module module);
-  int64_t paddedTokens(const Probe &probe) const;
-  Status recall(size_t number, const Tensor &query, const Tensor &key, const std::vector<int64_t> &parameters,
-                DevicePointer shares, Stream stream) const;
+  Status uploadTables();
+  Status enqueueRecall(const Tensor &query, const Tensor &key, const std::vector<int64_t> &parameters,
+                       DevicePointer shares, Stream stream) const;
 
   std::shared_ptr<const Device> device;
   const KernelImage *image = nullptr;
   RecallLaunch shape;
-  std::vector<ProbeStage> probes;
-  Stage choose, chooseListsStage, sort;
+  Stage recall, choose, chooseListsStage, sort;
+  /// Of one probe after another: its tokens, then -1 up to whole tiles; and their coordinates t, h, w and index.
+  DeviceMemory tokens, coordinates;
   /// Elements from one candidate's shares to the next's.
   int64_t pitch = 0;
 };
