@@ -337,6 +337,50 @@ void selectRows(benchmark::State &state) {
   state.counters["select_of_dense_%"] = 100 * ((*times)[2] - (*times)[1]) / (*times)[0];
 }
 
+/// RainFusion's recognized heads, all of which take one candidate: the whole call beside the dense kernel, and what it
+/// takes to recognize them.
+void recognize(benchmark::State &state) {
+  if (!device())
+    return state.SkipWithError(device().message().c_str());
+  CompileRequest request = methodRequest("rainfusion", kGrid);
+  request.options.attention = "rainfusion";
+  request.options.heads = 12, request.options.headDim = 128, request.options.elementType = ElementType::BF16;
+  MethodCall call, chosen, dense;
+  rt::Status status = call.prepare(request);
+  if (status)
+    status = chosen.prepare(request);
+  if (status)
+    status = dense.prepare(requestFor("attention dense {}", kGrid, 128));
+  if (!status)
+    return state.SkipWithError(status.message().c_str());
+  // Nothing has all of the mass, and everything some: the last candidate, or the first, in both calls.
+  bool isFirst = state.range(0) == 0;
+  rt::Choices choices{{static_cast<int32_t>(state.range(0))}, {}};
+  int64_t bound = std::bit_cast<int64_t>(isFirst ? 0.0 : 1.0), radius = 4, frames = 4;
+  call.args.parameters = chosen.args.parameters = {radius, frames, bound};
+  chosen.args.choices = &choices;
+  rt::cuda::Device::Scope scope(**device());
+  auto recognized = call.kernel->recognize(call.args, nullptr);
+  auto lists = chosen.kernel->resolveLists(chosen.args);
+  if (!recognized || !lists)
+    return state.SkipWithError((recognized ? lists.message() : recognized.message()).c_str());
+  if (std::ranges::count(recognized->candidates, choices.candidates.front()) != 12)
+    return state.SkipWithError("expected all heads to take the candidate");
+  auto times = millisecondsOf({[&] { return dense.launch(); }, [&] { return chosen.launch(); },
+                               [&] { return call.launch(); }});
+  if (!times)
+    return state.SkipWithError(times.message().c_str());
+  for (auto _ : state)
+    state.SetIterationTime((*times)[2] / 1e3);
+  const rt::KernelImage &image = call.kernel->image();
+  double pairs = double(image.query.tokens) * image.key.tokens * image.heads;
+  state.counters["density"] = countVisitedPairs(image, **lists) / pairs;
+  state.counters["dense_ms"] = (*times)[0];
+  state.counters["recognize_us"] = ((*times)[2] - (*times)[1]) * 1e3;
+  state.counters["of_dense_%"] = 100 * ((*times)[2] - (*times)[1]) / (*times)[0];
+  state.counters["speedup"] = (*times)[0] / (*times)[2];
+}
+
 /// Gigabytes per second that an H200's memory moves.
 constexpr double kCopyRate = 4300;
 
@@ -414,6 +458,13 @@ void compareAll(const char *name, GridShape grid, Side with, Side without) {
       ->Arg(30)
       ->Arg(50)
       ->Arg(70)
+      ->Iterations(1)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
+  benchmark::RegisterBenchmark("rainfusion", recognize)
+      ->ArgName("candidate")
+      ->Arg(0)
+      ->Arg(2)
       ->Iterations(1)
       ->UseManualTime()
       ->Unit(benchmark::kMillisecond);

@@ -40,6 +40,8 @@ tests=$here/bin/GPUDifferentialTest
 step differential 600 'PASSED.* 1 test' env WEFT_TEST_PROGRAMS="${WEFT_TEST_PROGRAMS:-300}" "$tests"
 step kernel 120 'PASSED' "$here/bin/GPUKernelTest"
 step stages 120 'PASSED' "$here/bin/GPUStagesTest"
+step row-selection 120 'PASSED' "$here/bin/GPURowSelectionTest"
+step recognition 120 'PASSED' "$here/bin/GPURecognitionTest"
 sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
 if [[ -x $sanitizer ]]; then
   for tool in memcheck racecheck synccheck initcheck; do
