@@ -39,5 +39,6 @@ void weft::cuda::formStages(func::FuncOp kernel, BlockAttentionOp op, int64_t ro
     formImportance(kernel, op);
     formSelectRows(kernel, op);
     formAdvanceAges(kernel, op);
+    formDrift(kernel, op);
   }
 }

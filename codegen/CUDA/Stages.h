@@ -58,6 +58,10 @@ void formImportance(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formSelectRows(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formAdvanceAges(mlir::func::FuncOp kernel, BlockAttentionOp op);
 
+/// What a caller of an attention that selects rows needs beside it: the drift of inputs of its element type, and copies of
+/// those of computed rows. Grids: tokens or rows / 8 x batch. See runtime/CUDA/DeviceRowSelection.cpp.
+void formDrift(mlir::func::FuncOp kernel, BlockAttentionOp op);
+
 /// Adds the stages that an attention needs, whose tiles have `rows` query rows.
 void formStages(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows);
 

@@ -11,6 +11,9 @@
 using namespace weft::rt;
 using namespace weft::rt::cuda;
 
+/// 0 where one set of rows serves all batch elements.
+static int64_t batchStride(const Tensor &tensor) { return tensor.shape[0] == 1 ? 0 : tensor.strides[0]; }
+
 /// A bit per token, in words of 32, with zeros for tokens that the stage adds.
 static std::vector<int32_t> bitsOf(const std::vector<int32_t> &tokens, int64_t count) {
   std::vector<uint32_t> words(count / 32);
@@ -25,7 +28,8 @@ Result<DeviceRowSelection> DeviceRowSelection::load(std::shared_ptr<const Device
   result.selection = *image.rowSelection, result.tokens = image.query.tokens;
   std::string name = "weft_" + image.name + "_";
   for (auto [stage, suffix] : {std::pair{&result.importance, "importance"}, std::pair{&result.selectRows, "select_rows"},
-                               std::pair{&result.growAges, "grow_ages"}, std::pair{&result.resetAges, "reset_ages"}}) {
+                               std::pair{&result.growAges, "grow_ages"}, std::pair{&result.resetAges, "reset_ages"},
+                               std::pair{&result.drift, "measure_drift"}, std::pair{&result.keep, "keep_inputs"}}) {
     auto found = Stage::find(*device, module, name + suffix);
     if (!found)
       return found.status();
@@ -74,9 +78,34 @@ Status DeviceRowSelection::advanceAges(const RowLists &rows, const Tensor &age, 
                                   age.strides[0], age.strides[1]);
   if (!status || capacity == 0)
     return status;
-  auto batchStride = [](const Tensor &tensor) { return tensor.shape[0] == 1 ? 0 : tensor.strides[0]; };
   return resetAges.launch({parts(capacity), batch, 1}, RowSelectionShape::kThreads, 0, stream, age.data,
                           age.strides[0], age.strides[1], rows.indices.data, batchStride(rows.indices),
                           rows.indices.strides[2], rows.counts.data, batchStride(rows.counts),
                           static_cast<int32_t>(capacity));
+}
+
+/// 16-byte chunks of a token.
+static int32_t chunksOf(const Tensor &x) {
+  return static_cast<int32_t>(x.shape[2] * static_cast<int64_t>(sizeOf(x.dtype)) / 16);
+}
+
+Status DeviceRowSelection::measureDrift(const Tensor &x, const Tensor &last, const Tensor &result,
+                                        Stream stream) const {
+  int64_t batch = x.shape[0], count = x.shape[1], ctas = (count + DriftShape::kWarps - 1) / DriftShape::kWarps;
+  if (batch == 0 || count == 0)
+    return Status::ok();
+  return drift.launch({ctas, batch, 1}, DriftShape::kThreads, 0, stream, x.data, x.strides[0], x.strides[1], last.data,
+                      last.strides[0], last.strides[1], chunksOf(x), result.data, result.strides[0], result.strides[1],
+                      static_cast<int32_t>(count));
+}
+
+Status DeviceRowSelection::keepInputs(const Tensor &x, const RowLists &rows, const Tensor &last, Stream stream) const {
+  const Tensor &indices = rows.indices, &counts = rows.counts;
+  int64_t batch = x.shape[0], capacity = indices.shape[2];
+  if (batch == 0 || capacity == 0)
+    return Status::ok();
+  return keep.launch({(capacity + DriftShape::kWarps - 1) / DriftShape::kWarps, batch, 1}, DriftShape::kThreads, 0,
+                     stream, x.data, x.strides[0], x.strides[1], last.data, last.strides[0], last.strides[1],
+                     chunksOf(x), indices.data, batchStride(indices), indices.strides[2], counts.data,
+                     batchStride(counts), static_cast<int32_t>(capacity), static_cast<int32_t>(x.shape[1]));
 }

@@ -20,7 +20,8 @@ struct SelectedRows {
   RowLists rows;
 };
 
-/// The stages importance, select_rows, grow_ages and reset_ages of one kernel.
+/// The stages importance, select_rows, grow_ages and reset_ages of one kernel, and for its callers measure_drift and
+/// keep_inputs.
 class DeviceRowSelection {
 public:
   static Result<DeviceRowSelection> load(std::shared_ptr<const Device> device, Module module,
@@ -40,10 +41,15 @@ public:
   /// passed over, and counts beyond the capacity cut.
   Status advanceAges(const RowLists &rows, const Tensor &age, Stream stream) const;
 
+  /// Enqueue what rt::measureDrift and rt::keepInputs do, on tensors that were checked. Of rows, indices outside of the
+  /// sequence are passed over.
+  Status measureDrift(const Tensor &x, const Tensor &last, const Tensor &drift, Stream stream) const;
+  Status keepInputs(const Tensor &x, const RowLists &rows, const Tensor &last, Stream stream) const;
+
 private:
   RowSelection selection;
   int64_t tokens = 0;
-  Stage importance, selectRows, growAges, resetAges;
+  Stage importance, selectRows, growAges, resetAges, drift, keep;
   /// exp(age) of every age as f64, and a bit per token that is selected in any case.
   DeviceMemory exponentials, always;
 };

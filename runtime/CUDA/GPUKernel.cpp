@@ -7,6 +7,7 @@
 #include "runtime/CUDA/GPUKernel.h"
 
 #include "runtime/CUDA/TensorMaps.h"
+#include "runtime/Drift.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -140,7 +141,7 @@ Status checkAlignment(std::initializer_list<NamedTensor> tensors) {
     if (reinterpret_cast<uintptr_t>(tensor->data) % 16)
       return Status::error(fmt::format("{}: expected an address that is a multiple of 16, but got {}", name,
                                        tensor->data));
-    for (int64_t axis = 0; axis < 3; ++axis)
+    for (int64_t axis = 0; axis + 1 < tensor->rank(); ++axis)
       if (tensor->shape[axis] > 1 && (tensor->strides[axis] < 0 || tensor->strides[axis] % 8))
         return Status::error(fmt::format("{}: expected strides that are multiples of 8 elements and not below 0, since "
                                          "copies take no others, but got [{}]",
@@ -532,6 +533,40 @@ Result<std::shared_ptr<const SelectedRows>> GPUKernel::selectRows(const RunArgs 
   if (!rows)
     return rows.status();
   return std::shared_ptr<const SelectedRows>(std::make_shared<SelectedRows>(std::move(*memory), std::move(*rows)));
+}
+
+Status GPUKernel::checkInputs(const Tensor &x, const Tensor &last) const {
+  const KernelImage &image = host.image();
+  if (!rowSelection)
+    return Status::error(fmt::format("kernel '{}': expected an attention with rows topk(importance, ..)", image.name));
+  if (x.dtype != image.dtype)
+    return Status::error(fmt::format("x: expected dtype {}, which the kernel has, but got {}", name(image.dtype),
+                                     name(x.dtype)));
+  if (x.shape[2] * sizeOf(x.dtype) % 16)
+    return Status::error(fmt::format("x: expected a width of whole 16 bytes, but got {}", x.shape[2]));
+  return checkAlignment({{"x", &x}, {"last", &last}});
+}
+
+Status GPUKernel::measureDrift(const Tensor &x, const Tensor &last, const Tensor &drift, Stream stream) const {
+  Status status = checkDrift(x, last, drift);
+  if (status)
+    status = checkInputs(x, last);
+  if (!status)
+    return status;
+  Device::Scope scope(*gpu);
+  return scope.status ? rowSelection->measureDrift(x, last, drift, stream) : scope.status;
+}
+
+Status GPUKernel::keepInputs(const Tensor &x, const RowLists &rows, const Tensor &last, Stream stream) const {
+  Status status = checkKeptInputs(x, last);
+  if (status)
+    status = checkInputs(x, last);
+  if (status)
+    status = rows.validateShapes(x.shape[0], /*heads=*/1);
+  if (!status)
+    return status;
+  Device::Scope scope(*gpu);
+  return scope.status ? rowSelection->keepInputs(x, rows, last, stream) : scope.status;
 }
 
 Result<OwnedRowLists> GPUKernel::download(const SelectedRows &selected, Stream stream) const {

@@ -121,6 +121,10 @@ public:
   /// Enqueues the selection of the rows that a call would select, into memory of their own: by lse, drift, age and
   /// parameters alone. Passed as RunArgs::rows they are the rows of launches, as long as they live.
   Result<std::shared_ptr<const SelectedRows>> selectRows(const RunArgs &args, Stream stream) const;
+  /// As rt::measureDrift and rt::keepInputs, enqueued, for tensors of the device with the kernel's element type, whose rows
+  /// are multiples of 16 bytes at such addresses. Any kernel that selects rows can, whatever its shape.
+  Status measureDrift(const Tensor &x, const Tensor &last, const Tensor &drift, Stream stream) const;
+  Status keepInputs(const Tensor &x, const RowLists &rows, const Tensor &last, Stream stream) const;
   /// What was selected, once the stream's work is done. Waits for it.
   Result<OwnedRowLists> download(const SelectedRows &selected, Stream stream) const;
 
@@ -135,6 +139,7 @@ private:
   Status loadStages();
   Status uploadTables();
   Status checkTensors(const RunArgs &args) const;
+  Status checkInputs(const Tensor &x, const Tensor &last) const;
   bool isCapturing(Stream stream) const;
   DevicePointer ticketFor(Stream stream) const;
   /// The first arguments of a kernel that takes tensor maps.

@@ -73,6 +73,11 @@ struct RowSelectionShape {
   int64_t padded() const { return kWarps * tokensPerWarp(); }
 };
 
+/// A warp per token or row.
+struct DriftShape {
+  static constexpr int64_t kThreads = 256, kWarps = kThreads / 32;
+};
+
 } // namespace weft::rt::cuda
 
 #endif // WEFT_RUNTIME_CUDA_STAGESHAPES_H

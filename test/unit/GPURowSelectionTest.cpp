@@ -6,6 +6,7 @@
 // WEFT_CUDA_DRIVER names.
 
 #include "runtime/CUDA/GPUKernel.h"
+#include "runtime/Drift.h"
 #include "test/unit/CompiledProblem.h"
 #include "test/unit/OnDevice.h"
 
@@ -103,7 +104,8 @@ TEST_F(GPURowSelectionTest, SelectsWhatTheCPUSelects) {
   for (uint64_t seed = 0; seed < 4; ++seed) {
     Random random(seed);
     problem.test.makeRowState(random); // with equal numbers, heads without keys and NaN
-    problem.operands().lse.fill([&](int64_t b, int64_t h, int64_t s, int64_t) { return problem.test.heldLse.at(b, h, s); });
+    problem.operands().lse.fill(
+        [&](int64_t b, int64_t h, int64_t s, int64_t) { return problem.test.heldLse.at(b, h, s); });
     for (auto amounts : {std::vector{0.0, 0.5}, {0.001, 0.5}, {0.3, 0.0}, {0.5, 1e30}, {0.99, 0.1}, {1.0, 0.5}}) {
       problem.setAmounts(amounts);
       SCOPED_TRACE(fmt::format("seed {}, keep {}, weight {}", seed, amounts[0], amounts[1]));
@@ -260,6 +262,82 @@ TEST_F(GPURowSelectionTest, RowsOfTheCallerResetTheirAges) {
   for (int64_t batch : {0, 1})
     for (int64_t token = 0; token < problem.tokens(); ++token)
       ASSERT_EQ(problem.operands().age->at(batch, 0, token), token == 9 || token == 170 ? 0 : 5) << token;
+}
+
+/// The view [batch, tokens, width] of a tensor [batch, 1, tokens, width].
+rt::Tensor withoutHeads(rt::Tensor view) {
+  view.shape.erase(view.shape.begin() + 1), view.strides.erase(view.strides.begin() + 1);
+  return view;
+}
+
+TEST_F(GPURowSelectionTest, DriftAndKeptInputsAreThoseOfTheCPU) {
+  const GridShape grid{1, 3, 7, 0, false};
+  for (ElementType type : {ElementType::BF16, ElementType::F16, ElementType::F32}) {
+    CompileRequest request = requestOf(kSelecting, {grid, 1, 32, 64, 1, type});
+    GPUKernelResult kernel = compileGPUKernel(request, *device());
+    ASSERT_TRUE(kernel) << kernel.message();
+    for (int64_t width : {8, 264, 1040}) {
+      TestTensor x(toDType(type), {2, 1, 21, width}, TensorLayout::Padded, 8);
+      TestTensor last(toDType(type), {2, 1, 21, width}, TensorLayout::BHSD, 8);
+      Random random(width);
+      for (TestTensor *tensor : {&x, &last})
+        tensor->fill([&](auto...) { return random.normal(); });
+      x.set(1, 0, 5, 3, kNaN);
+      TestTensor drift(rt::DType::F32, {2, 1, 21}, TensorLayout::Reversed), expected = drift;
+      TestRows rows{{2, 1}, 4, {20, 0, -1, 33, 3, 5, 7, 9}, {4, 3}};
+      auto deviceX = OnDevice::upload(x), deviceLast = OnDevice::upload(last), deviceDrift = OnDevice::upload(drift);
+      ASSERT_TRUE(deviceX && deviceLast && deviceDrift);
+      rt::Tensor views[] = {withoutHeads(deviceX->view), withoutHeads(deviceLast->view),
+                            withoutHeads(deviceDrift->view)};
+      ASSERT_EQ((*kernel)->measureDrift(views[0], views[1], views[2], nullptr).message(), "");
+      ASSERT_TRUE(deviceDrift->download(drift));
+      ASSERT_TRUE(rt::measureDrift(withoutHeads(x.view), withoutHeads(last.view), withoutHeads(expected.view)));
+      for (int64_t b = 0; b < 2; ++b)
+        for (int64_t i = 0; i < 21; ++i) {
+          if (b == 1 && i == 5)
+            EXPECT_TRUE(std::isnan(drift.at(b, 0, i)));
+          else
+            EXPECT_FLOAT_EQ(drift.at(b, 0, i), expected.at(b, 0, i));
+        }
+      rt::RowLists onDevice = rows.view();
+      std::vector<rt::cuda::DeviceMemory> memory;
+      for (rt::Tensor *tensor : {&onDevice.indices, &onDevice.counts}) {
+        auto copy = rt::cuda::DeviceMemory::upload(*device(), tensor->data, tensor->numElements() * 4, nullptr);
+        ASSERT_TRUE(copy);
+        tensor->data = reinterpret_cast<void *>(copy->get());
+        memory.push_back(std::move(*copy));
+      }
+      ASSERT_EQ((*kernel)->keepInputs(views[0], onDevice, views[1], nullptr).message(), "");
+      TestTensor kept = last;
+      ASSERT_TRUE(deviceLast->download(kept));
+      for (auto [b, token] : {std::pair(0, 20), {0, 0}, {1, 3}, {1, 5}, {1, 7}})
+        for (int64_t c = 0; c < width; ++c)
+          last.set(b, 0, token, c, x.at(b, 0, token, c));
+      EXPECT_TRUE(kept.storage == last.storage);
+    }
+  }
+}
+
+TEST_F(GPURowSelectionTest, InputsAreChecked) {
+  Problem problem(kSelecting), given("{ rows given }");
+  std::vector<std::byte> memory(4096);
+  auto viewOf = [&](int64_t offset, int64_t width, rt::DType dtype = rt::DType::BF16) {
+    return rt::Tensor::contiguous(memory.data() + offset, dtype, {1, 4, width});
+  };
+  rt::Tensor drift = rt::Tensor::contiguous(memory.data() + 2048, rt::DType::F32, {1, 4});
+  auto error = [&](const rt::Tensor &x, const rt::Tensor &last) {
+    return problem.onDevice->measureDrift(x, last, drift, nullptr).message();
+  };
+  EXPECT_EQ(error(viewOf(0, 8, rt::DType::F32), viewOf(512, 8, rt::DType::F32)),
+            "x: expected dtype bf16, which the kernel has, but got f32");
+  EXPECT_EQ(error(viewOf(0, 12), viewOf(512, 12)), "x: expected a width of whole 16 bytes, but got 12");
+  EXPECT_EQ(error(viewOf(0, 8), viewOf(512, 16)), "last: expected shape [1, 4, 8], but got [1, 4, 16]");
+  EXPECT_NE(error(viewOf(0, 8), viewOf(514, 8)).find("last: expected an address that is a multiple of 16"),
+            std::string::npos);
+  EXPECT_EQ(given.onDevice->measureDrift(viewOf(0, 8), viewOf(512, 8), drift, nullptr).message(),
+            "kernel 'a': expected an attention with rows topk(importance, ..)");
+  TestRows perHead{{1, 3}, 1, {0, 1, 2}, {1, 1, 1}};
+  EXPECT_NE(problem.onDevice->keepInputs(viewOf(0, 8), perHead.view(), viewOf(512, 8), nullptr).message(), "");
 }
 
 TEST_F(GPURowSelectionTest, CallsAreChecked) {
