@@ -309,7 +309,7 @@ void listRows(benchmark::State &state) {
   state.counters["of_dense"] = (*times)[1] / (*times)[0];
 }
 
-/// Astraea's selected rows: the whole call as a share of the dense kernel's time, and what selecting and ages take of it.
+/// Astraea's selected rows: the whole call beside the dense kernel, and what selecting and ages take of it.
 void selectRows(benchmark::State &state) {
   if (!device())
     return state.SkipWithError(device().message().c_str());

@@ -67,9 +67,11 @@ public:
   /// Before the probe's tables there are those of `before` tokens.
   ProbeRecall(StageKernel &stage, func::FuncOp kernel, BlockAttentionOp op, const MMASchedule &schedule,
               const ProbeCandidates &group, int64_t before)
-      : k(stage), e(k.e), op(op), s(schedule), mma(e, op, schedule, k.arguments), copies(e, k.thread, s.threads(), s.problem.headDim, s.problem.elementBytes), tile(mma, k.warp),
+      : k(stage), e(k.e), op(op), s(schedule), mma(e, op, schedule, k.arguments),
+        copies(e, k.thread, s.threads(), s.problem.headDim, s.problem.elementBytes), tile(mma, k.warp),
         factor(op.getScale().convertToDouble() * M_LOG2E), pair(k.y),
-        tokens(probeTokens(op.getQueryGrid(), group.probe).size()), padded(llvm::alignTo(tokens, s.rows())), table(e.advance(k.argument(kTokens), e.i64(4 * before))),
+        tokens(probeTokens(op.getQueryGrid(), group.probe).size()), padded(llvm::alignTo(tokens, s.rows())),
+        table(e.advance(k.argument(kTokens), e.i64(4 * before))),
         coordinates(e.advance(k.argument(kCoordinates), e.i64(4 * kNumAxes * before))) {
     unsigned next = kNumRecallArguments;
     for (BlockArgument parameter : parametersOf(kernel)) {

@@ -6,8 +6,9 @@
 //
 // A predicted mask is four kernels: pool (means of queries, then of keys), score, select and sort. Rows are three: count,
 // plan and scatter; rows that are selected by importance have two more before these, importance and selection, and two
-// behind the attention, for the ages. They write what the attention kernel reads anyway: entries, items, their number, tokens and
-// coordinates of the rows of each tile. Nothing comes back to the host.
+// behind the attention, for the ages. Recognized heads are three: recall, choose and choose_lists. They write what the
+// attention kernel reads anyway: entries, items, their number, tokens and coordinates of the rows of each tile. Nothing
+// comes back to the host.
 
 #ifndef WEFT_CODEGEN_CUDA_STAGES_H
 #define WEFT_CODEGEN_CUDA_STAGES_H
@@ -45,8 +46,8 @@ struct RecallTile {
 RecallTile recallTileOf(BlockAttentionOp op);
 
 /// The share of the attention mass that each of a probe's candidates keeps of each row; the choice of each pair from
-/// these; and the lists of each pair's choice. Grids: query blocks of a probe x pairs x probes, pairs, parts of the rows. See
-/// runtime/CUDA/DeviceRecognition.cpp.
+/// these; and the lists of each pair's choice. Grids: query blocks of a probe x pairs x probes, pairs, parts of the
+/// rows. See runtime/CUDA/DeviceRecognition.cpp.
 void formRecalls(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formChoose(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formChooseLists(mlir::func::FuncOp kernel, BlockAttentionOp op);

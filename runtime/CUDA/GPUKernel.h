@@ -102,9 +102,10 @@ public:
   /// Checks every argument, then enqueues the kernel; on error nothing was enqueued. As Kernel::run, but tensors are
   /// memory of the device, their strides multiples of 16 bytes, and their addresses too; so are row lists, whose contents
   /// are not checked: rows outside of the sequence are passed over, and a row that comes twice is written twice. Nor are
-  /// ages: one that is out of range is read as the nearest that is not. Block lists that are new to the kernel are copied to the device. With known ones a launch neither allocates nor waits, and
-  /// may be captured, as long as the kernel outlives the graph; predictions and rows need working memory, which the last
-  /// launch on the stream leaves behind. Given lists are known if `args.lists` names what resolveLists() made of them. A
+  /// ages: one that is out of range is read as the nearest that is not. Block lists that are new to the kernel are
+  /// copied to the device. With known ones a launch neither allocates nor waits, and may be captured, as long as the
+  /// kernel outlives the graph; predictions, rows and recognition need working memory, which the last launch on the
+  /// stream leaves behind. Given lists are known if `args.lists` names what resolveLists() made of them. A
   /// predicted mask is predicted on the device, at every launch that gets no lists of `kept`.
   Status launch(const RunArgs &args, Stream stream, const PredictedLists *kept = nullptr) const;
 

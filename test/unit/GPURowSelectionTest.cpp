@@ -29,7 +29,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 struct Problem : CompiledProblem {
   std::shared_ptr<const rt::cuda::GPUKernel> onDevice;
 
-  explicit Problem(const std::string &attention, const std::vector<double> &floats = {}, const std::string &target = "native")
+  explicit Problem(const std::string &attention, const std::vector<double> &floats = {},
+                   const std::string &target = "native")
       : CompiledProblem(attention, {{3, 5, 11, 7, false}, 3, 32, 64, 2, ElementType::BF16}, bitsOf(floats)) {
     CompileRequest request = test.program.request;
     request.target = target;
