@@ -14,8 +14,10 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <cmath>
 #include <functional>
 #include <map>
+#include <random>
 
 using namespace weft;
 using namespace weft::bench;
@@ -203,6 +205,14 @@ public:
       rows = *args.rows, args.rows = &rows;
       tensors.insert(tensors.end(), {&rows.indices, &rows.counts});
     }
+    OwnedTensor drift, age;
+    if (kernel->image().rowSelection) {
+      auto made = keepState(operands.lse.view, drift, age);
+      if (!made)
+        return made;
+      args.rows = nullptr, args.drift = drift.view, args.age = age.view;
+      tensors.insert(tensors.end(), {&*args.drift, &*args.age});
+    }
     for (rt::Tensor *tensor : tensors)
       if (rt::Status status = uploadTensor(*tensor, memory); !status)
         return status;
@@ -217,6 +227,25 @@ public:
   rt::RunArgs args;
 
 private:
+  /// What an attention that selects rows keeps between calls, after a few of them.
+  static rt::Status keepState(const rt::Tensor &lse, OwnedTensor &drift, OwnedTensor &age) {
+    int64_t tokens = lse.shape[2];
+    auto drifts = OwnedTensor::allocate(rt::DType::F32, {1, tokens});
+    auto ages = OwnedTensor::allocate(rt::DType::I32, {1, tokens});
+    if (!drifts || !ages)
+      return drifts ? ages.status() : drifts.status();
+    std::mt19937_64 generator(7);
+    std::normal_distribution<float> normal;
+    for (int64_t i = 0; i < lse.numElements(); ++i)
+      static_cast<float *>(lse.data)[i] = 10 + normal(generator);
+    for (int64_t i = 0; i < tokens; ++i) {
+      static_cast<float *>(drifts->view.data)[i] = std::abs(normal(generator));
+      static_cast<int32_t *>(ages->view.data)[i] = static_cast<int32_t>(generator() % 4);
+    }
+    drift = std::move(*drifts), age = std::move(*ages);
+    return rt::Status::ok();
+  }
+
   rt::RowLists rows;
   std::vector<rt::cuda::DeviceMemory> memory;
 };
@@ -283,6 +312,78 @@ void listRows(benchmark::State &state) {
     state.SetIterationTime((*times)[1] / 1e3);
   state.counters["dense_ms"] = (*times)[0];
   state.counters["of_dense"] = (*times)[1] / (*times)[0];
+}
+
+/// Astraea's selected rows: the whole call beside the dense kernel, and what selecting and ages take of it.
+void selectRows(benchmark::State &state) {
+  if (!device())
+    return state.SkipWithError(device().message().c_str());
+  CompileRequest request = methodRequest("astraea", kGrid);
+  request.options.heads = 12, request.options.headDim = 128, request.options.elementType = ElementType::BF16;
+  MethodCall call, listed, dense;
+  rt::Status status = call.prepare(request);
+  if (status)
+    status = listed.prepare(requestFor("attention rows { rows given }", kGrid, 128), state.range(0) / 100.0);
+  if (status)
+    status = dense.prepare(requestFor("attention dense {}", kGrid, 128));
+  if (!status)
+    return state.SkipWithError(status.message().c_str());
+  call.args.parameters = {std::bit_cast<int64_t>(state.range(0) / 100.0)};
+  rt::cuda::Device::Scope scope(**device());
+  auto times = millisecondsOf({[&] { return dense.launch(); }, [&] { return listed.launch(); },
+                               [&] { return call.launch(); }});
+  if (!times)
+    return state.SkipWithError(times.message().c_str());
+  for (auto _ : state)
+    state.SetIterationTime((*times)[2] / 1e3);
+  state.counters["dense_ms"] = (*times)[0];
+  state.counters["of_dense"] = (*times)[2] / (*times)[0];
+  state.counters["select_us"] = ((*times)[2] - (*times)[1]) * 1e3;
+  state.counters["select_of_dense_%"] = 100 * ((*times)[2] - (*times)[1]) / (*times)[0];
+}
+
+/// RainFusion's recognized heads, all of which take one candidate: the whole call beside the dense kernel, and what it
+/// takes to recognize them.
+void recognize(benchmark::State &state) {
+  if (!device())
+    return state.SkipWithError(device().message().c_str());
+  CompileRequest request = methodRequest("rainfusion", kGrid);
+  request.options.attention = "rainfusion";
+  request.options.heads = 12, request.options.headDim = 128, request.options.elementType = ElementType::BF16;
+  MethodCall call, chosen, dense;
+  rt::Status status = call.prepare(request);
+  if (status)
+    status = chosen.prepare(request);
+  if (status)
+    status = dense.prepare(requestFor("attention dense {}", kGrid, 128));
+  if (!status)
+    return state.SkipWithError(status.message().c_str());
+  // Nothing has all of the mass, and everything some: the last candidate, or the first, in both calls.
+  bool isFirst = state.range(0) == 0;
+  rt::Choices choices{{static_cast<int32_t>(state.range(0))}, {}};
+  int64_t bound = std::bit_cast<int64_t>(isFirst ? 0.0 : 1.0), radius = 4, frames = 4;
+  call.args.parameters = chosen.args.parameters = {radius, frames, bound};
+  chosen.args.choices = &choices;
+  rt::cuda::Device::Scope scope(**device());
+  auto recognized = call.kernel->recognize(call.args, nullptr);
+  auto lists = chosen.kernel->resolveLists(chosen.args);
+  if (!recognized || !lists)
+    return state.SkipWithError((recognized ? lists.message() : recognized.message()).c_str());
+  if (std::ranges::count(recognized->candidates, choices.candidates.front()) != 12)
+    return state.SkipWithError("expected all heads to take the candidate");
+  auto times = millisecondsOf({[&] { return dense.launch(); }, [&] { return chosen.launch(); },
+                               [&] { return call.launch(); }});
+  if (!times)
+    return state.SkipWithError(times.message().c_str());
+  for (auto _ : state)
+    state.SetIterationTime((*times)[2] / 1e3);
+  const rt::KernelImage &image = call.kernel->image();
+  double pairs = double(image.query.tokens) * image.key.tokens * image.heads;
+  state.counters["density"] = countVisitedPairs(image, **lists) / pairs;
+  state.counters["dense_ms"] = (*times)[0];
+  state.counters["recognize_us"] = ((*times)[2] - (*times)[1]) * 1e3;
+  state.counters["of_dense_%"] = 100 * ((*times)[2] - (*times)[1]) / (*times)[0];
+  state.counters["speedup"] = (*times)[0] / (*times)[2];
 }
 
 /// Gigabytes per second that an H200's memory moves.
@@ -424,6 +525,21 @@ benchmark::internal::Benchmark *compareAll(const char *name, GridShape grid, Sid
       ->Arg(50)
       ->Arg(75)
       ->Arg(85)
+      ->Iterations(1)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
+  benchmark::RegisterBenchmark("astraea", selectRows)
+      ->ArgName("percent")
+      ->Arg(30)
+      ->Arg(50)
+      ->Arg(70)
+      ->Iterations(1)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
+  benchmark::RegisterBenchmark("rainfusion", recognize)
+      ->ArgName("candidate")
+      ->Arg(0)
+      ->Arg(2)
       ->Iterations(1)
       ->UseManualTime()
       ->Unit(benchmark::kMillisecond);

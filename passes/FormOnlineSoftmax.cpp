@@ -411,7 +411,8 @@ private:
     if (hasBias)
       add("bias_tile_bytes", bytes(shapes.bias));
     add("scratch_bytes", shapes.scratchBytes);
-    if (DictionaryAttr recognition = describeRecognition(kernel, op, shapes))
+    if (DictionaryAttr recognition =
+            describeRecognition(kernel, op, shapes.rows, shapes.columns, recallScratchBytes(shapes)))
       image.push_back(b.getNamedAttr("recognition", recognition));
     kernel->getParentOfType<ModuleOp>()->setAttr("weft.image", b.getDictionaryAttr(image));
   }

@@ -69,15 +69,7 @@ LogicalResult weft::checkRecognition(func::FuncOp kernel, BlockAttentionOp op) {
   return success();
 }
 
-namespace {
-
-/// The candidates that one probe measures.
-struct ProbeCandidates {
-  Probe probe;
-  SmallVector<int64_t> numbers;
-};
-
-SmallVector<ProbeCandidates> groupByProbe(ChooseOp choose) {
+SmallVector<ProbeCandidates> weft::groupByProbe(ChooseOp choose) {
   SmallVector<ProbeCandidates> groups;
   for (Probe probe : {Probe::Local, Probe::Global}) {
     ProbeCandidates group{probe, {}};
@@ -89,6 +81,8 @@ SmallVector<ProbeCandidates> groupByProbe(ChooseOp choose) {
   }
   return groups;
 }
+
+namespace {
 
 /// The runtime's RecallArgs has the same order.
 enum RecallArg : unsigned {
@@ -272,7 +266,10 @@ void weft::formRecognition(func::FuncOp kernel, BlockAttentionOp op, const TileS
       RecallFormer(kernel, op, shapes, group).form();
 }
 
-DictionaryAttr weft::describeRecognition(func::FuncOp kernel, BlockAttentionOp op, const TileShapes &shapes) {
+int64_t weft::recallScratchBytes(const TileShapes &shapes) { return RecallShapes(shapes).bytes; }
+
+DictionaryAttr weft::describeRecognition(func::FuncOp kernel, BlockAttentionOp op, int64_t rows, int64_t columns,
+                                         int64_t scratchBytes) {
   ChooseOp choose = recognitionOf(op);
   if (!choose)
     return {};
@@ -280,10 +277,10 @@ DictionaryAttr weft::describeRecognition(func::FuncOp kernel, BlockAttentionOp o
   SmallVector<NamedAttribute> description;
   auto add = [&](StringRef name, Attribute value) { description.push_back(b.getNamedAttr(name, value)); };
   add("candidates", b.getI64IntegerAttr(choose.numCandidates()));
-  add("rows", b.getI64IntegerAttr(shapes.rows));
-  add("columns", b.getI64IntegerAttr(shapes.columns));
+  add("rows", b.getI64IntegerAttr(rows));
+  add("columns", b.getI64IntegerAttr(columns));
   add("scale", op.getScaleAttr());
-  add("scratch_bytes", b.getI64IntegerAttr(RecallShapes(shapes).bytes));
+  add("scratch_bytes", b.getI64IntegerAttr(scratchBytes));
   if (choose.getFallback())
     add("fallback", b.getUnitAttr());
   FloatAttr bound;

@@ -99,7 +99,7 @@ Status checkApart(const char *name, const Tensor &result, const char *otherName,
 
 } // namespace
 
-Status weft::rt::measureDrift(const Tensor &x, const Tensor &last, const Tensor &drift, int threads) {
+Status weft::rt::checkDrift(const Tensor &x, const Tensor &last, const Tensor &drift) {
   if (Status status = checkInputs(x, last); !status)
     return status;
   if (Status status = checkTensor("drift", drift, DType::F32, {x.shape[0], x.shape[1]}); !status)
@@ -109,6 +109,20 @@ Status weft::rt::measureDrift(const Tensor &x, const Tensor &last, const Tensor 
   for (auto [name, operand] : {std::pair("x", &x), {"last", &last}})
     if (Status status = checkApart("drift", drift, name, *operand); !status)
       return status;
+  return Status::ok();
+}
+
+Status weft::rt::checkKeptInputs(const Tensor &x, const Tensor &last) {
+  if (Status status = checkInputs(x, last); !status)
+    return status;
+  if (Status status = checkDistinctElements("last", last); !status)
+    return status;
+  return checkApart("last", last, "x", x);
+}
+
+Status weft::rt::measureDrift(const Tensor &x, const Tensor &last, const Tensor &drift, int threads) {
+  if (Status status = checkDrift(x, last, drift); !status)
+    return status;
   if (threads < 0)
     return Status::error(fmt::format("threads: expected 0 or more, but got {}", threads));
   auto *function = x.dtype == DType::F32 ? measure<F32> : x.dtype == DType::BF16 ? measure<BF16> : measure<F16>;
@@ -117,11 +131,7 @@ Status weft::rt::measureDrift(const Tensor &x, const Tensor &last, const Tensor 
 }
 
 Status weft::rt::keepInputs(const Tensor &x, const RowLists &rows, const Tensor &last) {
-  if (Status status = checkInputs(x, last); !status)
-    return status;
-  if (Status status = checkDistinctElements("last", last); !status)
-    return status;
-  if (Status status = checkApart("last", last, "x", x); !status)
+  if (Status status = checkKeptInputs(x, last); !status)
     return status;
   if (Status status = rows.validate(x.shape[0], /*heads=*/1, x.shape[1]); !status)
     return status;

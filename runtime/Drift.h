@@ -21,6 +21,11 @@ Status measureDrift(const Tensor &x, const Tensor &last, const Tensor &drift, in
 /// Nothing was written on error.
 Status keepInputs(const Tensor &x, const RowLists &rows, const Tensor &last);
 
+/// What measureDrift() checks of its tensors.
+Status checkDrift(const Tensor &x, const Tensor &last, const Tensor &drift);
+/// What keepInputs() checks of its tensors; of rows nothing.
+Status checkKeptInputs(const Tensor &x, const Tensor &last);
+
 } // namespace weft::rt
 
 #endif // WEFT_RUNTIME_DRIFT_H

@@ -300,10 +300,7 @@ struct Kernel::Call {
 };
 
 Result<OwnedRowLists> Kernel::selectRows(const RunArgs &args) const {
-  if (!parts.rowSelection)
-    return Status::error(fmt::format("kernel '{}': expected an attention with rows topk(importance, ..)", parts.name));
-  int64_t batch = args.lse && !args.lse->shape.empty() ? args.lse->shape[0] : 0;
-  if (Status status = checkImportance(args, batch); !status)
+  if (Status status = checkImportance(args); !status)
     return status;
   if (args.threads < 0)
     return Status::error(fmt::format("threads: expected 0 or more, but got {}", args.threads));

@@ -167,12 +167,14 @@ public:
   /// Checks every argument, then computes; on error nothing was written.
   Status run(const RunArgs &args) const;
 
-  /// What run() checks of its arguments. Of row lists in memory of a device, types and shapes alone.
+  /// What run() checks of its arguments. Of row lists and ages in memory of a device, types and shapes alone.
   Status check(const RunArgs &args, MemoryKind memory = MemoryKind::Host) const;
   Status checkQueryAndKey(const RunArgs &args) const;
   Status checkBias(const RunArgs &args) const;
   Status checkRows(const RunArgs &args, MemoryKind memory) const;
-  Status checkAge(const RunArgs &args) const;
+  Status checkAge(const RunArgs &args, MemoryKind memory) const;
+  /// What selectRows() checks of its arguments.
+  Status checkImportance(const RunArgs &args, MemoryKind memory = MemoryKind::Host) const;
   Status checkLists(const RunArgs &args) const;
   Status checkChoices(const RunArgs &args) const;
   /// All values of the dynamic parameters, checked; defaults for those that are not given.
@@ -185,6 +187,10 @@ public:
   using SharedLists = std::shared_ptr<const std::vector<BlockLists>>;
   /// The lists for values of the parameters, floats aside: one, or those outside and inside of given lists.
   Result<SharedLists> classifiedLists(std::vector<int64_t> parameters) const;
+  /// The same for every candidate of a mask that recognizes heads, in their order.
+  Result<std::vector<SharedLists>> candidateLists(std::vector<int64_t> parameters) const;
+  /// What a call visits of such lists: the one, or with given lists those outside and inside of them.
+  Result<std::shared_ptr<const BlockLists>> withGiven(const SharedLists &lists, const GivenLists *given) const;
 
   /// The rows that a call would select: of each batch element those that are most important by what lse, drift and age
   /// hold. Needs these and parameters alone. Passed as RunArgs::rows they are the rows of the call, so that a caller can
@@ -216,7 +222,7 @@ public:
 private:
   struct Call;
 
-  Status checkImportance(const RunArgs &args, int64_t batch) const;
+  Status checkAgeShape(const RunArgs &args, int64_t batch, MemoryKind memory) const;
   static Status checkAgeApart(const RunArgs &args);
   Status attend(const RunArgs &args) const;
   Status checkFloat(size_t index, double value) const;

@@ -73,7 +73,7 @@ Status Kernel::check(const RunArgs &args, MemoryKind memory) const {
     return status;
   if (Status status = checkRows(args, memory); !status)
     return status;
-  if (Status status = checkAge(args); !status)
+  if (Status status = checkAge(args, memory); !status)
     return status;
   if (Status status = checkChoices(args); !status)
     return status;
@@ -122,8 +122,15 @@ Status Kernel::checkRows(const RunArgs &args, MemoryKind memory) const {
   return checkApart(args, "the rows' counts", args.rows->counts);
 }
 
-/// What rows are selected by.
-Status Kernel::checkImportance(const RunArgs &args, int64_t batch) const {
+Status Kernel::checkAgeShape(const RunArgs &args, int64_t batch, MemoryKind memory) const {
+  return memory == MemoryKind::Host ? checkAges(*args.age, batch, parts.query.tokens)
+                                    : checkTensor("age", *args.age, DType::I32, {batch, parts.query.tokens});
+}
+
+Status Kernel::checkImportance(const RunArgs &args, MemoryKind memory) const {
+  if (!parts.rowSelection)
+    return Status::error(fmt::format("kernel '{}': expected an attention with rows topk(importance, ..)", parts.name));
+  int64_t batch = args.lse && !args.lse->shape.empty() ? args.lse->shape[0] : 0;
   struct Part {
     const char *name;
     const std::optional<Tensor> &tensor;
@@ -135,10 +142,10 @@ Status Kernel::checkImportance(const RunArgs &args, int64_t batch) const {
     return status;
   if (Status status = checkTensor("drift", *args.drift, DType::F32, {batch, parts.query.tokens}); !status)
     return status;
-  return checkAges(*args.age, batch, parts.query.tokens);
+  return checkAgeShape(args, batch, memory);
 }
 
-Status Kernel::checkAge(const RunArgs &args) const {
+Status Kernel::checkAge(const RunArgs &args, MemoryKind memory) const {
   if (!parts.rowSelection) {
     for (auto [name, isThere] : {std::pair("drift", args.drift.has_value()), {"age", args.age.has_value()}})
       if (isThere)
@@ -148,7 +155,8 @@ Status Kernel::checkAge(const RunArgs &args) const {
   int64_t batch = args.query.shape[0];
   if (!args.age)
     return Status::error("age: expected a tensor, since the attention selects rows by it, but got none");
-  if (Status status = args.rows ? checkAges(*args.age, batch, parts.query.tokens) : checkImportance(args, batch); !status)
+  Status status = args.rows ? checkAgeShape(args, batch, memory) : checkImportance(args, memory);
+  if (!status)
     return status;
   if (args.rows && args.rows->counts.shape[1] != 1)
     return Status::error(fmt::format("rows: expected one set for all heads, as tokens have one age, but got {}",

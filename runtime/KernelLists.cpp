@@ -91,13 +91,15 @@ Result<std::shared_ptr<const BlockLists>> Kernel::listsFor(const std::vector<int
   if (onlyLists)
     return onlyLists;
   auto lists = choices ? planChoices(parameters, *choices) : planLists(parameters);
-  if (!lists)
-    return lists.status();
-  if ((*lists)->size() == 1)
-    return std::shared_ptr<const BlockLists>(*lists, &(*lists)->front());
+  return lists ? withGiven(*lists, given) : lists.status();
+}
+
+Result<std::shared_ptr<const BlockLists>> Kernel::withGiven(const SharedLists &lists, const GivenLists *given) const {
+  if (lists->size() == 1)
+    return std::shared_ptr<const BlockLists>(lists, &lists->front());
   if (!given)
     return Status::error("given: expected block lists, since the mask uses them, but got none");
-  auto merged = std::make_shared<BlockLists>(BlockLists::merge(*given, (**lists)[0], (**lists)[1]));
+  auto merged = std::make_shared<BlockLists>(BlockLists::merge(*given, (*lists)[0], (*lists)[1]));
   findPools(*merged);
   return std::shared_ptr<const BlockLists>(std::move(merged));
 }
@@ -112,6 +114,20 @@ void Kernel::ignoreFloats(std::vector<int64_t> &parameters) const {
 Result<Kernel::SharedLists> Kernel::classifiedLists(std::vector<int64_t> parameters) const {
   ignoreFloats(parameters);
   return planLists(parameters);
+}
+
+Result<std::vector<Kernel::SharedLists>> Kernel::candidateLists(std::vector<int64_t> parameters) const {
+  ignoreFloats(parameters);
+  std::vector<SharedLists> result;
+  for (int64_t candidate = 0; candidate < parts.recognition->candidates; ++candidate) {
+    std::vector<int64_t> key = parameters;
+    key.push_back(candidate);
+    auto lists = planLists(key);
+    if (!lists)
+      return lists.status();
+    result.push_back(std::move(*lists));
+  }
+  return result;
 }
 
 Result<std::shared_ptr<const BlockLists>> Kernel::resolveLists(const RunArgs &args) const {

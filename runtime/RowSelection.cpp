@@ -33,6 +33,20 @@ std::string RowSelection::expectedAmount(int64_t parameter, double value) const 
   return "";
 }
 
+int64_t RowSelection::count(double share, int64_t tokens) const {
+  return std::min(std::max(shareOf(share, tokens), min), tokens);
+}
+
+const std::array<double, kMaxAge + 1> &weft::rt::ageExponentials() {
+  static const std::array<double, kMaxAge + 1> table = [] {
+    std::array<double, kMaxAge + 1> result;
+    for (int32_t age = 0; age <= kMaxAge; ++age)
+      result[age] = std::exp(static_cast<double>(age));
+    return result;
+  }();
+  return table;
+}
+
 RowLists OwnedRowLists::view() const {
   return {Tensor::contiguous(const_cast<int32_t *>(indices.data()), DType::I32, {batch, 1, capacity}),
           Tensor::contiguous(const_cast<int32_t *>(counts.data()), DType::I32, {batch, 1})};
@@ -48,17 +62,6 @@ template <typename T> struct Line {
       : first(static_cast<T *>(tensor.data) + offset), stride(tensor.strides.back()) {}
   T &operator[](int64_t i) const { return first[i * stride]; }
 };
-
-/// exp(age) for every age that there is.
-const std::array<double, kMaxAge + 1> &exponentials() {
-  static const std::array<double, kMaxAge + 1> table = [] {
-    std::array<double, kMaxAge + 1> result;
-    for (int32_t age = 0; age <= kMaxAge; ++age)
-      result[age] = std::exp(static_cast<double>(age));
-    return result;
-  }();
-  return table;
-}
 
 /// The importance of tokens begin .. end - 1 of one batch element.
 struct ImportanceScorer {
@@ -79,7 +82,7 @@ struct ImportanceScorer {
     Line<const int32_t> ages(age, batch * age.strides[0]);
     for (int64_t i = begin; i < end; ++i) {
       double mean = counts[i - begin] == 0 ? 0 : sums[i - begin] / counts[i - begin];
-      result[i] = mean * drifts[i] + weight * exponentials()[ages[i]];
+      result[i] = mean * drifts[i] + weight * ageExponentials()[ages[i]];
     }
   }
 };
@@ -134,7 +137,7 @@ OwnedRowLists weft::rt::selectRows(const RowSelection &selection, double keep, d
     scorer.score(item / chunks, begin, std::min(begin + chunk, tokens),
                  importance.data() + item / chunks * tokens);
   });
-  int64_t count = std::min(std::max(shareOf(keep, tokens), selection.min), tokens);
+  int64_t count = selection.count(keep, tokens);
   OwnedRowLists rows{batch, tokens, std::vector<int32_t>(batch * tokens), std::vector<int32_t>(batch)};
   forEachItem(batch, threads, [&](int64_t b, int) {
     std::vector<int32_t> selected = selectTokens(importance.data() + b * tokens, tokens, count, selection.always);

@@ -17,6 +17,7 @@
 #include "runtime/Rows.h"
 #include "runtime/Tensor.h"
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -26,6 +27,9 @@ namespace weft::rt {
 
 /// Ages stop here: exp(80) = 5.5e34 is finite in f32.
 inline constexpr int32_t kMaxAge = 80;
+
+/// exp(age) for every age that there is.
+const std::array<double, kMaxAge + 1> &ageExponentials();
 
 /// A number that the program says, or number `parameter` of the dynamic parameters.
 struct Amount {
@@ -44,6 +48,8 @@ struct RowSelection {
   /// Tokens that are selected in any case, ascending.
   std::vector<int32_t> always;
 
+  /// Rows of a batch element of `tokens` tokens that importance selects, those of `always` aside.
+  int64_t count(double share, int64_t tokens) const;
   /// What dynamic parameter number `parameter` must be, for messages; empty if `value` is that.
   std::string expectedAmount(int64_t parameter, double value) const;
 };

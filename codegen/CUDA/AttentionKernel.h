@@ -21,6 +21,7 @@ enum KernelArg : unsigned {
   kQueryBlocks, kKeyBlocks, kColumnMasks, kRowTokens, kQueryCoordinates, kKeyCoordinates,
   kBias, kBiasBatchStride, kBiasHeadStride, kBiasTokenStride, kBiasTokens,
   kMaskIndex, kMaskBits, // see MaskStage.h
+  kChoices, // the candidate of each pair, if heads are recognized
   kNumKernelArgs,
 };
 

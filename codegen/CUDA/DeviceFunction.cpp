@@ -8,7 +8,7 @@
 
 #include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/MaskStage.h"
-#include "dialect/RowSelection.h"
+#include "codegen/CUDA/Stages.h"
 #include "passes/FormRecognition.h"
 #include "passes/KernelFunction.h"
 
@@ -58,6 +58,12 @@ void weft::cuda::describeDevice(Builder &b, func::FuncOp kernel, BlockAttentionO
   auto add = [&](StringRef name, int64_t value) {
     cuda.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
   };
+  if (!op.getBody().empty() && recognitionOf(op)) {
+    RecallTile tile = recallTileOf(op);
+    image.push_back(b.getNamedAttr("recognition", describeRecognition(kernel, op, tile.rows, tile.columns, 0)));
+    add("recall_threads", tile.threads);
+    add("recall_shared_bytes", tile.sharedBytes);
+  }
   add("rows", shape.rows);
   add("columns", shape.columns);
   add("threads", shape.threads);
@@ -87,14 +93,5 @@ BlockAttentionOp weft::cuda::findBlockAttention(ModuleOp module) {
   }
   BlockAttentionOp op = ops.front();
   auto kernel = dyn_cast<func::FuncOp>(op->getParentOp());
-  if (RowSelection::from(op.getRows())) {
-    op.emitOpError("expected an attention without rows topk(importance, ..), which run on CPUs and in the interpreter, "
-                   "not yet on GPUs");
-    return {};
-  }
-  if (!op.getBody().empty() && recognitionOf(op)) {
-    op.emitOpError("expected a mask without recognize, which runs on CPUs and in the interpreter, not yet on GPUs");
-    return {};
-  }
   return failed(checkKernel(kernel, op)) ? BlockAttentionOp() : op;
 }

@@ -103,8 +103,8 @@ HopperProblem describeProblem(BlockAttentionOp op) {
   problem.usualKeyTokens = op.getKeyOrder().getTiled()
                                ? llvm::product_of(tileExtents(op.getKeyGrid(), op.getKeyOrder()))
                                : problem.keyTokens;
-  // Rows that are gathered and keys that are merged make blocks of their own.
-  problem.readsMaskBits = !op.getBody().empty() && !gathersRows(op) && !mergesKeys(op);
+  // Rows that are gathered and keys that are merged make blocks of their own, and heads that are recognized masks.
+  problem.readsMaskBits = !op.getBody().empty() && !gathersRows(op) && !mergesKeys(op) && !recognitionOf(op);
   // Merged keys fill their blocks.
   if (mergesKeys(op))
     problem.usualKeyTokens = llvm::alignTo(problem.keyTokens, 16);

@@ -26,6 +26,9 @@ public:
   /// `parameters` are the values of predicateParameters(); `given` is an i1.
   PairPredicate(Emitter &e, BlockAttentionOp op, mlir::Value head, mlir::Value given, mlir::ValueRange parameters);
 
+  /// Gives another value that the predicate reads: a choice.
+  void set(mlir::Value read, mlir::Value value) { common.map(read, value); }
+
   /// An i1. Coordinates are those on usedAxes().
   mlir::Value holds(llvm::ArrayRef<mlir::Value> query, llvm::ArrayRef<mlir::Value> key);
 

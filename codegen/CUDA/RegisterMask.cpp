@@ -8,6 +8,7 @@
 
 #include "codegen/CUDA/PairPredicate.h"
 #include "codegen/CUDA/RegisterSoftmax.h"
+#include "passes/FormRecognition.h"
 
 #include <limits>
 
@@ -110,6 +111,36 @@ Values RegisterMask::keyCoordinates(int64_t axis, int64_t group) {
 void RegisterMask::maskPairs(Values &scores) {
   PairPredicate predicate(e, k.op, e.remainder(pair, k.heads), e.notEqual(e.bitAnd(flag, kGivenFlag), 0),
                           k.predicateArguments());
+  if (ChooseOp choose = recognitionOf(k.op))
+    maskChosenPairs(scores, choose, predicate);
+  else
+    maskPairs(scores, predicate);
+}
+
+/// Code for each candidate, in which the choice is a constant: a pair costs what that candidate alone costs.
+void RegisterMask::maskChosenPairs(Values &scores, ChooseOp choose, PairPredicate &predicate) {
+  Value choice = e.loadAt(e.b.getI32Type(), k.argument(kChoices), pair);
+  Block *done = e.createBlock(SmallVector<Type>(scores.size(), e.b.getF32Type()));
+  int64_t last = choose.numCandidates() - 1;
+  for (int64_t candidate = 0; candidate <= last; ++candidate) {
+    Block *own = e.createBlock(), *others = candidate < last ? e.createBlock() : nullptr;
+    if (others)
+      e.branchIf(e.equal(choice, candidate), own, others);
+    else
+      e.branch(own);
+    e.enter(own);
+    predicate.set(choose.getChoice(), e.i32(candidate));
+    Values masked(scores);
+    maskPairs(masked, predicate);
+    e.branch(done, masked);
+    if (others)
+      e.enter(others);
+  }
+  e.enter(done);
+  scores.assign(done->args_begin(), done->args_end());
+}
+
+void RegisterMask::maskPairs(Values &scores, PairPredicate &predicate) {
   std::array<Values, 2> queries;
   for (int64_t r = 0; r < 2; ++r)
     for (size_t axis = 0; axis < k.queryAxes.size(); ++axis)

@@ -9,7 +9,11 @@
 
 #include "codegen/CUDA/AttentionKernel.h"
 
+#include "mlir/IR/IRMapping.h"
+
 namespace weft::cuda {
+
+class PairPredicate;
 
 /// Where the mask of a tile lies, in shared or device memory. Coordinates are i32, axis by axis.
 struct MaskTables {
@@ -47,6 +51,8 @@ private:
   /// Of the thread's row `r`, 0 or 1.
   mlir::Value loadWord(int64_t r);
   void maskByBits(Values &scores);
+  void maskChosenPairs(Values &scores, ChooseOp choose, PairPredicate &predicate);
+  void maskPairs(Values &scores, PairPredicate &predicate);
   mlir::Value queryCoordinate(int64_t axis, int64_t row);
   Values keyCoordinates(int64_t axis, int64_t group);
 

@@ -11,6 +11,7 @@
 
 #include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/Stages.h"
+#include "passes/FormRecognition.h"
 #include "runtime/CUDA/StageShapes.h"
 
 #include <cmath>
@@ -25,15 +26,16 @@ namespace {
 
 /// Scores; per set, row and key block what an entry is outside and inside the selection (bits 0-1 and 2-3: 0 nothing, 1
 /// full, 2 partial); the sets; where each row's list is; how many lists have each length; rows; the bound's order or the
-/// number of blocks; the mass; blocks at least.
-enum Argument : unsigned { kScores, kCodes, kSets, kRanges, kLengths, kRows, kLimit, kMass, kLeast };
+/// number of blocks; the mass; blocks at least. If heads are recognized there are sets for every candidate, and the last
+/// is the choice of each pair.
+enum Argument : unsigned { kScores, kCodes, kSets, kRanges, kLengths, kRows, kLimit, kMass, kLeast, kSelectChoices };
 
 class SelectStage {
 public:
   SelectStage(func::FuncOp kernel, BlockAttentionOp op, const Selection &selection, int64_t queryBlocks,
               int64_t keyBlocks)
-      : k(kernel, "select", "ppippiifi", Shape::kThreads), e(k.e), selection(selection), queryBlocks(queryBlocks),
-        keyBlocks(keyBlocks), row(e.add(e.mul(k.x, Shape::kRows), k.warp)) {}
+      : k(kernel, "select", "ppippiifip", Shape::kThreads), e(k.e), selection(selection), queryBlocks(queryBlocks),
+        keyBlocks(keyBlocks), isRecognized(recognitionOf(op)), row(e.add(e.mul(k.x, Shape::kRows), k.warp)) {}
 
   void emit() {
     e.when(e.below(row, k.argument(kRows)), [&] {
@@ -138,7 +140,12 @@ private:
     });
     Value above = countFrom(e.add(bound, 1)), ties = e.sub(count, above);
     Value pair = e.divide(row, queryBlocks), block = e.remainder(row, queryBlocks);
-    Value codeRow = e.add(e.mul(e.remainder(pair, k.argument(kSets)), queryBlocks), block);
+    Value set = e.remainder(pair, k.argument(kSets));
+    if (isRecognized) {
+      Value choice = e.loadAt(k.i32(), k.argument(kSelectChoices), pair);
+      set = e.add(set, e.mul(choice, k.argument(kSets)));
+    }
+    Value codeRow = e.add(e.mul(set, queryBlocks), block);
     Value codes = e.advance(k.argument(kCodes), e.mul(e.extend(codeRow), keyBlocks));
     Value lower = e.add(e.shiftLeft(e.i32(1), k.lane), -1);
     Values ends = e.loop(e.i32(0), e.i32(keyBlocks), e.i32(32), {e.i32(0), e.i32(0)},
@@ -177,6 +184,7 @@ private:
   Emitter &e;
   const Selection &selection;
   int64_t queryBlocks, keyBlocks;
+  bool isRecognized;
   Value row, scores;
 };
 

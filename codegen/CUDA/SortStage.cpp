@@ -7,8 +7,6 @@
 #include "codegen/CUDA/Stages.h"
 #include "runtime/CUDA/StageShapes.h"
 
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-
 using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
@@ -32,16 +30,6 @@ public:
   }
 
 private:
-  /// The sum of the lanes below and the own.
-  Value scanWarp(Value value) {
-    for (int64_t distance : {1, 2, 4, 8, 16}) {
-      Value other = NVVM::ShflOp::create(e.b, k.i32(), e.i32(-1), value, e.i32(distance), e.i32(0),
-                                         NVVM::ShflKind::up, UnitAttr());
-      value = e.add(value, e.select(e.less(k.lane, e.i32(distance)), e.i32(0), other));
-    }
-    return value;
-  }
-
   /// Replaces the number of lists of each length by that of longer ones.
   void scanLengths() {
     e.loop(e.i32(0), e.i32(keyBlocks + 1), e.i32(32), e.i32(0), [&](Value first, ValueRange longer) {
@@ -49,7 +37,7 @@ private:
       Value exists = e.less(e.i32(-1), length);
       Value count = e.valueWhen(
           exists, [&] { return e.loadAt(k.i32(), k.argument(kLengths), length); }, e.i32(0));
-      Value sum = scanWarp(count);
+      Value sum = k.scanWarp(count);
       e.when(exists, [&] {
         e.storeAt(e.add(longer[0], e.sub(sum, count)), k.argument(kLengths), length);
       });

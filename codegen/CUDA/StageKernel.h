@@ -35,6 +35,8 @@ public:
   mlir::Value sumBefore(mlir::Value own);
   /// Lets the function take the registers that one CTA of a multiprocessor can have, where fewer would spill.
   void takeRegisters();
+  /// The sum of an i32 over the lanes below and the own.
+  mlir::Value scanWarp(mlir::Value value);
   /// All threads of the CTA wait for each other.
   void meet();
   void finish();

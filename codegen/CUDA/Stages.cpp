@@ -8,7 +8,9 @@
 
 #include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/ReuseStages.h"
+#include "dialect/RowSelection.h"
 #include "passes/FormPrediction.h"
+#include "passes/FormRecognition.h"
 
 using namespace mlir;
 using namespace weft;
@@ -20,12 +22,25 @@ void weft::cuda::formStages(func::FuncOp kernel, BlockAttentionOp op, int64_t ro
     formPool(kernel, op);
     formScore(kernel, op, query, key);
     formSelect(kernel, op, *selection);
-    formSort(kernel, op);
   }
+  bool isRecognized = !op.getBody().empty() && recognitionOf(op);
+  if (isRecognized) {
+    formRecalls(kernel, op);
+    formChoose(kernel, op);
+    formChooseLists(kernel, op);
+  }
+  if (Selection::from(op.getGiven()) || isRecognized)
+    formSort(kernel, op);
   if (gathersRows(op)) {
     formCountRows(kernel, op);
     formPlanRows(kernel, op, rows);
     formScatterRows(kernel, op, rows, usedAxes(op, kQueryT));
   }
   formReuseStages(kernel, op, columns);
+  if (RowSelection::from(op.getRows())) {
+    formImportance(kernel, op);
+    formSelectRows(kernel, op);
+    formAdvanceAges(kernel, op);
+    formDrift(kernel, op);
+  }
 }

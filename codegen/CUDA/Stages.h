@@ -5,8 +5,10 @@
 // The stages that run on the device before an attention: prediction of block lists, and gathering of rows.
 //
 // A predicted mask is four kernels: pool (means of queries, then of keys), score, select and sort. Rows are three: count,
-// plan and scatter. They write what the attention kernel reads anyway: entries, items, their number, tokens and
-// coordinates of the rows of each tile. Nothing comes back to the host.
+// plan and scatter; rows that are selected by importance have two more before these, importance and selection, and two
+// behind the attention, for the ages. Recognized heads are three: recall, choose and choose_lists. They write what the
+// attention kernel reads anyway: entries, items, their number, tokens and coordinates of the rows of each tile. Nothing
+// comes back to the host.
 
 #ifndef WEFT_CODEGEN_CUDA_STAGES_H
 #define WEFT_CODEGEN_CUDA_STAGES_H
@@ -36,6 +38,30 @@ void formSort(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formCountRows(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formPlanRows(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows);
 void formScatterRows(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows, llvm::ArrayRef<int64_t> axes);
+
+/// A tile of the scores on a probe, and what a CTA needs for it.
+struct RecallTile {
+  int64_t rows, columns, threads, sharedBytes;
+};
+RecallTile recallTileOf(BlockAttentionOp op);
+
+/// The share of the attention mass that each of a probe's candidates keeps of each row; the choice of each pair from
+/// these; and the lists of each pair's choice. Grids: query blocks of a probe x pairs x probes, pairs, parts of the
+/// rows. See runtime/CUDA/DeviceRecognition.cpp.
+void formRecalls(mlir::func::FuncOp kernel, BlockAttentionOp op);
+void formChoose(mlir::func::FuncOp kernel, BlockAttentionOp op);
+void formChooseLists(mlir::func::FuncOp kernel, BlockAttentionOp op);
+
+/// The importance of tokens, as integers that have its order; the rows of greatest importance, ascending; and what
+/// becomes of ages: one more for all tokens, then 0 for rows. Grids: parts of the tokens x batch, batch, and twice parts
+/// x batch. See runtime/CUDA/DeviceRowSelection.cpp.
+void formImportance(mlir::func::FuncOp kernel, BlockAttentionOp op);
+void formSelectRows(mlir::func::FuncOp kernel, BlockAttentionOp op);
+void formAdvanceAges(mlir::func::FuncOp kernel, BlockAttentionOp op);
+
+/// What a caller of an attention that selects rows needs beside it: the drift of inputs of its element type, and copies of
+/// those of computed rows. Grids: tokens or rows / 8 x batch. See runtime/CUDA/DeviceRowSelection.cpp.
+void formDrift(mlir::func::FuncOp kernel, BlockAttentionOp op);
 
 /// Adds the stages that an attention needs, whose tiles have `rows` query rows and `columns` keys.
 void formStages(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows, int64_t columns);

@@ -145,6 +145,9 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
     result.maskHeads = heads.getInt(), result.maskGivens = integer("mask_givens");
   result.ctasPerSM = integer("ctas_per_sm"), result.sharedBytes = integer("shared_bytes");
 
+  if (result.host.recognition)
+    result.recall = {integer("recall_threads"), integer("recall_shared_bytes")};
+
   int64_t block = image.getAs<IntegerAttr>("block").getInt();
   auto queryBlock = image.getAs<IntegerAttr>("query_block");
   auto queryGrid = image.getAs<GridAttr>("query_grid"), keyGrid = image.getAs<GridAttr>("key_grid");

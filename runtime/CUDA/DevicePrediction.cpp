@@ -17,9 +17,19 @@
 using namespace weft::rt;
 using namespace weft::rt::cuda;
 
-std::vector<uint8_t> weft::rt::cuda::makeCodes(const BlockLists &outside, const BlockLists &inside) {
-  int64_t sets = std::max(outside.lists, inside.lists), rows = outside.queryBlocks, columns = outside.keyBlocks;
-  std::vector<uint8_t> codes(sets * rows * columns, 0);
+int64_t weft::rt::cuda::setsOf(const ClassifiedCandidates &candidates) {
+  int64_t sets = 1;
+  for (const auto &candidate : candidates)
+    for (const BlockLists &lists : *candidate)
+      sets = std::max(sets, lists.lists);
+  return sets;
+}
+
+std::vector<uint8_t> weft::rt::cuda::makeCodes(const ClassifiedCandidates &candidates) {
+  const BlockLists &first = candidates.front()->front();
+  int64_t sets = setsOf(candidates), rows = first.queryBlocks, columns = first.keyBlocks;
+  std::vector<uint8_t> all(candidates.size() * sets * rows * columns, 0);
+  uint8_t *codes = all.data();
   auto mark = [&](const BlockLists &lists, int shift) {
     for (int64_t set = 0; set < sets; ++set)
       for (int64_t row = 0; row < rows; ++row) {
@@ -32,8 +42,11 @@ std::vector<uint8_t> weft::rt::cuda::makeCodes(const BlockLists &outside, const 
         }
       }
   };
-  mark(outside, 0), mark(inside, 2);
-  return codes;
+  for (const auto &candidate : candidates) {
+    mark((*candidate)[0], 0), mark((*candidate)[1], 2);
+    codes += sets * rows * columns;
+  }
+  return all;
 }
 
 /// The block of each pool.
@@ -146,7 +159,7 @@ Status DevicePrediction::enqueueSelect(const KernelImage &image, const Call &cal
   return select.launch({ctas, 1, 1}, SelectShape::kThreads, 0, call.stream, call.scratch + call.memory.scores,
                        call.codes, static_cast<int32_t>(call.sets), call.scratch + call.memory.ranges, lengths,
                        static_cast<int32_t>(rows), limit, static_cast<float>(call.amount),
-                       static_cast<int32_t>(std::min(prediction.min, all)));
+                       static_cast<int32_t>(std::min(prediction.min, all)), call.choices);
 }
 
 Result<DevicePrediction::Lists> DevicePrediction::enqueue(const KernelImage &image, const Call &call) const {

@@ -13,8 +13,13 @@
 
 namespace weft::rt::cuda {
 
-/// What an entry is, outside and inside the selection, for every pair of blocks: a byte by set, query and key block.
-std::vector<uint8_t> makeCodes(const BlockLists &outside, const BlockLists &inside);
+/// Lists outside and inside a selection, of each candidate if heads are recognized.
+using ClassifiedCandidates = std::vector<std::shared_ptr<const std::vector<BlockLists>>>;
+/// Sets of each candidate's codes.
+int64_t setsOf(const ClassifiedCandidates &candidates);
+/// What an entry is, outside and inside the selection, for every pair of blocks: a byte by candidate, set, query and key
+/// block.
+std::vector<uint8_t> makeCodes(const ClassifiedCandidates &candidates);
 
 /// The stages pool, score, select and sort of one kernel.
 class DevicePrediction {
@@ -27,12 +32,14 @@ public:
   };
   Memory layOut(ScratchLayout &layout, const KernelImage &image, int64_t pairs) const;
 
-  /// One call: `amount` is what the rule asks for, `codes` are makeCodes() of `sets` sets.
+  /// One call: `amount` is what the rule asks for, `codes` are makeCodes() of `sets` sets, `choices` the candidate of each
+  /// pair if heads are recognized.
   struct Call {
     const Tensor &query, &key;
     double amount;
     DevicePointer codes;
     int64_t sets;
+    DevicePointer choices;
     DevicePointer scratch;
     Memory memory;
     Stream stream;

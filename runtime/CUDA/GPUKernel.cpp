@@ -7,6 +7,7 @@
 #include "runtime/CUDA/GPUKernel.h"
 
 #include "runtime/CUDA/TensorMaps.h"
+#include "runtime/Drift.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -20,7 +21,8 @@ using namespace weft::rt::cuda;
 
 GPUKernel::GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image)
     : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)), lists(gpu, host.image().heads),
-      predictionScratch(gpu), rowScratch(gpu), reuseScratch(gpu) {}
+      predictionScratch(gpu), rowScratch(gpu), reuseScratch(gpu), selectionScratch(gpu), recognitionScratch(gpu),
+      choiceListScratch(gpu) {}
 
 Result<std::shared_ptr<const GPUKernel>> GPUKernel::load(std::shared_ptr<const Device> device, GPUKernelImage image) {
   if (image.isSpecific ? device->capability != image.capability : device->capability < image.capability)
@@ -87,6 +89,18 @@ Status GPUKernel::loadStages() {
       return loaded.status();
     reuse = std::move(*loaded);
   }
+  if (host.image().rowSelection) {
+    auto loaded = DeviceRowSelection::load(gpu, module, host.image());
+    if (!loaded)
+      return loaded.status();
+    rowSelection = std::move(*loaded);
+  }
+  if (host.image().recognition) {
+    auto loaded = DeviceRecognition::load(gpu, module, host.image(), parts.recall);
+    if (!loaded)
+      return loaded.status();
+    recognition = std::move(*loaded);
+  }
   return Status::ok();
 }
 
@@ -136,12 +150,17 @@ Status GPUKernel::uploadTables() {
   return gpu->driver.check(gpu->driver.streamSynchronize(nullptr), "cuStreamSynchronize");
 }
 
-static Status checkStrides(std::initializer_list<std::pair<const char *, const Tensor *>> tensors) {
+namespace {
+
+using NamedTensor = std::pair<const char *, const Tensor *>;
+
+/// What copies of 16 bytes need.
+Status checkAlignment(std::initializer_list<NamedTensor> tensors) {
   for (auto [name, tensor] : tensors) {
     if (reinterpret_cast<uintptr_t>(tensor->data) % 16)
       return Status::error(fmt::format("{}: expected an address that is a multiple of 16, but got {}", name,
                                        tensor->data));
-    for (int64_t axis = 0; axis < 3; ++axis)
+    for (int64_t axis = 0; axis + 1 < tensor->rank(); ++axis)
       if (tensor->shape[axis] > 1 && (tensor->strides[axis] < 0 || tensor->strides[axis] % 8))
         return Status::error(fmt::format("{}: expected strides that are multiples of 8 elements and not below 0, since "
                                          "copies take no others, but got [{}]",
@@ -150,8 +169,10 @@ static Status checkStrides(std::initializer_list<std::pair<const char *, const T
   return Status::ok();
 }
 
+} // namespace
+
 static Status checkTensors(const RunArgs &args) {
-  return checkStrides({{"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}});
+  return checkAlignment({{"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}});
 }
 
 bool GPUKernel::isCapturing(Stream stream) const {
@@ -265,7 +286,7 @@ Status GPUKernel::launchAttention(const Batches &batches, AttentionOperands &ope
                             work.numItems,      queryBlocks.get(), blocks,
                             columnMasks.get(),  work.rowTokens,    work.queryCoordinates,
                             coordinates,        tokens,            work.maskIndex,
-                            work.maskBits};
+                            work.maskBits,      batches.ownChoices(host.image().heads)};
   std::vector<int32_t> values = valuesOf(batches.parameters);
 
   // In the order of the generator's KernelArg.
@@ -273,7 +294,7 @@ Status GPUKernel::launchAttention(const Batches &batches, AttentionOperands &ope
                                      &strides[4], &strides[5], &tables[0],  &tables[1],  &tables[2], &tables[3],
                                      &tables[4],  &tables[5],  &tables[6],  &tables[7],  &tables[8], &tables[9],
                                      &memory[2],  &strides[6], &strides[7], &strides[8], &tables[10], &tables[11],
-                                     &tables[12]});
+                                     &tables[12], &tables[13]});
   for (int32_t &value : values)
     arguments.push_back(&value);
   unsigned ctas = std::min<int64_t>(work.mostItems * parts.queryParts, gpu->multiprocessors * parts.ctasPerSM);
@@ -317,9 +338,41 @@ Result<GPUKernel::Lists> GPUKernel::knownLists(const Batches &batches) const {
   return Lists{work, known.rangesOf(), *found};
 }
 
-Result<GPUKernel::Lists> GPUKernel::predictLists(const Batches &batches, Kernel::SharedLists classified,
+Result<ClassifiedCandidates> GPUKernel::classify(const std::vector<int64_t> &parameters) const {
+  if (recognition)
+    return host.candidateLists(parameters);
+  auto classified = host.classifiedLists(parameters);
+  return classified ? Result<ClassifiedCandidates>({*classified}) : classified.status();
+}
+
+/// Items and ranges from the candidates' lists, which are known, by the choices, which the device alone knows.
+Result<GPUKernel::Lists> GPUKernel::chosenLists(const Batches &batches, const ClassifiedCandidates &candidates) const {
+  std::vector<std::shared_ptr<const BlockLists>> sources;
+  for (const auto &candidate : candidates) {
+    auto source = host.withGiven(candidate, batches.args.given);
+    if (!source)
+      return source.status();
+    sources.push_back(std::move(*source));
+  }
+  auto known = lists.getCandidates(sources, batches.stream, batches.isCaptured);
+  if (!known)
+    return known.status();
+  int64_t heads = host.image().heads, pairs = batches.count * heads;
+  ScratchLayout layout;
+  auto places = recognition->layOutLists(layout, pairs);
+  if (Status status = takeMemory(choiceListScratch, layout.bytes(), batches, batches.memory.choiceLists); !status)
+    return status;
+  auto made = recognition->chooseLists({**known, batches.ownChoices(heads), batches.first * heads, pairs,
+                                        batches.memory.choiceLists, places, batches.stream});
+  if (!made)
+    return made.status();
+  made->work.rowTokens = rowTokens.get(), made->work.queryCoordinates = queryCoordinates.get();
+  return Lists{made->work, made->ranges, *known};
+}
+
+Result<GPUKernel::Lists> GPUKernel::predictLists(const Batches &batches, const ClassifiedCandidates &classified,
                                                  DevicePointer memory) const {
-  auto codes = lists.getCodes(std::move(classified), batches.stream, batches.isCaptured, maskerFor(batches));
+  auto codes = lists.getCodes(classified, batches.stream, batches.isCaptured, maskerFor(batches));
   if (!codes)
     return codes.status();
   const KernelImage &image = host.image();
@@ -328,7 +381,8 @@ Result<GPUKernel::Lists> GPUKernel::predictLists(const Batches &batches, Kernel:
   ScratchLayout layout;
   DevicePrediction::Memory places = prediction->layOut(layout, image, batches.count * image.heads);
   auto made = prediction->enqueue(image, {query, key, amountOf(batches.parameters), (*codes)->codes.get(),
-                                          (*codes)->sets, memory, places, batches.stream});
+                                          (*codes)->sets, batches.ownChoices(image.heads), memory, places,
+                                          batches.stream});
   if (!made)
     return made.status();
   made->work.rowTokens = rowTokens.get(), made->work.queryCoordinates = queryCoordinates.get();
@@ -354,13 +408,14 @@ Status GPUKernel::takeMemory(ScratchPool &pool, size_t bytes, const Batches &bat
 Result<GPUKernel::Lists> GPUKernel::findLists(const Batches &batches, const PredictedLists *kept) const {
   if (kept)
     return kept->steps[batches.first / batches.count];
-  if (!predicts(batches.args))
+  bool isPredicted = predicts(batches.args);
+  if (batches.args.lists || !(isPredicted || recognition))
     return knownLists(batches);
-  auto classified = host.classifiedLists(batches.parameters);
+  auto classified = classify(batches.parameters);
   if (!classified)
     return classified.status();
-  if ((*classified)->size() == 1)
-    return knownLists(batches);
+  if (!isPredicted || classified->front()->size() == 1)
+    return recognition ? chosenLists(batches, *classified) : knownLists(batches);
   size_t bytes = predictionBytes(batches.count);
   if (Status status = takeMemory(predictionScratch, bytes, batches, batches.memory.prediction); !status)
     return status;
@@ -470,12 +525,37 @@ Status GPUKernel::enqueue(const RunArgs &args, Stream stream, const PredictedLis
   if (!scope.status)
     return scope.status;
   std::unique_lock lock(enqueuing, std::defer_lock);
-  if (prediction || rows || reuse)
+  if (prediction || rows || reuse || recognition)
     lock.lock();
-  LaunchMemory memory;
   bool isCaptured = isCapturing(stream);
+  if (!rowSelection)
+    return launchAll(args, *parameters, stream, isCaptured, kept, attends);
+  RunArgs call = args;
+  RowLists selected;
+  if (!args.rows) {
+    auto found = selectRows(args, *parameters, stream, isCaptured);
+    if (!found)
+      return found.status();
+    selected = *found, call.rows = &selected;
+  }
+  Status status = launchAll(call, *parameters, stream, isCaptured, kept, attends);
+  return status ? rowSelection->advanceAges(*call.rows, *args.age, stream) : status;
+}
+
+Status GPUKernel::launchAll(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
+                            bool isCaptured, const PredictedLists *kept, bool attends) const {
+  int64_t batch = args.query.shape[0], step = batchStep(args);
+  LaunchMemory memory;
+  DevicePointer choices = kept ? kept->choices : 0;
+  if (recognition && !choices) {
+    auto found = findChoices(args, parameters, stream, isCaptured);
+    if (!found)
+      return found.status();
+    choices = *found;
+  }
   for (int64_t first = 0; first < batch; first += step)
-    if (Status status = launchBatches({args, *parameters, first, step, stream, isCaptured, memory, attends}, kept);
+    if (Status status =
+            launchBatches({args, parameters, first, step, stream, isCaptured, choices, memory, attends}, kept);
         !status)
       return status;
   return Status::ok();
@@ -501,7 +581,7 @@ Result<ReuseSaving> GPUKernel::measureReuse(const RunArgs &args, Stream stream) 
     return status;
   if (Status status = host.checkRows(args, MemoryKind::Device); !status)
     return status;
-  if (Status status = checkStrides({{"query", &args.query}, {"key", &args.key}}); !status)
+  if (Status status = checkAlignment({{"query", &args.query}, {"key", &args.key}}); !status)
     return status;
   auto parameters = host.bindParameters(args.parameters);
   if (!parameters)
@@ -511,12 +591,171 @@ Result<ReuseSaving> GPUKernel::measureReuse(const RunArgs &args, Stream stream) 
     return scope.status;
   std::lock_guard lock(enqueuing);
   LaunchMemory memory;
+  DevicePointer choices = 0;
+  if (recognition) {
+    auto found = findChoices(args, *parameters, stream, /*isCaptured=*/false);
+    if (!found)
+      return found.status();
+    choices = *found;
+  }
   ReuseCounts counts;
   // One batch element after another: how they lie in memory does not matter then.
   for (int64_t first = 0; first < args.query.shape[0]; ++first)
-    if (Status status = measureBatches({args, *parameters, first, 1, stream, false, memory}, counts); !status)
+    if (Status status = measureBatches({args, *parameters, first, 1, stream, false, choices, memory}, counts); !status)
       return status;
   return counts.share(host.image().reuse->whole);
+}
+
+Result<DevicePointer> GPUKernel::findChoices(const RunArgs &args, const std::vector<int64_t> &parameters,
+                                             Stream stream, bool isCaptured) const {
+  int64_t pairs = args.query.shape[0] * host.image().heads;
+  ScratchLayout layout;
+  auto places = recognition->layOut(layout, pairs);
+  auto memory = recognitionScratch.get(stream, layout.bytes(), isCaptured);
+  if (!memory)
+    return memory;
+  Status status = args.choices ? recognition->store(*args.choices, pairs, *memory, places, stream)
+                               : recognition->recognize(args.query, args.key, parameters, *memory, places, stream);
+  return status ? Result<DevicePointer>(*memory + places.choices) : status;
+}
+
+Result<std::shared_ptr<const BlockLists>> GPUKernel::resolveLists(const RunArgs &args) const {
+  if (predicts(args))
+    return Status::error("lists: expected given lists, since the device predicts them at every launch");
+  if (recognition && !args.choices)
+    return Status::error("lists: expected choices, since the device recognizes heads at every launch");
+  return host.resolveLists(args);
+}
+
+Result<Choices> GPUKernel::recognize(const RunArgs &args, Stream stream) const {
+  if (!recognition)
+    return Status::error(fmt::format("kernel '{}': expected a mask with recognize", host.image().name));
+  if (Status status = host.checkQueryAndKey(args); !status)
+    return status;
+  if (Status status = checkAlignment({{"query", &args.query}, {"key", &args.key}}); !status)
+    return status;
+  auto parameters = host.bindParameters(args.parameters);
+  if (!parameters)
+    return parameters.status();
+  Device::Scope scope(*gpu);
+  if (!scope.status)
+    return scope.status;
+  int64_t pairs = args.query.shape[0] * host.image().heads;
+  ScratchLayout layout;
+  auto places = recognition->layOut(layout, pairs);
+  auto memory = DeviceMemory::allocate(gpu, layout.bytes());
+  if (!memory)
+    return memory.status();
+  if (Status status = recognition->recognize(args.query, args.key, *parameters, memory->get(), places, stream); !status)
+    return status;
+  Choices result{std::vector<int32_t>(pairs), std::vector<double>(pairs * host.image().recognition->measured())};
+  int code = gpu->driver.copyToHost(result.candidates.data(), memory->get() + places.choices, pairs * sizeof(int32_t),
+                                    stream);
+  if (!code)
+    code = gpu->driver.copyToHost(result.recalls.data(), memory->get() + places.recalls,
+                                  result.recalls.size() * sizeof(double), stream);
+  if (code)
+    return gpu->driver.check(code, "cuMemcpyDtoHAsync");
+  code = gpu->driver.streamSynchronize(stream);
+  return code ? Result<Choices>(gpu->driver.check(code, "cuStreamSynchronize")) : Result<Choices>(std::move(result));
+}
+
+Result<RowLists> GPUKernel::selectRows(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
+                                       bool isCaptured) const {
+  ScratchLayout layout;
+  auto places = rowSelection->layOut(layout, args.lse->shape[0]);
+  auto memory = selectionScratch.get(stream, layout.bytes(), isCaptured);
+  if (!memory)
+    return memory.status();
+  return rowSelection->select(args, parameters, *memory, places, stream);
+}
+
+Result<std::shared_ptr<const SelectedRows>> GPUKernel::selectRows(const RunArgs &args, Stream stream) const {
+  if (Status status = host.checkImportance(args, MemoryKind::Device); !status)
+    return status;
+  auto parameters = host.bindParameters(args.parameters);
+  if (!parameters)
+    return parameters.status();
+  Device::Scope scope(*gpu);
+  if (!scope.status)
+    return scope.status;
+  ScratchLayout layout;
+  auto places = rowSelection->layOut(layout, args.lse->shape[0]);
+  auto memory = DeviceMemory::allocate(gpu, layout.bytes());
+  if (!memory)
+    return memory.status();
+  auto rows = rowSelection->select(args, *parameters, memory->get(), places, stream);
+  if (!rows)
+    return rows.status();
+  return std::shared_ptr<const SelectedRows>(std::make_shared<SelectedRows>(std::move(*memory), std::move(*rows)));
+}
+
+Status GPUKernel::checkInputs(const Tensor &x, const Tensor &last) const {
+  const KernelImage &image = host.image();
+  if (!rowSelection)
+    return Status::error(fmt::format("kernel '{}': expected an attention with rows topk(importance, ..)", image.name));
+  if (x.dtype != image.dtype)
+    return Status::error(fmt::format("x: expected dtype {}, which the kernel has, but got {}", name(image.dtype),
+                                     name(x.dtype)));
+  if (x.shape[2] * sizeOf(x.dtype) % 16)
+    return Status::error(fmt::format("x: expected a width of whole 16 bytes, but got {}", x.shape[2]));
+  return checkAlignment({{"x", &x}, {"last", &last}});
+}
+
+Status GPUKernel::measureDrift(const Tensor &x, const Tensor &last, const Tensor &drift, Stream stream) const {
+  Status status = checkDrift(x, last, drift);
+  if (status)
+    status = checkInputs(x, last);
+  if (!status)
+    return status;
+  Device::Scope scope(*gpu);
+  return scope.status ? rowSelection->measureDrift(x, last, drift, stream) : scope.status;
+}
+
+Status GPUKernel::keepInputs(const Tensor &x, const RowLists &rows, const Tensor &last, Stream stream) const {
+  Status status = checkKeptInputs(x, last);
+  if (status)
+    status = checkInputs(x, last);
+  if (status)
+    status = rows.validateShapes(x.shape[0], /*heads=*/1);
+  if (!status)
+    return status;
+  Device::Scope scope(*gpu);
+  return scope.status ? rowSelection->keepInputs(x, rows, last, stream) : scope.status;
+}
+
+Result<OwnedRowLists> GPUKernel::download(const SelectedRows &selected, Stream stream) const {
+  const Tensor &indices = selected.rows.indices, &counts = selected.rows.counts;
+  OwnedRowLists result{indices.shape[0], indices.shape[2], std::vector<int32_t>(indices.numElements()),
+                       std::vector<int32_t>(counts.numElements())};
+  Device::Scope scope(*gpu);
+  if (!scope.status)
+    return scope.status;
+  for (auto [to, from] : {std::pair{&result.counts, &counts}, std::pair{&result.indices, &indices}})
+    if (int code = gpu->driver.copyToHost(to->data(), reinterpret_cast<DevicePointer>(from->data),
+                                          to->size() * sizeof(int32_t), stream))
+      return gpu->driver.check(code, "cuMemcpyDtoHAsync");
+  if (int code = gpu->driver.streamSynchronize(stream))
+    return gpu->driver.check(code, "cuStreamSynchronize");
+  for (int64_t b = 0; b < result.batch; ++b)
+    std::fill(result.indices.begin() + b * result.capacity + result.counts[b],
+              result.indices.begin() + (b + 1) * result.capacity, 0);
+  return result;
+}
+
+Status GPUKernel::keepChoices(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
+                              PredictedLists &lists) const {
+  int64_t pairs = args.query.shape[0] * host.image().heads;
+  ScratchLayout layout;
+  auto places = recognition->layOut(layout, pairs);
+  auto memory = DeviceMemory::allocate(gpu, layout.bytes());
+  if (!memory)
+    return memory.status();
+  lists.choices = memory->get() + places.choices;
+  lists.choiceMemory = std::move(*memory);
+  DevicePointer scratch = lists.choiceMemory.get();
+  return args.choices ? recognition->store(*args.choices, pairs, scratch, places, stream)
+                      : recognition->recognize(args.query, args.key, parameters, scratch, places, stream);
 }
 
 Result<std::shared_ptr<const PredictedLists>> GPUKernel::predict(const RunArgs &args, Stream stream) const {
@@ -529,10 +768,10 @@ Result<std::shared_ptr<const PredictedLists>> GPUKernel::predict(const RunArgs &
   auto parameters = host.bindParameters(args.parameters);
   if (!parameters)
     return parameters.status();
-  auto classified = host.classifiedLists(*parameters);
+  auto classified = classify(*parameters);
   if (!classified)
     return classified.status();
-  if ((*classified)->size() == 1)
+  if (classified->front()->size() == 1)
     return Status::error(fmt::format("kernel '{}': expected a mask that depends on its prediction", host.image().name));
   Device::Scope scope(*gpu);
   if (!scope.status)
@@ -540,12 +779,16 @@ Result<std::shared_ptr<const PredictedLists>> GPUKernel::predict(const RunArgs &
   int64_t batch = args.query.shape[0], step = batchStep(args);
   auto result = std::make_shared<PredictedLists>();
   result->kernel = this, result->classified = *classified, result->stepPairs = step * host.image().heads;
+  if (recognition)
+    if (Status status = keepChoices(args, *parameters, stream, *result); !status)
+      return status;
   for (int64_t first = 0; first < batch; first += step) {
     auto memory = DeviceMemory::allocate(gpu, predictionBytes(step));
     if (!memory)
       return memory.status();
     LaunchMemory unused;
-    auto made = predictLists({args, *parameters, first, step, stream, false, unused}, *classified, memory->get());
+    auto made = predictLists({args, *parameters, first, step, stream, false, result->choices, unused}, *classified,
+                             memory->get());
     if (!made)
       return made.status();
     result->memory.push_back(std::move(*memory)), result->steps.push_back(*made);
@@ -572,13 +815,17 @@ void appendSelection(GivenLists &selection, const std::vector<uint8_t> &codes, i
 } // namespace
 
 Result<GivenLists> GPUKernel::download(const PredictedLists &kept, Stream stream) const {
-  const BlockLists &outside = (*kept.classified)[0], &inside = (*kept.classified)[1];
-  std::vector<uint8_t> codes = makeCodes(outside, inside);
-  int64_t queryBlocks = outside.queryBlocks, keyBlocks = outside.keyBlocks, rows = kept.stepPairs * queryBlocks;
-  int64_t codeRows = std::max(outside.lists, inside.lists) * queryBlocks;
+  const BlockLists &first = kept.classified.front()->front();
+  std::vector<uint8_t> codes = makeCodes(kept.classified);
+  int64_t queryBlocks = first.queryBlocks, keyBlocks = first.keyBlocks, rows = kept.stepPairs * queryBlocks;
+  int64_t sets = setsOf(kept.classified);
   Device::Scope scope(*gpu);
   if (!scope.status)
     return scope.status;
+  std::vector<int32_t> choices(kept.steps.size() * kept.stepPairs);
+  if (kept.choices)
+    if (int code = gpu->driver.copyToHost(choices.data(), kept.choices, choices.size() * sizeof(int32_t), stream))
+      return gpu->driver.check(code, "cuMemcpyDtoHAsync");
   GivenLists selection;
   selection.lists = 0, selection.queryBlocks = queryBlocks;
   for (const Lists &step : kept.steps) {
@@ -591,7 +838,8 @@ Result<GivenLists> GPUKernel::download(const PredictedLists &kept, Stream stream
     for (int64_t row = 0; row < rows; ++row) {
       if (row % queryBlocks == 0)
         selection.offsets.push_back(static_cast<int64_t>(selection.keyBlocks.size()));
-      appendSelection(selection, codes, row % codeRows, keyBlocks,
+      int64_t pair = row / queryBlocks, set = choices[selection.lists + pair] * sets + pair % sets;
+      appendSelection(selection, codes, set * queryBlocks + row % queryBlocks, keyBlocks,
                       std::span(entries).subspan(ranges[2 * row], ranges[2 * row + 1]));
       selection.offsets.push_back(static_cast<int64_t>(selection.keyBlocks.size()));
     }

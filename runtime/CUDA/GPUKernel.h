@@ -8,7 +8,9 @@
 #define WEFT_RUNTIME_CUDA_GPUKERNEL_H
 
 #include "runtime/CUDA/DevicePrediction.h"
+#include "runtime/CUDA/DeviceRecognition.h"
 #include "runtime/CUDA/DeviceReuse.h"
+#include "runtime/CUDA/DeviceRowSelection.h"
 #include "runtime/CUDA/DeviceRows.h"
 #include "runtime/CUDA/ListCache.h"
 #include "runtime/Kernel.h"
@@ -51,6 +53,8 @@ struct GPUKernelImage {
   /// Query rows and key columns of a tile, threads of a CTA, CTAs of a multiprocessor, and shared memory in bytes.
   int64_t rows = 0, columns = 0, threads = 0, ctasPerSM = 1, sharedBytes = 0;
   SequenceLayout query, key;
+  /// Of a kernel that recognizes heads.
+  RecallLaunch recall;
   /// Per block four numbers: where its copy begins (w, h, t, or the first token of its segment), and
   /// 2 * column mask + is text.
   std::vector<int32_t> queryBlocks, keyBlocks;
@@ -78,8 +82,11 @@ class PredictedLists {
   };
 
   const GPUKernel *kernel = nullptr;
-  Kernel::SharedLists classified;
+  ClassifiedCandidates classified;
   int64_t stepPairs = 0;
+  /// If heads are recognized, with the memory that they lie in.
+  DeviceMemory choiceMemory;
+  DevicePointer choices = 0;
   /// Per launch.
   std::vector<DeviceMemory> memory;
   std::vector<Lists> steps;
@@ -97,10 +104,11 @@ public:
 
   /// Checks every argument, then enqueues the kernel; on error nothing was enqueued. As Kernel::run, but tensors are
   /// memory of the device, their strides multiples of 16 bytes, and their addresses too; so are row lists, whose contents
-  /// are not checked: rows outside of the sequence are passed over, and a row that comes twice is written twice. Block
-  /// lists that are new to the kernel are copied to the device. With known ones a launch neither allocates nor waits, and
-  /// may be captured, as long as the kernel outlives the graph; predictions and rows need working memory, which the last
-  /// launch on the stream leaves behind. Given lists are known if `args.lists` names what resolveLists() made of them. A
+  /// are not checked: rows outside of the sequence are passed over, and a row that comes twice is written twice. Nor are
+  /// ages: one that is out of range is read as the nearest that is not. Block lists that are new to the kernel are
+  /// copied to the device. With known ones a launch neither allocates nor waits, and may be captured, as long as the
+  /// kernel outlives the graph; predictions, rows and recognition need working memory, which the last launch on the
+  /// stream leaves behind. Given lists are known if `args.lists` names what resolveLists() made of them. A
   /// predicted mask is predicted on the device, at every launch that gets no lists of `kept`.
   Status launch(const RunArgs &args, Stream stream, const PredictedLists *kept = nullptr) const;
 
@@ -116,12 +124,23 @@ public:
   /// the lists and rows come from.
   Result<ReuseSaving> measureReuse(const RunArgs &args, Stream stream) const;
 
-  /// The lists that a call with these arguments visits; it must not predict them.
-  Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const {
-    if (predicts(args))
-      return Status::error("lists: expected given lists, since the device predicts them at every launch");
-    return host.resolveLists(args);
-  }
+  /// The candidate that each head takes for these queries and keys of the device, and the recalls that led to it: what
+  /// RunArgs::choices takes, so that they serve several launches. Needs query, key and parameters alone. Waits for the
+  /// stream's work.
+  Result<Choices> recognize(const RunArgs &args, Stream stream) const;
+
+  /// Enqueues the selection of the rows that a call would select, into memory of their own: by lse, drift, age and
+  /// parameters alone. Passed as RunArgs::rows they are the rows of launches, as long as they live.
+  Result<std::shared_ptr<const SelectedRows>> selectRows(const RunArgs &args, Stream stream) const;
+  /// As rt::measureDrift and rt::keepInputs, enqueued, for tensors of the device with the kernel's element type, whose rows
+  /// are multiples of 16 bytes at such addresses. Any kernel that selects rows can, whatever its shape.
+  Status measureDrift(const Tensor &x, const Tensor &last, const Tensor &drift, Stream stream) const;
+  Status keepInputs(const Tensor &x, const RowLists &rows, const Tensor &last, Stream stream) const;
+  /// What was selected, once the stream's work is done. Waits for it.
+  Result<OwnedRowLists> download(const SelectedRows &selected, Stream stream) const;
+
+  /// The lists that a call with these arguments visits; it must not predict them, nor recognize heads.
+  Result<std::shared_ptr<const BlockLists>> resolveLists(const RunArgs &args) const;
 
 private:
   GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image);
@@ -131,13 +150,14 @@ private:
   Status loadStages();
   Status loadMasker();
   Status uploadTables();
+  Status checkInputs(const Tensor &x, const Tensor &last) const;
   bool isCapturing(Stream stream) const;
   DevicePointer ticketFor(Stream stream) const;
   /// The first arguments of a kernel that takes tensor maps.
   Result<std::vector<TensorMap>> makeMaps(const Tensor &query, const Tensor &key, const Tensor &value) const;
   /// Working memory of a launch, for all its batch elements one after another; 0 until it is needed.
   struct LaunchMemory {
-    DevicePointer prediction = 0, rows = 0, reuse = 0;
+    DevicePointer prediction = 0, rows = 0, choiceLists = 0, reuse = 0;
   };
   /// A launch of some batch elements.
   struct Batches {
@@ -146,9 +166,15 @@ private:
     int64_t first, count;
     Stream stream;
     bool isCaptured;
+    /// Of all batch elements; 0 unless heads are recognized.
+    DevicePointer choices;
     LaunchMemory &memory;
     /// Whether the attention follows its stages.
     bool attends = true;
+
+    DevicePointer ownChoices(int64_t heads) const {
+      return choices ? choices + first * heads * sizeof(int32_t) : 0;
+    }
   };
   using Lists = PredictedLists::Lists;
   /// Whether a call predicts, unless its mask turns out not to depend on that.
@@ -163,12 +189,24 @@ private:
   /// What makes the bits of partial blocks for a launch's parameters.
   ListCache::Masker maskerFor(const Batches &batches) const;
   Result<Lists> knownLists(const Batches &batches) const;
-  Result<Lists> predictLists(const Batches &batches, Kernel::SharedLists classified, DevicePointer memory) const;
+  Result<Lists> predictLists(const Batches &batches, const ClassifiedCandidates &classified,
+                             DevicePointer memory) const;
+  /// Of every candidate, or the one that there is.
+  Result<ClassifiedCandidates> classify(const std::vector<int64_t> &parameters) const;
+  Result<Lists> chosenLists(const Batches &batches, const ClassifiedCandidates &candidates) const;
+  Status keepChoices(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
+                     PredictedLists &lists) const;
+  Result<DevicePointer> findChoices(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
+                                    bool isCaptured) const;
   /// Working memory that the launch did not take before.
   Status takeMemory(ScratchPool &pool, size_t bytes, const Batches &batches, DevicePointer &memory) const;
   Result<Lists> findLists(const Batches &batches, const PredictedLists *kept) const;
   /// Rows of which the launch's are those from batch element `first` on.
   Status gatherRows(const Batches &batches, const RowLists &rowLists, int64_t first, Lists &lists) const;
+  Result<RowLists> selectRows(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream,
+                              bool isCaptured) const;
+  Status launchAll(const RunArgs &args, const std::vector<int64_t> &parameters, Stream stream, bool isCaptured,
+                   const PredictedLists *kept, bool attends) const;
   Status launchBatches(const Batches &batches, const PredictedLists *kept) const;
   Status enqueue(const RunArgs &args, Stream stream, const PredictedLists *kept, bool attends) const;
   Status launchMerged(const Batches &batches, Lists &lists) const;
@@ -190,8 +228,11 @@ private:
   std::optional<DevicePrediction> prediction;
   std::optional<DeviceRows> rows;
   std::optional<DeviceReuse> reuse;
+  std::optional<DeviceRowSelection> rowSelection;
+  std::optional<DeviceRecognition> recognition;
   mutable ListCache lists;
-  mutable ScratchPool predictionScratch, rowScratch, reuseScratch;
+  mutable ScratchPool predictionScratch, rowScratch, reuseScratch, selectionScratch, recognitionScratch,
+      choiceListScratch;
   /// Held while the stages of a launch are enqueued: those of another on its stream use the same memory.
   mutable std::mutex enqueuing;
 

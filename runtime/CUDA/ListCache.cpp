@@ -102,6 +102,40 @@ Status copyTo(DeviceMemory &memory, const std::shared_ptr<const Device> &device,
   return Status::ok();
 }
 
+/// Where lists are, set by set: of each pool, or of each query block if the lists have not found their pools.
+struct RangeTables {
+  std::vector<int32_t> ranges, poolOf;
+  int64_t pools = 0;
+
+  /// Entries of the source begin at `begin`.
+  void append(const BlockLists &source, int64_t set, int64_t begin) {
+    const int32_t *offsets = source.offsets.data() + set * (source.queryBlocks + 1);
+    size_t first = ranges.size();
+    ranges.resize(first + 2 * source.queryBlocks);
+    auto put = [&](int64_t place, int32_t block) {
+      int32_t *range = ranges.data() + first + 2 * place;
+      range[0] = static_cast<int32_t>(begin + source.starts[set] + offsets[block]);
+      range[1] = offsets[block + 1] - offsets[block];
+    };
+    if (source.poolOf.empty()) {
+      for (int32_t block = 0; block < source.queryBlocks; ++block)
+        put(block, block);
+      return;
+    }
+    RankedPools ranked(source, set);
+    poolOf.insert(poolOf.end(), ranked.poolOf.begin(), ranked.poolOf.end());
+    pools = std::max(pools, static_cast<int64_t>(ranked.blocks.size()));
+    for (size_t rank = 0; rank < ranked.blocks.size(); ++rank)
+      put(static_cast<int64_t>(rank), ranked.blocks[rank]);
+  }
+
+  Status upload(DeviceLists &lists, const std::shared_ptr<const Device> &device, Stream stream) const {
+    lists.pools = pools;
+    Status status = copyTo(lists.ranges, device, ranges, stream);
+    return status ? copyTo(lists.poolOf, device, poolOf, stream) : status;
+  }
+};
+
 } // namespace
 
 ListCache::Found ListCache::get(std::shared_ptr<const BlockLists> lists, int64_t first, int64_t batch, Stream stream,
@@ -115,14 +149,23 @@ ListCache::Found ListCache::get(std::shared_ptr<const BlockLists> lists, int64_t
               });
 }
 
-ListCache::Found ListCache::getCodes(std::shared_ptr<const std::vector<BlockLists>> classified, Stream stream,
-                                     bool isCaptured, const Masker &mask) {
-  return find(classified, 0, 0, stream, isCaptured, [&](DeviceLists &made) {
-    const BlockLists &outside = (*classified)[0], &inside = (*classified)[1];
-    made.sets = std::max(outside.lists, inside.lists);
-    Status status = copyTo(made.codes, device, makeCodes(outside, inside), stream);
-    return status ? mask({&outside, &inside}, made.masks) : status;
+ListCache::Found ListCache::getCodes(const std::vector<Classified> &candidates, Stream stream, bool isCaptured,
+                                     const Masker &mask) {
+  return find(candidates.front(), 0, 0, stream, isCaptured, [&](DeviceLists &made) {
+    made.sets = setsOf(candidates);
+    std::vector<const BlockLists *> sources;
+    for (const Classified &candidate : candidates)
+      for (const BlockLists &source : *candidate)
+        sources.push_back(&source);
+    Status status = copyTo(made.codes, device, makeCodes(candidates), stream);
+    return status ? mask(sources, made.masks) : status;
   });
+}
+
+ListCache::Found ListCache::getCandidates(const std::vector<std::shared_ptr<const BlockLists>> &candidates,
+                                          Stream stream, bool isCaptured) {
+  return find(candidates.front(), kCandidates, 0, stream, isCaptured,
+              [&](DeviceLists &made) { return uploadCandidates(candidates, made, stream); });
 }
 
 ListCache::Found ListCache::find(const std::shared_ptr<const void> &source, int64_t first, int64_t batch,
@@ -167,24 +210,33 @@ Status ListCache::upload(const BlockLists &source, DeviceLists &lists, Stream st
 }
 
 Status ListCache::uploadRanges(const BlockLists &source, DeviceLists &lists, Stream stream) const {
-  int64_t rows = source.queryBlocks, firstSet = source.lists > heads ? lists.first * heads : 0;
+  int64_t firstSet = source.lists > heads ? lists.first * heads : 0;
   lists.sets = source.lists > heads ? lists.batch * heads : source.lists;
-  std::vector<int32_t> ranges(2 * lists.sets * rows), poolOf;
-  for (int64_t set = 0; set < lists.sets; ++set) {
-    RankedPools pools(source, firstSet + set);
-    poolOf.insert(poolOf.end(), pools.poolOf.begin(), pools.poolOf.end());
-    lists.pools = std::max(lists.pools, static_cast<int64_t>(pools.blocks.size()));
-    const int32_t *offsets = source.offsets.data() + (firstSet + set) * (rows + 1);
-    for (size_t rank = 0; rank < pools.blocks.size(); ++rank) {
-      int32_t block = pools.blocks[rank], *range = ranges.data() + 2 * (set * rows + rank);
-      range[0] = static_cast<int32_t>(source.starts[firstSet + set] + offsets[block]);
-      range[1] = offsets[block + 1] - offsets[block];
-    }
-  }
-  Status status = copyTo(lists.ranges, device, ranges, stream);
+  RangeTables tables;
+  for (int64_t set = 0; set < lists.sets; ++set)
+    tables.append(source, firstSet + set, 0);
+  Status status = tables.upload(lists, device, stream);
   if (status && !source.keyPoolOf.empty())
     status = copyTo(lists.keyPlaces, device, placeKeys(source, firstSet, lists.sets), stream);
-  return status ? copyTo(lists.poolOf, device, poolOf, stream) : status;
+  return status;
+}
+
+Status ListCache::uploadCandidates(const std::vector<std::shared_ptr<const BlockLists>> &candidates,
+                                   DeviceLists &lists, Stream stream) const {
+  std::vector<int32_t> entries;
+  RangeTables tables;
+  for (const auto &candidate : candidates)
+    lists.sets = std::max(lists.sets, candidate->lists);
+  for (const auto &candidate : candidates) {
+    if (entries.size() + candidate->entries.size() > INT32_MAX)
+      return Status::error(fmt::format("lists: expected at most {} entries of all candidates, but got more",
+                                       INT32_MAX));
+    for (int64_t set = 0; set < lists.sets; ++set)
+      tables.append(*candidate, candidate->setOf(set), static_cast<int64_t>(entries.size()));
+    entries.insert(entries.end(), candidate->entries.begin(), candidate->entries.end());
+  }
+  Status status = copyTo(lists.entries, device, entries, stream);
+  return status ? tables.upload(lists, device, stream) : status;
 }
 
 void ListCache::dropOld() {

@@ -51,18 +51,26 @@ public:
   /// Lists for `batch` elements from `first` on. While a stream is captured they must be known.
   Found get(std::shared_ptr<const BlockLists> lists, int64_t first, int64_t batch, Stream stream, bool isCaptured,
             const Masker &mask);
-  /// The codes of lists outside and inside a selection.
-  Found getCodes(std::shared_ptr<const std::vector<BlockLists>> classified, Stream stream, bool isCaptured,
-                 const Masker &mask);
+  using Classified = std::shared_ptr<const std::vector<BlockLists>>;
+  /// The codes of lists outside and inside a selection: of the one candidate, or of all, one after another.
+  Found getCodes(const std::vector<Classified> &candidates, Stream stream, bool isCaptured, const Masker &mask);
+  /// Entries and ranges of the lists of all candidates, which are made for the same parameters; no items. Ranges and
+  /// pools are by candidate, then set.
+  Found getCandidates(const std::vector<std::shared_ptr<const BlockLists>> &candidates, Stream stream,
+                      bool isCaptured);
 
 private:
   Found find(const std::shared_ptr<const void> &source, int64_t first, int64_t batch, Stream stream, bool isCaptured,
              const std::function<Status(DeviceLists &)> &upload);
   Status upload(const BlockLists &source, DeviceLists &lists, Stream stream) const;
   Status uploadRanges(const BlockLists &source, DeviceLists &lists, Stream stream) const;
+  Status uploadCandidates(const std::vector<std::shared_ptr<const BlockLists>> &candidates, DeviceLists &lists,
+                          Stream stream) const;
   void dropOld();
 
   static constexpr size_t kMaxLists = 64;
+  /// In the place of the first batch element: lists of all candidates, of which the source is the first.
+  static constexpr int64_t kCandidates = -1;
 
   std::shared_ptr<const Device> device;
   int64_t heads;

@@ -95,5 +95,5 @@ Status PairMasker::fill(const PairMasks &masks, int64_t tiles, std::span<const i
     arguments.push_back(&pointer);
   for (int32_t &value : values)
     arguments.push_back(&value);
-  return stage.launch({tiles, 1, 1}, MaskStageShape::kThreads, 0, stream, arguments.data());
+  return stage.launch({tiles, 1, 1}, MaskStageShape::kThreads, 0, stream, arguments);
 }

@@ -24,3 +24,8 @@ Status Stage::launch(std::array<int64_t, 3> grid, int64_t threads, int64_t share
                             static_cast<unsigned>(sharedBytes), stream, arguments, nullptr);
   return driver->check(code, ("cuLaunchKernel of " + name).c_str());
 }
+
+Status Stage::reserveShared(int64_t bytes) const {
+  return driver->check(driver->functionSetAttribute(function, kMaxDynamicShared, static_cast<int>(bytes)),
+                       ("cuFuncSetAttribute of " + name).c_str());
+}

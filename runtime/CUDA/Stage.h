@@ -13,6 +13,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace weft::rt::cuda {
 
@@ -73,7 +74,16 @@ public:
     void *pointers[] = {&args...};
     return launch(grid, threads, sharedBytes, stream, pointers);
   }
-  /// The same with pointers to the arguments.
+  /// The same with their addresses.
+  Status launch(std::array<int64_t, 3> grid, int64_t threads, int64_t sharedBytes, Stream stream,
+                std::vector<void *> &arguments) const {
+    return launch(grid, threads, sharedBytes, stream, arguments.data());
+  }
+
+  /// Must be called once for more than 48 KiB of shared memory.
+  Status reserveShared(int64_t bytes) const;
+
+private:
   Status launch(std::array<int64_t, 3> grid, int64_t threads, int64_t sharedBytes, Stream stream,
                 void **arguments) const;
 

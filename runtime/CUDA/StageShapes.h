@@ -80,6 +80,36 @@ struct MergeShape {
   static constexpr int64_t kThreads = 128, kPlanThreads = 1024;
 };
 
+/// A CTA per pair that adds up recalls, and a thread per list of a chosen candidate.
+struct RecognitionShape {
+  static constexpr int64_t kChooseThreads = 256, kListThreads = 256;
+  /// Partial sums in f64.
+  static constexpr int64_t kChooseBytes = kChooseThreads * 8;
+};
+
+/// A thread per token; then one CTA for each batch element selects, each warp in tokens of its own.
+struct RowSelectionShape {
+  static constexpr int64_t kThreads = 256, kSelectThreads = 1024, kWarps = kSelectThreads / 32;
+  /// Tokens that a lane looks at together.
+  static constexpr int64_t kEach = 4;
+  /// A counter per digit.
+  static constexpr int64_t kSelectBytes = 256 * 4;
+  int64_t tokens;
+
+  /// A multiple of what a warp looks at together.
+  int64_t tokensPerWarp() const {
+    constexpr int64_t step = 32 * kEach;
+    return (tokens + kWarps * step - 1) / (kWarps * step) * step;
+  }
+  /// Tokens with those that are there for the last warps alone.
+  int64_t padded() const { return kWarps * tokensPerWarp(); }
+};
+
+/// A warp per token or row.
+struct DriftShape {
+  static constexpr int64_t kThreads = 256, kWarps = kThreads / 32;
+};
+
 } // namespace weft::rt::cuda
 
 #endif // WEFT_RUNTIME_CUDA_STAGESHAPES_H

@@ -41,6 +41,8 @@ step differential 600 'PASSED.* 1 test' env WEFT_TEST_PROGRAMS="${WEFT_TEST_PROG
 step kernel 120 'PASSED' "$here/bin/GPUKernelTest"
 step reuse 300 'PASSED' "$here/bin/GPUReuseTest"
 step stages 120 'PASSED' "$here/bin/GPUStagesTest"
+step row-selection 120 'PASSED' "$here/bin/GPURowSelectionTest"
+step recognition 120 'PASSED' "$here/bin/GPURecognitionTest"
 sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
 if [[ -x $sanitizer ]]; then
   for tool in memcheck racecheck synccheck initcheck; do

@@ -259,3 +259,18 @@ std::string test::compareWithInterpreter(const Case &test, const rt::GivenLists 
     return "interpretation: " + expected.message();
   return compareRows(test.operands, *expected, rows, toleranceOf(test.options().elementType));
 }
+
+std::string test::compareSelection(const Case &test, const rt::OwnedRowLists &rows,
+                                   const InterpreterResult &expected) {
+  if (expected.selectedRows.size() != 1)
+    return "expected rows of the interpreter";
+  if (rows.counts != expected.selectedRows.front().counts || rows.indices != expected.selectedRows.front().indices)
+    return "the kernel selects other rows than the interpreter";
+  const TestTensor &age = *test.operands.age;
+  for (int64_t b = 0; b < test.batch; ++b)
+    for (int64_t i = 0; i < age.view.shape[2]; ++i)
+      if (age.at(b, 0, i) != expected.age.at({b, i}))
+        return fmt::format("age of batch {} token {}: expected {}, but got {}", b, i, expected.age.at({b, i}),
+                           age.at(b, 0, i));
+  return "";
+}

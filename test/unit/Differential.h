@@ -74,6 +74,10 @@ std::string compareRows(const Operands &operands, const InterpreterResult &expec
 std::string compareWithInterpreter(const Case &test, const rt::GivenLists *selected = nullptr,
                                    const rt::Choices *choices = nullptr);
 
+/// What differs between rows that were selected, with the ages that the call left in `test`, and the interpreter's; empty
+/// if nothing does.
+std::string compareSelection(const Case &test, const rt::OwnedRowLists &rows, const InterpreterResult &expected);
+
 } // namespace weft::test
 
 #endif // WEFT_TEST_UNIT_DIFFERENTIAL_H

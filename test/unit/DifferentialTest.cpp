@@ -118,22 +118,6 @@ std::string checkPredicted(Random &random, CompiledCase &test) {
   return compareWithInterpreter(test, &*lists);
 }
 
-/// The rows that a kernel and the interpreter select, and the ages after the call: all exactly equal.
-std::string compareSelection(const CompiledCase &test, const rt::OwnedRowLists &rows,
-                             const InterpreterResult &expected) {
-  if (expected.selectedRows.size() != 1)
-    return "expected rows of the interpreter";
-  if (rows.counts != expected.selectedRows.front().counts || rows.indices != expected.selectedRows.front().indices)
-    return "the kernel selects other rows than the interpreter";
-  const TestTensor &age = *test.operands.age;
-  for (int64_t b = 0; b < test.batch; ++b)
-    for (int64_t i = 0; i < age.view.shape[2]; ++i)
-      if (age.at(b, 0, i) != expected.age.at({b, i}))
-        return fmt::format("age of batch {} token {}: expected {}, but got {}", b, i, expected.age.at({b, i}),
-                           age.at(b, 0, i));
-  return "";
-}
-
 /// As checkProgram, with rows that their importance selects.
 std::string checkSelected(Random &random, CompiledCase &test) {
   ProgramLimits limits{.bias = 30, .selectedRows = 100};

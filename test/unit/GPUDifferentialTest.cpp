@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <iostream>
 #include <optional>
 
@@ -30,6 +31,8 @@ struct GPUCase : Case {
   std::shared_ptr<const rt::cuda::GPUKernel> kernel;
   /// What the device predicted.
   std::optional<rt::GivenLists> selected;
+  std::optional<rt::OwnedRowLists> selectedRows;
+  std::optional<rt::Choices> choices;
 
   rt::Status compile() {
     GPUKernelResult result = compileGPUKernel(program.request, *device());
@@ -59,6 +62,8 @@ struct GPUCase : Case {
     operands.lse = TestTensor(rt::DType::F32, shape, layout(), 8);
     operands.out.fill([](auto...) { return kHeld; });
     operands.lse.fill([](auto...) { return kHeld; });
+    if (program.selectsRows)
+      operands.lse.fill([&](int64_t b, int64_t h, int64_t s, int64_t) { return heldLse.at(b, h, s); });
   }
 
   /// Runs `times` times and copies the results back.
@@ -67,12 +72,25 @@ struct GPUCase : Case {
     if (rt::Status status = call.upload(operands); !status)
       return status;
     call.args.parameters = program.parameters;
+    if (kernel->image().recognition) {
+      auto recognized = kernel->recognize(call.args, nullptr);
+      if (!recognized)
+        return recognized.status();
+      choices = std::move(*recognized);
+    }
     if (kernel->image().prediction) {
       auto kept = kernel->predict(call.args, nullptr);
       auto downloaded = kept ? kernel->download(**kept, nullptr) : rt::Result<rt::GivenLists>(kept.status());
       if (!downloaded)
         return downloaded.status();
       selected = std::move(*downloaded);
+    }
+    if (kernel->image().rowSelection) {
+      auto rows = kernel->selectRows(call.args, nullptr);
+      auto downloaded = rows ? kernel->download(**rows, nullptr) : rt::Result<rt::OwnedRowLists>(rows.status());
+      if (!downloaded)
+        return downloaded.status();
+      selectedRows = std::move(*downloaded);
     }
     for (int i = 0; i < times; ++i)
       if (rt::Status status = kernel->launch(call.args, nullptr); !status)
@@ -84,23 +102,56 @@ struct GPUCase : Case {
 /// Two runs must give the same, and write nothing else.
 std::string runTwice(GPUCase &test) {
   TestTensor out = test.operands.out, lse = test.operands.lse;
-  if (rt::Status status = test.run(2); !status)
+  std::optional<TestTensor> age = test.operands.age;
+  // A second call in a row would select by what the first left.
+  if (rt::Status status = test.run(age ? 1 : 2); !status)
     return "run: " + status.message();
-  std::swap(out, test.operands.out), std::swap(lse, test.operands.lse);
+  std::swap(out, test.operands.out), std::swap(lse, test.operands.lse), std::swap(age, test.operands.age);
   if (rt::Status status = test.run(); !status)
     return "second run: " + status.message();
-  if (out.storage != test.operands.out.storage || lse.storage != test.operands.lse.storage)
+  if (out.storage != test.operands.out.storage || lse.storage != test.operands.lse.storage ||
+      (age && age->storage != test.operands.age->storage))
     return "two runs give different results";
-  if (!out.isUntouchedAround() || !lse.isUntouchedAround())
+  if (!out.isUntouchedAround() || !lse.isUntouchedAround() || (age && !age->isUntouchedAround()))
     return "memory around the results was written";
   return "";
+}
+
+std::string compareRecalls(const rt::Choices &actual, const rt::Choices &expected) {
+  for (size_t i = 0; i < actual.recalls.size(); ++i) {
+    double recall = actual.recalls[i], wanted = expected.recalls[i];
+    bool isNear = std::isnan(wanted) ? std::isnan(recall) : std::abs(recall - wanted) <= 1e-4;
+    if (!isNear)
+      return fmt::format("recall {}: expected {}, but got {}", i, wanted, recall);
+  }
+  return "";
+}
+
+/// Rows that were selected and recalls, then the results over what the device selected and chose.
+std::string compareAll(const GPUCase &test) {
+  if (test.selectedRows || test.choices) {
+    auto expected = test.interpret({0});
+    if (!expected)
+      return "interpretation: " + expected.message();
+    std::string error;
+    if (test.selectedRows)
+      error = compareSelection(test, *test.selectedRows, *expected);
+    if (test.choices && error.empty())
+      error = compareRecalls(*test.choices, expected->recognized.front());
+    if (!error.empty())
+      return error;
+  }
+  return compareWithInterpreter(test, test.selected ? &*test.selected : nullptr,
+                                test.choices ? &*test.choices : nullptr);
 }
 
 std::string checkProgram(Random &random, GPUCase &test) {
   // Half of the programs by the generator that every GPU has; f32 is always its.
   auto elementType = random.pick({ElementType::BF16, ElementType::F16, ElementType::F32});
   auto target = random.pick<std::string>({"native", "sm_80"});
-  test.program = makeProgram(random, {.bias = 30, .rows = 30, .predicted = 30, .reuse = 30});
+  ProgramLimits limits{.bias = 30, .predicted = 30, .recognized = 25, .reuse = 30};
+  (random.chance(50) ? limits.rows : limits.selectedRows) = 60;
+  test.program = makeProgram(random, limits);
   test.program.request.target = target;
   GenerateOptions &options = test.program.request.options;
   options.elementType = elementType;
@@ -114,7 +165,7 @@ std::string checkProgram(Random &random, GPUCase &test) {
     return "compilation: " + status.message();
   test.makeAlignedOperands(random);
   std::string error = runTwice(test);
-  return error.empty() ? compareWithInterpreter(test, test.selected ? &*test.selected : nullptr) : error;
+  return error.empty() ? compareAll(test) : error;
 }
 
 class GPUDifferentialTest : public testing::Test {

@@ -59,20 +59,26 @@ public:
                                                               {&operands.lse, &*args.lse}};
     if (operands.bias)
       all.emplace_back(&*operands.bias, &*args.bias);
+    if (operands.drift)
+      all.emplace_back(&*operands.drift, &*args.drift);
+    if (operands.age)
+      all.emplace_back(&*operands.age, &*args.age);
     for (auto [host, view] : all) {
       auto copy = OnDevice::upload(*host);
       if (!copy)
         return copy.status();
-      *view = copy->view;
+      view->data = copy->view.data;
       tensors.push_back(std::move(*copy));
     }
     return operands.rows ? uploadRows(*operands.rows) : rt::Status::ok();
   }
 
-  /// Copies out and lse back.
+  /// Copies out and lse back, and ages if there are any.
   rt::Status download(Operands &operands) const {
     rt::Status status = tensors[3].download(operands.out);
-    return status ? tensors[4].download(operands.lse) : status;
+    if (status)
+      status = tensors[4].download(operands.lse);
+    return status && operands.age ? tensors.back().download(*operands.age) : status;
   }
 
 private:

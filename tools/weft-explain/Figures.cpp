@@ -82,7 +82,7 @@ rt::Status weft::measureTime(const CompileRequest &request, const Executable &ke
     return compiled.status();
   const Executable &dense = *compiled->executable;
   auto denseRun = dense.run(denseInputs(inputs), nullptr, calls);
-  auto denseLists = denseRun ? dense.resolveLists({}, nullptr) : denseRun.status();
+  auto denseLists = denseRun ? dense.resolveLists({}, nullptr, nullptr) : denseRun.status();
   if (!denseLists)
     return denseLists.status();
   report.denseMilliseconds = denseRun->milliseconds;

@@ -113,7 +113,7 @@ rt::Status runTool() {
   if (!choices)
     return choices.status();
   Decided decided{lists, *choices ? &**choices : nullptr};
-  auto resolved = kernel.resolveLists(inputs.value_or(Inputs{}), lists);
+  auto resolved = kernel.resolveLists(inputs.value_or(Inputs{}), lists, decided.choices);
   if (!resolved)
     return resolved.status();
   explain::Report report =

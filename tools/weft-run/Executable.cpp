@@ -84,9 +84,10 @@ public:
   }
 
   rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const Inputs &inputs,
-                                                                 const rt::GivenLists *given) const override {
+                                                                 const rt::GivenLists *given,
+                                                                 const rt::Choices *choices) const override {
     rt::RunArgs args;
-    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
+    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given, args.choices = choices;
     return kernel->resolveLists(args);
   }
 
@@ -171,9 +172,15 @@ public:
     args.given = given;
     std::vector<rt::cuda::DeviceMemory> memory;
     args.lse.emplace();
-    std::vector<Operand> operands = {{args.query, inputs.query.view}, {args.key, inputs.key.view},
-                                     {args.value, inputs.value.view}, {args.out, run->results.out.view},
-                                     {*args.lse, run->results.lse.view}};
+    std::vector<Operand> results = {{args.out, run->results.out.view}, {*args.lse, run->results.lse.view}};
+    if (run->results.age)
+      results.push_back({args.age.emplace(), run->results.age->view});
+    std::vector<Operand> operands = results;
+    for (Operand operand : {Operand{args.query, inputs.query.view}, Operand{args.key, inputs.key.view},
+                            Operand{args.value, inputs.value.view}})
+      operands.push_back(operand);
+    if (inputs.drift)
+      operands.push_back({args.drift.emplace(), inputs.drift->view});
     if (inputs.bias)
       operands.push_back({args.bias.emplace(), inputs.bias->view});
     rt::RowLists rows;
@@ -189,8 +196,13 @@ public:
       return scope.status;
     if (rt::Status status = findLists(args, *run); !status)
       return status;
+    if (image().rowSelection && !inputs.rows)
+      if (rt::Status status = selectRows(args, *run); !status)
+        return status;
     rt::cuda::StreamTimer timer(gpu->driver);
     for (int i = 0; i <= repeat; ++i) {
+      if (rt::Status status = i && inputs.cache ? restore(results) : rt::Status::ok(); !status)
+        return status;
       timer.start();
       if (rt::Status status = kernel->launch(args, nullptr); !status)
         return status;
@@ -200,7 +212,7 @@ public:
       recordTime(*run, i, *milliseconds);
     }
     run->milliseconds = median(run->times);
-    for (auto [onDevice, onHost] : {Operand{args.out, run->results.out.view}, Operand{*args.lse, run->results.lse.view}})
+    for (auto [onDevice, onHost] : results)
       if (int code = gpu->driver.copyToHost(onHost.data, reinterpret_cast<rt::cuda::DevicePointer>(onDevice.data),
                                             bytesOf(onHost), nullptr))
         return gpu->driver.check(code, "cuMemcpyDtoHAsync");
@@ -210,9 +222,10 @@ public:
   }
 
   rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const Inputs &inputs,
-                                                                 const rt::GivenLists *given) const override {
+                                                                 const rt::GivenLists *given,
+                                                                 const rt::Choices *choices) const override {
     rt::RunArgs args;
-    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given;
+    args.query = inputs.query.view, args.key = inputs.key.view, args.given = given, args.choices = choices;
     return kernel->resolveLists(args);
   }
 
@@ -236,11 +249,6 @@ public:
     return saving ? rt::Result<std::optional<rt::ReuseSaving>>(*saving) : saving.status();
   }
 
-  /// The compiler refuses such masks for GPUs.
-  rt::Result<std::optional<rt::Choices>> recognize(const Inputs &) const override {
-    return std::optional<rt::Choices>();
-  }
-
 private:
   struct Operand {
     rt::Tensor &onDevice;
@@ -262,8 +270,33 @@ private:
     return rt::Status::ok();
   }
 
-  /// Copies the call's lists to the device, or finds out what it will predict there.
+  /// What results held before the first call.
+  rt::Status restore(const std::vector<Operand> &results) const {
+    for (auto [onDevice, onHost] : results)
+      if (int code = gpu->driver.copyToDevice(reinterpret_cast<rt::cuda::DevicePointer>(onDevice.data), onHost.data,
+                                              bytesOf(onHost), nullptr))
+        return gpu->driver.check(code, "cuMemcpyHtoDAsync");
+    return rt::Status::ok();
+  }
+
+  rt::Status selectRows(const rt::RunArgs &args, Run &run) const {
+    auto selected = kernel->selectRows(args, nullptr);
+    if (!selected)
+      return selected.status();
+    auto rows = kernel->download(**selected, nullptr);
+    if (rows)
+      run.selectedRows = std::move(*rows);
+    return rows ? rt::Status::ok() : rows.status();
+  }
+
+  /// Copies the call's lists to the device, or finds out what it will recognize and predict there.
   rt::Status findLists(rt::RunArgs &args, Run &run) const {
+    if (image().recognition) {
+      auto choices = kernel->recognize(args, nullptr);
+      if (!choices)
+        return choices.status();
+      run.choices = std::move(*choices);
+    }
     if (kernel->image().prediction && !args.given) {
       auto kept = kernel->predict(args, nullptr);
       if (!kept)
@@ -273,6 +306,8 @@ private:
         run.predicted = std::move(*selection);
       return selection ? rt::Status::ok() : selection.status();
     }
+    if (image().recognition)
+      return rt::Status::ok();
     auto lists = kernel->resolveLists(args);
     if (lists)
       args.lists = *lists;

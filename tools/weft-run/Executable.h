@@ -26,8 +26,9 @@ struct Run {
   double firstMilliseconds = 0;
   std::vector<double> times;
   double milliseconds = 0;
-  /// What a GPU predicted.
+  /// What a GPU predicted and recognized.
   std::optional<rt::GivenLists> predicted = {};
+  std::optional<rt::Choices> choices = {};
 };
 
 /// A kernel that runs on tensors of the host.
@@ -41,9 +42,10 @@ public:
   /// Calls the kernel once to warm up and `repeat` times, at least 1, for the median. Every call begins with what the
   /// inputs have kept.
   virtual rt::Result<Run> run(const Inputs &inputs, const rt::GivenLists *given, int repeat) const = 0;
-  /// The lists that a call visits.
+  /// The lists that a call visits, for what it recognized; null where it is to be recognized again.
   virtual rt::Result<std::shared_ptr<const rt::BlockLists>> resolveLists(const Inputs &inputs,
-                                                                         const rt::GivenLists *given) const = 0;
+                                                                         const rt::GivenLists *given,
+                                                                         const rt::Choices *choices) const = 0;
   /// What the reuse of scores saves; nothing for a kernel without reuse.
   virtual rt::Result<std::optional<rt::ReuseSaving>> measureReuse(const Inputs &inputs,
                                                                   const rt::GivenLists *given) const {
@@ -54,8 +56,10 @@ public:
                                                                                    const rt::GivenLists *given) const {
     return std::optional<std::vector<rt::TokenReuse>>();
   }
-  /// The candidate that each batch element and head takes, if the mask recognizes heads.
-  virtual rt::Result<std::optional<rt::Choices>> recognize(const Inputs &inputs) const = 0;
+  /// The candidate that each batch element and head takes, if the mask recognizes heads and a run does not say it.
+  virtual rt::Result<std::optional<rt::Choices>> recognize(const Inputs &inputs) const {
+    return std::optional<rt::Choices>();
+  }
 };
 
 enum class KernelBackend { CPU, CUDA };

@@ -216,7 +216,8 @@ rt::Result<Outcome> runOnKernel(const CompileRequest &request, const Inputs &inp
   report.firstMilliseconds = run->firstMilliseconds;
   report.milliseconds = run->milliseconds;
   report.times = run->times;
-  auto resolved = kernel.resolveLists(inputs, run->predicted ? &*run->predicted : lists);
+  auto resolved = kernel.resolveLists(inputs, run->predicted ? &*run->predicted : lists,
+                                      run->choices ? &*run->choices : nullptr);
   if (!resolved)
     return resolved.status();
   report.queryBlocks = (*resolved)->queryBlocks, report.keyBlocks = (*resolved)->keyBlocks;
@@ -232,7 +233,7 @@ rt::Result<Outcome> runOnKernel(const CompileRequest &request, const Inputs &inp
   auto choices = kernel.recognize(inputs);
   if (!choices)
     return choices.status();
-  report.choices = std::move(*choices);
+  report.choices = run->choices ? std::move(run->choices) : std::move(*choices);
   if (plan.check != Check::None)
     if (rt::Status status = compareWithInterpreter(request, inputs, lists, *run, report); !status)
       return status;

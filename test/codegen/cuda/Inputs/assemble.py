@@ -20,7 +20,8 @@ CASES += [(program, dtype, dim, block)
 CASES += [("dense", "f16", 128, 128)]
 # With 256 channels a bias takes three registers too many, outside of the products.
 CASES += [("biased", "bf16", dim, 128) for dim in HEAD_DIMS if dim < 256]
-METHODS = [(program, "bf16", 128, 128) for program in ["listed", "selected", "snapped", "merged", "merged-rows"]]
+METHODS = [(program, "bf16", 128, 128)
+           for program in ["listed", "selected", "snapped", "merged", "merged-rows", "important", "recognized"]]
 if target != "sm_90a":
     CASES = [(program, dtype, dim, 128)
              for program, dtype, dim in itertools.product(["dense", "near"], ["bf16", "f32"], [64, 72, 128, 256])]
@@ -30,6 +31,11 @@ OWN = {
     "biased": "attention biased { mask abs(q.t - k.t) <= 3 or k.text bias given }",
     "listed": "attention listed { order tiles mask topk(block_mean, keep: 0.3, pool: 16) or abs(q.t - k.t) <= 1 "
               "bias given rows given }",
+    "important": "attention important { mask abs(q.t - k.t) <= 1 or k.text "
+                 "rows topk(importance, keep: 0.3, min: 2) or q.text }",
+    "recognized": "attention recognized(dynamic radius: int = 2) { mask recognize(abs(q.h - k.h) <= radius and "
+                  "abs(q.w - k.w) <= radius on local, abs(q.t - k.t) <= radius on global, k.h mod 2 == k.w mod 2, "
+                  "recall: 0.9) or k.text }",
     "selected": "attention selected { mask topp(block_mean, mass: 0.5) or k.text }",
     "snapped": "attention snapped { reuse neighbours(channel, threshold: 0.2, window: 3) }",
     "merged": "attention merged { mask abs(q.t - k.t) <= 1 reuse neighbours(token, threshold: 0.2) }",

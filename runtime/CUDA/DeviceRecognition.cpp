@@ -1,0 +1,155 @@
+// Part of the Weft Project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Launches the stages of a recognition.
+
+#include "runtime/CUDA/DeviceRecognition.h"
+
+#include "runtime/CUDA/StageShapes.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+using namespace weft::rt;
+using namespace weft::rt::cuda;
+
+Result<DeviceRecognition> DeviceRecognition::load(std::shared_ptr<const Device> device, Module module,
+                                                  const KernelImage &image, RecallLaunch shape) {
+  DeviceRecognition result;
+  result.device = std::move(device), result.image = &image, result.shape = shape;
+  std::string name = "weft_" + image.name + "_";
+  for (auto [stage, suffix] : {std::pair{&result.recall, "recall"}, std::pair{&result.choose, "choose"},
+                               std::pair{&result.chooseListsStage, "choose_lists"}, std::pair{&result.sort, "sort"}}) {
+    auto found = Stage::find(*result.device, module, name + suffix);
+    if (!found)
+      return found.status();
+    *stage = *found;
+  }
+  Status status = result.recall.reserveShared(shape.sharedBytes);
+  if (status)
+    status = result.uploadTables();
+  return status ? Result<DeviceRecognition>(std::move(result)) : Result<DeviceRecognition>(status);
+}
+
+Status DeviceRecognition::uploadTables() {
+  std::vector<int32_t> tokenTable, coordinateTable;
+  for (const Probe &probe : image->recognition->probes) {
+    int64_t padded = probe.queryBlocks() * image->recognition->rows;
+    pitch = std::max(pitch, padded);
+    // The probe's table has rows of all tokens: index, t, h and w.
+    auto append = [&](std::vector<int32_t> &table, int64_t row, int32_t otherwise) {
+      auto first = probe.table.begin() + row * image->query.tokens;
+      table.insert(table.end(), first, first + probe.tokens());
+      table.insert(table.end(), padded - probe.tokens(), otherwise);
+    };
+    append(tokenTable, 0, -1);
+    for (int64_t axis = 0; axis < 4; ++axis)
+      append(coordinateTable, (axis + 1) % 4, 0);
+  }
+  for (auto [memory, table] : {std::pair{&tokens, &tokenTable}, std::pair{&coordinates, &coordinateTable}}) {
+    auto made = DeviceMemory::upload(device, table->data(), table->size() * sizeof(int32_t), nullptr);
+    if (!made)
+      return made.status();
+    *memory = std::move(*made);
+  }
+  return Status::ok();
+}
+
+DeviceRecognition::Memory DeviceRecognition::layOut(ScratchLayout &layout, int64_t pairs) const {
+  int64_t measured = image->recognition->measured();
+  Memory memory;
+  memory.shares = layout.add(pairs * measured * pitch);
+  memory.recalls = layout.add(2 * pairs * measured);
+  memory.choices = layout.add(pairs);
+  return memory;
+}
+
+Status DeviceRecognition::enqueueRecall(const Tensor &query, const Tensor &key, const std::vector<int64_t> &parameters,
+                                        DevicePointer shares, Stream stream) const {
+  Tensor tensors[] = {query, key};
+  DevicePointer tables[] = {tokens.get(), coordinates.get(), shares};
+  auto elements = static_cast<int32_t>(pitch);
+  std::array<int32_t, AttendArgs::kMaxParameters> values;
+  std::vector<void *> arguments;
+  for (Tensor &tensor : tensors)
+    arguments.insert(arguments.end(), {&tensor.data, &tensor.strides[0], &tensor.strides[1], &tensor.strides[2]});
+  for (DevicePointer &table : tables)
+    arguments.push_back(&table);
+  arguments.push_back(&elements);
+  for (size_t i = 0, next = 0; i < parameters.size(); ++i)
+    if (!image->parameters[i].isFloat) {
+      values[next] = static_cast<int32_t>(parameters[i]);
+      arguments.push_back(&values[next++]);
+    }
+  const Recognition &recognition = *image->recognition;
+  return recall.launch({pitch / recognition.rows, query.shape[0] * image->heads,
+                        static_cast<int64_t>(recognition.probes.size())},
+                       shape.threads, shape.sharedBytes, stream, arguments);
+}
+
+Status DeviceRecognition::recognize(const Tensor &query, const Tensor &key, const std::vector<int64_t> &parameters,
+                                    DevicePointer scratch, const Memory &memory, Stream stream) const {
+  const Recognition &recognition = *image->recognition;
+  if (Status status = enqueueRecall(query, key, parameters, scratch + memory.shares, stream); !status)
+    return status;
+  auto tokensOf = [&](std::string_view name) {
+    auto probe = std::ranges::find(recognition.probes, name, &Probe::name);
+    return static_cast<int32_t>(probe == recognition.probes.end() ? 0 : probe->tokens());
+  };
+  double bound = recognition.bound;
+  if (recognition.parameter >= 0)
+    bound = std::bit_cast<double>(parameters[recognition.parameter]);
+  return choose.launch({query.shape[0] * image->heads, 1, 1}, RecognitionShape::kChooseThreads,
+                       RecognitionShape::kChooseBytes, stream, scratch + memory.shares, static_cast<int32_t>(pitch),
+                       tokensOf("local"), tokensOf("global"), bound, scratch + memory.recalls,
+                       scratch + memory.choices);
+}
+
+/// By fills, which a graph may repeat when the caller's memory is gone: one for each run of equal choices.
+Status DeviceRecognition::store(const Choices &choices, int64_t pairs, DevicePointer scratch, const Memory &memory,
+                                Stream stream) const {
+  for (int64_t begin = 0, end = 0; begin < pairs; begin = end) {
+    while (end < pairs && choices.of(end) == choices.of(begin))
+      ++end;
+    DevicePointer at = scratch + memory.choices + begin * sizeof(int32_t);
+    if (int code = device->driver.fill32(at, static_cast<unsigned>(choices.of(begin)), end - begin, stream))
+      return device->driver.check(code, "cuMemsetD32Async");
+  }
+  return Status::ok();
+}
+
+DeviceRecognition::ListMemory DeviceRecognition::layOutLists(ScratchLayout &layout, int64_t pairs) const {
+  int64_t rows = pairs * image->query.count();
+  ListMemory memory;
+  memory.ranges = layout.add(2 * rows);
+  memory.pools = layout.add(image->hasRows ? rows : 0);
+  memory.lengths = layout.add(image->key.count() + 1);
+  memory.items = layout.add(image->hasRows ? 0 : 4 * rows);
+  memory.numItems = layout.add(1);
+  return memory;
+}
+
+Result<DeviceRecognition::Lists> DeviceRecognition::chooseLists(const Call &call) const {
+  auto at = [&](size_t offset) { return call.scratch + offset; };
+  int64_t rows = call.pairs * image->query.count(), lengths = image->key.count() + 1;
+  if (int code = device->driver.fill32(at(call.memory.lengths), 0, lengths, call.stream))
+    return device->driver.check(code, "cuMemsetD32Async");
+  int64_t ctas = (rows + RecognitionShape::kListThreads - 1) / RecognitionShape::kListThreads;
+  Status status = chooseListsStage.launch(
+      {ctas, 1, 1}, RecognitionShape::kListThreads, 0, call.stream, call.choices, call.candidates.ranges.get(),
+      call.candidates.poolOf.get(), static_cast<int32_t>(call.candidates.sets), static_cast<int32_t>(call.firstPair),
+      static_cast<int32_t>(rows), at(call.memory.ranges), at(call.memory.pools), at(call.memory.lengths));
+  if (status && !image->hasRows)
+    status = sort.launch({1, 1, 1}, SortShape::kThreads, 0, call.stream, at(call.memory.ranges),
+                         at(call.memory.lengths), at(call.memory.items), at(call.memory.numItems),
+                         static_cast<int32_t>(rows));
+  if (!status)
+    return status;
+  Lists lists;
+  lists.work.items = at(call.memory.items), lists.work.numItems = at(call.memory.numItems);
+  lists.work.entries = call.candidates.entries.get(), lists.work.mostItems = rows;
+  lists.ranges = {at(call.memory.ranges), at(call.memory.pools), call.pairs, call.pairs, call.candidates.pools};
+  return lists;
+}
