@@ -12,6 +12,7 @@
 #include "codegen/CUDA/Stages.h"
 #include "dialect/BlockPartition.h"
 #include "passes/FormReuse.h"
+#include "passes/FormRecognition.h"
 #include "passes/PassCounts.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"

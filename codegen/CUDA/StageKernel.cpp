@@ -79,6 +79,8 @@ Value StageKernel::sumBefore(Value own) {
 
 void StageKernel::takeRegisters() {
   x.getParentBlock()->getParentOp()->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), e.b.getI32IntegerAttr(1));
+}
+
 Value StageKernel::scanWarp(Value value) {
   for (int64_t distance : {1, 2, 4, 8, 16}) {
     Value other = NVVM::ShflOp::create(e.b, i32(), e.i32(-1), value, e.i32(distance), e.i32(0), NVVM::ShflKind::up,

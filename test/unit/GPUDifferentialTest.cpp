@@ -149,7 +149,7 @@ std::string checkProgram(Random &random, GPUCase &test) {
   // Half of the programs by the generator that every GPU has; f32 is always its.
   auto elementType = random.pick({ElementType::BF16, ElementType::F16, ElementType::F32});
   auto target = random.pick<std::string>({"native", "sm_80"});
-  ProgramLimits limits{.bias = 30, .predicted = 30, .recognized = 25, .reuse = 30};
+  ProgramLimits limits{.bias = 30, .predicted = 30, .reuse = 30, .recognized = 25};
   (random.chance(50) ? limits.rows : limits.selectedRows) = 60;
   test.program = makeProgram(random, limits);
   test.program.request.target = target;
