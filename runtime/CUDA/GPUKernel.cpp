@@ -731,15 +731,24 @@ Result<OwnedRowLists> GPUKernel::download(const SelectedRows &selected, Stream s
   Device::Scope scope(*gpu);
   if (!scope.status)
     return scope.status;
-  for (auto [to, from] : {std::pair{&result.counts, &counts}, std::pair{&result.indices, &indices}})
-    if (int code = gpu->driver.copyToHost(to->data(), reinterpret_cast<DevicePointer>(from->data),
-                                          to->size() * sizeof(int32_t), stream))
-      return gpu->driver.check(code, "cuMemcpyDtoHAsync");
-  if (int code = gpu->driver.streamSynchronize(stream))
-    return gpu->driver.check(code, "cuStreamSynchronize");
-  for (int64_t b = 0; b < result.batch; ++b)
-    std::fill(result.indices.begin() + b * result.capacity + result.counts[b],
-              result.indices.begin() + (b + 1) * result.capacity, 0);
+  auto fetch = [&](int32_t *to, DevicePointer from, int64_t count) {
+    int code = count ? gpu->driver.copyToHost(to, from, count * sizeof(int32_t), stream) : 0;
+    return gpu->driver.check(code, "cuMemcpyDtoHAsync");
+  };
+  auto wait = [&] { return gpu->driver.check(gpu->driver.streamSynchronize(stream), "cuStreamSynchronize"); };
+  Status status = fetch(result.counts.data(), reinterpret_cast<DevicePointer>(counts.data), result.batch);
+  if (status)
+    status = wait();
+  // What is behind a batch element's rows was never written.
+  for (int64_t b = 0; status && b < result.batch; ++b) {
+    int64_t first = b * result.capacity;
+    status = fetch(result.indices.data() + first, reinterpret_cast<DevicePointer>(indices.data) + first * sizeof(int32_t),
+                   result.counts[b]);
+  }
+  if (status)
+    status = wait();
+  if (!status)
+    return status;
   return result;
 }
 
