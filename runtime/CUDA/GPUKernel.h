@@ -150,6 +150,9 @@ private:
   Status loadStages();
   Status loadMasker();
   Status uploadTables();
+  /// All values of the dynamic parameters of a call that was checked; and of one that needs queries and keys alone.
+  Result<std::vector<int64_t>> bindCall(const RunArgs &args) const;
+  Result<std::vector<int64_t>> bindQueryAndKey(const RunArgs &args) const;
   Status checkInputs(const Tensor &x, const Tensor &last) const;
   bool isCapturing(Stream stream) const;
   DevicePointer ticketFor(Stream stream) const;
