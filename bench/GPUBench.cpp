@@ -500,10 +500,14 @@ benchmark::internal::Benchmark *compareAll(const char *name, GridShape grid, Sid
   };
   for (const Shape &shape : {Shape{"rainfusion2/21x30x52", {21, 30, 52, 0, false}, 12, 1, 30, 4},
                              Shape{"rainfusion2/21x45x80", {21, 45, 80, 0, false}, 4, 1, 9, 14},
-                             Shape{"rainfusion2/33x45x80", {33, 45, 80, 256, false}, 4, 1, 9, 14}}) {
+                             Shape{"rainfusion2/33x45x80", {33, 45, 80, 256, false}, 4, 1, 9, 14},
+                             Shape{"rainfusion2/21x30x52/joined", {21, 30, 52, 0, false}, 12, 0, 32, 4},
+                             Shape{"rainfusion2/21x45x80/joined", {21, 45, 80, 0, false}, 4, 0, 8, 16},
+                             Shape{"rainfusion2/33x45x80/joined", {33, 45, 80, 256, false}, 4, 0, 8, 16}}) {
     CompileRequest request = methodRequest("rainfusion2", shape.grid);
     request.options.heads = shape.heads, request.options.headDim = 128;
     request.options.elementType = ElementType::BF16;
+    request.options.values["window_t"] = {Kind::Int, shape.windowT, 0};
     request.options.values["window_h"] = {Kind::Int, shape.windowH, 0};
     request.options.values["window_w"] = {Kind::Int, shape.windowW, 0};
     benchmark::RegisterBenchmark(shape.name, [request](benchmark::State &state) { predict(state, request, kCopyRate); })

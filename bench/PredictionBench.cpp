@@ -28,7 +28,7 @@ struct Case {
   ElementType type;
   double keep;
   /// Rows and columns of the window: what wastes least of the grid when blocks are rounded up to 32 tokens. 0: raster.
-  int32_t windowH, windowW;
+  int32_t windowT, windowH, windowW;
 
   CompileRequest request() const;
 };
@@ -42,6 +42,7 @@ CompileRequest Case::request() const {
   if (!windowH)
     return withTypes(textRequest(kRaster, grid), *this);
   CompileRequest request = withTypes(methodRequest("rainfusion2", grid), *this);
+  request.options.values["window_t"] = {Kind::Int, windowT, 0};
   request.options.values["window_h"] = {Kind::Int, windowH, 0};
   request.options.values["window_w"] = {Kind::Int, windowW, 0};
   return request;
@@ -87,15 +88,16 @@ bool addAll() {
     const char *name;
     GridShape grid;
     int64_t headDim;
-    int32_t windowH, windowW;
+    int32_t windowT, windowH, windowW;
   };
-  for (const Shape &shape : {Shape{"13x30x45/d64", {13, 30, 45, 226, false}, 64, 6, 15},
-                             {"13x30x45/d64/raster", {13, 30, 45, 226, false}, 64, 0, 0},
-                             {"4x32x32/d128", {4, 32, 32, 0, false}, 128, 8, 16}})
+  for (const Shape &shape : {Shape{"13x30x45/d64", {13, 30, 45, 226, false}, 64, 1, 6, 15},
+                             {"13x30x45/d64/joined", {13, 30, 45, 226, false}, 64, 0, 14, 9},
+                             {"13x30x45/d64/raster", {13, 30, 45, 226, false}, 64, 1, 0, 0},
+                             {"4x32x32/d128", {4, 32, 32, 0, false}, 128, 1, 8, 16}})
     for (auto [type, name] : {std::pair(ElementType::F32, "f32"), {ElementType::BF16, "bf16"}})
       for (double keep : {0.2, 0.1}) {
         Case what{"rainfusion2/" + std::string(shape.name) + "/" + name + (keep == 0.2 ? "/keep_20" : "/keep_10"),
-                  shape.grid, shape.headDim, type, keep, shape.windowH, shape.windowW};
+                  shape.grid, shape.headDim, type, keep, shape.windowT, shape.windowH, shape.windowW};
         benchmark::RegisterBenchmark(what.name.c_str(), [what](benchmark::State &state) { run(state, what); })
             ->ArgName("threads")
             ->Arg(2)

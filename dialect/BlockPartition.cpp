@@ -41,20 +41,30 @@ public:
   }
 
   void addTiles(OrderAttr order) {
-    for (int64_t t = 0; t < grid.getT(); t += order.getT())
-      for (int64_t h = 0; h < grid.getH(); h += order.getH())
-        for (int64_t w = 0; w < grid.getW(); w += order.getW())
-          addTile(t, h, w, order);
+    int64_t rowsOfFrame = pictureExtents(grid, order)[1];
+    auto [depth, height, width] = order.getBox();
+    for (const PicturePart &part : pictureParts(grid, order)) {
+      auto rangeFrom = [&](int64_t from, int64_t size, int axis) {
+        return Range{part.begin[axis] + from, part.begin[axis] + std::min(from + size, part.extents[axis])};
+      };
+      for (int64_t t = 0; t < part.extents[0]; t += depth)
+        for (int64_t h = 0; h < part.extents[1]; h += height)
+          for (int64_t w = 0; w < part.extents[2]; w += width)
+            addTile(rangeFrom(t, depth, 0), rangeFrom(h, height, 1), rangeFrom(w, width, 2), rowsOfFrame);
+    }
   }
 
   BlockPartition take() { return std::move(partition); }
 
 private:
-  void addTile(int64_t t0, int64_t h0, int64_t w0, OrderAttr order) {
-    for (int64_t t = t0; t < std::min(t0 + order.getT(), grid.getT()); ++t)
-      for (int64_t h = h0; h < std::min(h0 + order.getH(), grid.getH()); ++h)
-        for (int64_t w = w0; w < std::min(w0 + order.getW(), grid.getW()); ++w)
-          partition.tokens.push_back(grid.getVideoBegin() + (t * grid.getH() + h) * grid.getW() + w);
+  /// From begin to end, without it.
+  using Range = std::array<int64_t, 2>;
+
+  void addTile(Range ts, Range hs, Range ws, int64_t rowsOfFrame) {
+    for (int64_t t = ts[0]; t < ts[1]; ++t)
+      for (int64_t h = hs[0]; h < hs[1]; ++h)
+        for (int64_t w = ws[0]; w < ws[1]; ++w)
+          partition.tokens.push_back(grid.getVideoBegin() + (t * rowsOfFrame + h) * grid.getW() + w);
     closeBlock();
   }
 
@@ -99,9 +109,27 @@ std::vector<int32_t> BlockPartition::coordinateTable(GridAttr grid) const {
   return table;
 }
 
+std::array<int64_t, 3> weft::pictureExtents(GridAttr grid, OrderAttr order) {
+  if (order.joinsFrames())
+    return {1, grid.getT() * grid.getH(), grid.getW()};
+  return {grid.getT(), grid.getH(), grid.getW()};
+}
+
+std::vector<PicturePart> weft::pictureParts(GridAttr grid, OrderAttr order) {
+  std::array<int64_t, 3> extents = pictureExtents(grid, order);
+  int64_t first = std::min(order.getFirst(), grid.getT());
+  if (first == 0 || first == grid.getT())
+    return {{{0, 0, 0}, extents}};
+  int axis = order.joinsFrames() ? 1 : 0;
+  int64_t cut = order.joinsFrames() ? first * grid.getH() : first;
+  PicturePart before{{0, 0, 0}, extents}, after = before;
+  before.extents[axis] = after.begin[axis] = cut, after.extents[axis] -= cut;
+  return {before, after};
+}
+
 std::array<int64_t, 3> weft::tileExtents(GridAttr grid, OrderAttr order) {
-  return {std::min(order.getT(), grid.getT()), std::min(order.getH(), grid.getH()),
-          std::min(order.getW(), grid.getW())};
+  std::array<int64_t, 3> box = order.getBox(), ends = pictureExtents(grid, order);
+  return {std::min(box[0], ends[0]), std::min(box[1], ends[1]), std::min(box[2], ends[2])};
 }
 
 BlockPartition weft::partitionTokens(GridAttr grid, OrderAttr order, int64_t block) {
@@ -122,6 +150,10 @@ int64_t weft::countBlocks(GridAttr grid, OrderAttr order, int64_t block) {
   int64_t text = llvm::divideCeil(grid.getText(), block);
   if (!order.getTiled())
     return text + llvm::divideCeil(grid.getVideoTokens(), block);
-  return text + llvm::divideCeil(grid.getT(), order.getT()) * llvm::divideCeil(grid.getH(), order.getH()) *
-                    llvm::divideCeil(grid.getW(), order.getW());
+  std::array<int64_t, 3> box = order.getBox();
+  int64_t tiles = 0;
+  for (const PicturePart &part : pictureParts(grid, order))
+    tiles += llvm::divideCeil(part.extents[0], box[0]) * llvm::divideCeil(part.extents[1], box[1]) *
+             llvm::divideCeil(part.extents[2], box[2]);
+  return text + tiles;
 }

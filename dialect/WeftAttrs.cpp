@@ -23,6 +23,20 @@ static ParseResult parseBox(AsmParser &parser, int64_t &t, int64_t &h, int64_t &
   return success();
 }
 
+/// Parses TxHxW or HxW, of which t is 0.
+static ParseResult parseTile(AsmParser &parser, int64_t &t, int64_t &h, int64_t &w) {
+  SmallVector<int64_t> sizes;
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseDimensionList(sizes, /*allowDynamic=*/false, /*withTrailingX=*/false))
+    return failure();
+  if (sizes.size() != 2 && sizes.size() != 3)
+    return parser.emitError(loc, "expected sizes TxHxW or HxW, but got ") << sizes.size();
+  if (llvm::is_contained(sizes, 0)) // order_c1: a written box is never the open one
+    return parser.emitError(loc, "expected tile sizes of at least 1");
+  t = sizes.size() == 3 ? sizes[0] : 0, h = sizes[sizes.size() - 2], w = sizes.back();
+  return success();
+}
+
 Attribute GridAttr::parse(AsmParser &parser, Type) {
   int64_t t, h, w, text = 0;
   bool textFirst = false;
@@ -73,38 +87,47 @@ Attribute OrderAttr::parse(AsmParser &parser, Type) {
   }
   bool tiled = kind == "tiles";
   int64_t t = 0, h = 0, w = 0;
+  int64_t first = 0;
   if (tiled && succeeded(parser.parseOptionalEqual())) {
-    if (parseBox(parser, t, h, w))
+    if (parseTile(parser, t, h, w))
       return {};
-    if (t < 1) { // order_c1: a written box is never the open one
-      parser.emitError(loc, "expected tile sizes of at least 1");
+    if (succeeded(parser.parseOptionalComma()) &&
+        (parser.parseKeyword("first") || parser.parseEqual() || parser.parseInteger(first)))
       return {};
-    }
   }
   if (parser.parseGreater())
     return {};
-  return parser.getChecked<OrderAttr>(loc, parser.getContext(), tiled, t, h, w);
+  return parser.getChecked<OrderAttr>(loc, parser.getContext(), tiled, t, h, w, first);
 }
 
 void OrderAttr::print(AsmPrinter &printer) const {
   printer << "<" << (getTiled() ? "tiles" : "raster");
-  if (getTiled() && !isOpen())
-    printer << " = " << getT() << "x" << getH() << "x" << getW();
+  if (getTiled() && !isOpen()) {
+    printer << " = ";
+    if (!joinsFrames())
+      printer << getT() << "x";
+    printer << getH() << "x" << getW();
+    if (getFirst() != 0)
+      printer << ", first = " << getFirst();
+  }
   printer << ">";
 }
 
 LogicalResult OrderAttr::verify(function_ref<InFlightDiagnostic()> emitError, bool tiled, int64_t t,
-                                int64_t h, int64_t w) {
-  bool open = t == 0 && h == 0 && w == 0;
+                                int64_t h, int64_t w, int64_t first) {
+  if (first < 0) // order_c2
+    return emitError() << "expected at least 0 first frames, but got " << first;
+  bool open = t == 0 && h == 0 && w == 0 && first == 0;
   if (open)
     return success();
   if (!tiled)
     return emitError() << "expected no tile sizes in the raster order";
-  bool inRange = t >= 1 && h >= 1 && w >= 1 && t <= kMaxTileVolume && h <= kMaxTileVolume &&
-                 w <= kMaxTileVolume && t * h * w <= kMaxTileVolume;
+  // Without t, rows run on into the next frame.
+  bool inRange = t >= 0 && h >= 1 && w >= 1 && t <= kMaxTileVolume && h <= kMaxTileVolume &&
+                 w <= kMaxTileVolume && std::max<int64_t>(t, 1) * h * w <= kMaxTileVolume;
   if (!inRange) // order_c1
     return emitError() << "expected tile sizes of at least 1 with a product of at most "
-                       << kMaxTileVolume << ", but got " << t << "x" << h << "x" << w;
+                       << kMaxTileVolume << ", but got " << (t ? std::to_string(t) + "x" : "") << h << "x" << w;
   return success();
 }
 

@@ -53,18 +53,27 @@ def Weft_OrderAttr : Weft_Attr<"Order", "order"> {
   let description = [{
     `raster` keeps the sequence as it is. `tiles = TxHxW` walks the video tokens
     box by box, boxes in raster order and clipped at the grid's end; text tokens
-    stay where they are. `tiles` alone leaves the box to `weft-choose-tiles`.
+    stay where they are. `tiles = HxW` does so as if the frames lay below each
+    other in one picture: rows of a box run on into the next frame. With
+    `first = N` no box holds tokens of the first N frames and of others.
+    `tiles` alone leaves the box to `weft-choose-tiles`.
 
     ```mlir
     #weft.order<raster>
     #weft.order<tiles>
     #weft.order<tiles = 2x8x8>
+    #weft.order<tiles = 8x16, first = 1>
     ```
 
     Constraints:
     - (C1) a tile's sizes are at least 1 and their product is at most 256.
+    - (C2) first is at least 0.
   }];
-  let parameters = (ins "bool":$tiled, "int64_t":$t, "int64_t":$h, "int64_t":$w);
+  let parameters = (ins "bool":$tiled, "int64_t":$t, "int64_t":$h, "int64_t":$w,
+                        DefaultValuedParameter<"int64_t", "0">:$first);
+  let builders = [AttrBuilder<(ins "bool":$tiled, "int64_t":$t, "int64_t":$h, "int64_t":$w), [{
+    return $_get($_ctxt, tiled, t, h, w, /*first=*/0);
+  }]>];
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{
@@ -72,8 +81,12 @@ def Weft_OrderAttr : Weft_Attr<"Order", "order"> {
     static OrderAttr getRaster(mlir::MLIRContext *context) { return get(context, false, 0, 0, 0); }
     static OrderAttr getChosenTiles(mlir::MLIRContext *context) { return get(context, true, 0, 0, 0); }
     /// Whether the box is still to be chosen.
-    bool isOpen() const { return getTiled() && getT() == 0; }
-    int64_t getVolume() const { return getT() * getH() * getW(); }
+    bool isOpen() const { return getTiled() && getW() == 0; }
+    /// Whether rows of a box run on into the next frame.
+    bool joinsFrames() const { return getTiled() && getT() == 0 && getW() != 0; }
+    /// Extents t, h and w of a box.
+    std::array<int64_t, 3> getBox() const { return {joinsFrames() ? 1 : getT(), getH(), getW()}; }
+    int64_t getVolume() const { return getBox()[0] * getH() * getW(); }
   }];
 }
 

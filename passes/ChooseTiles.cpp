@@ -6,6 +6,7 @@
 
 #include "passes/ChooseTiles.h"
 
+#include "dialect/BlockPartition.h"
 #include "passes/PassCounts.h"
 #include "passes/Passes.h"
 
@@ -69,10 +70,12 @@ OrderAttr weft::chooseTiles(GridAttr grid, int64_t block, int64_t granule) {
 
 int64_t weft::countPaddedTokens(GridAttr grid, OrderAttr order, int64_t granule) {
   int64_t padded = 0;
-  for (auto [dt, nt] : Cut(grid.getT(), order.getT()).pieces())
-    for (auto [dh, nh] : Cut(grid.getH(), order.getH()).pieces())
-      for (auto [dw, nw] : Cut(grid.getW(), order.getW()).pieces())
-        padded += nt * nh * nw * llvm::alignTo(dt * dh * dw, granule);
+  std::array<int64_t, 3> box = order.getBox();
+  for (const PicturePart &part : pictureParts(grid, order))
+    for (auto [dt, nt] : Cut(part.extents[0], box[0]).pieces())
+      for (auto [dh, nh] : Cut(part.extents[1], box[1]).pieces())
+        for (auto [dw, nw] : Cut(part.extents[2], box[2]).pieces())
+          padded += nt * nh * nw * llvm::alignTo(dt * dh * dw, granule);
   return padded - grid.getVideoTokens();
 }
 

@@ -26,8 +26,7 @@ public:
   TileTables(GridAttr grid, OrderAttr order, int64_t block, int64_t rows)
       : grid(grid), order(order), rows(rows), partition(partitionTokens(grid, order, block)) {
     for (int64_t i = 0; i < partition.numBlocks(); ++i)
-      for (int64_t row = 0; row < rows; ++row)
-        rowTokens.push_back(tokenAt(i, row));
+      addRows(i);
   }
 
   /// The token of each row of each block, or -1.
@@ -51,8 +50,10 @@ public:
     for (int64_t i = 0; i < partition.numBlocks(); ++i) {
       const BlockBox &box = partition.boxes[i];
       std::array<int32_t, 3> begin = {box.index.low - segmentBegin(box), 0, 0};
-      if (isTile(box))
-        begin = {box.w.low, box.h.low, box.t.low};
+      if (isTile(box)) {
+        auto [t, h, w] = beginOfTile(i);
+        begin = {static_cast<int32_t>(w), static_cast<int32_t>(h), static_cast<int32_t>(t)};
+      }
       blocks.insert(blocks.end(), begin.begin(), begin.end());
       blocks.push_back(2 * classOf(i, masks) + box.text);
     }
@@ -77,18 +78,30 @@ private:
 
   int32_t segmentBegin(const BlockBox &box) const { return box.text ? grid.getTextBegin() : grid.getVideoBegin(); }
 
-  int32_t tokenAt(int64_t block, int64_t row) const {
-    const BlockBox &box = partition.boxes[block];
-    if (!isTile(box)) {
-      int32_t first = partition.offsets[block];
-      return row < partition.offsets[block + 1] - first ? partition.tokens[first + row] : -1;
+  /// A copy brings a whole box: rows beyond the block's tokens have none.
+  void addRows(int64_t block) {
+    auto next = partition.tokens.begin() + partition.offsets[block];
+    auto end = partition.tokens.begin() + partition.offsets[block + 1];
+    for (int64_t row = 0; row < rows; ++row) {
+      bool isToken = next != end && (!isTile(partition.boxes[block]) || *next == placeInTile(block, row));
+      rowTokens.push_back(isToken ? *next++ : -1);
     }
+  }
+
+  /// The token that a row of a tile's box would hold, or another number if that is outside of the picture.
+  int64_t placeInTile(int64_t block, int64_t row) const {
     auto [depth, height, width] = tileExtents(grid, order);
-    int64_t w = row % width, h = row / width % height, t = row / (width * height);
-    if (t >= depth || box.t.low + t > box.t.high || box.h.low + h > box.h.high || box.w.low + w > box.w.high)
-      return -1;
-    return grid.getVideoBegin() +
-           ((box.t.low + t) * grid.getH() + box.h.low + h) * grid.getW() + box.w.low + w;
+    auto [endT, endH, endW] = pictureExtents(grid, order);
+    auto [t, h, w] = beginOfTile(block);
+    t += row / (width * height), h += row / width % height, w += row % width;
+    return h < endH && w < endW ? grid.getVideoBegin() + (t * endH + h) * endW + w : -1;
+  }
+
+  /// In the picture that the order cuts.
+  std::array<int64_t, 3> beginOfTile(int64_t block) const {
+    int64_t first = partition.tokens[partition.offsets[block]] - grid.getVideoBegin();
+    auto [depth, height, width] = pictureExtents(grid, order);
+    return {first / width / height, first / width % height, first % width};
   }
 
   /// Which rows of a block hold a token.
@@ -111,7 +124,8 @@ private:
 
 rt::cuda::SequenceLayout describeLayout(GridAttr grid, OrderAttr order) {
   rt::cuda::SequenceLayout layout;
-  layout.t = grid.getT(), layout.h = grid.getH(), layout.w = grid.getW();
+  auto [t, h, w] = pictureExtents(grid, order);
+  layout.t = t, layout.h = h, layout.w = w;
   layout.text = grid.getText(), layout.textFirst = grid.getTextFirst();
   layout.tiled = order.getTiled();
   if (layout.tiled)

@@ -162,11 +162,15 @@ struct Definition {
   ExprPtr body;
 };
 
-/// `order raster`, `order tiles` or `order tiles(t: .., h: .., w: ..)`.
+/// `order raster`, `order tiles`, `order tiles(t: .., h: .., w: ..)` or, with
+/// rows that run on into the next frame, `order tiles(h: .., w: ..)`.
 struct OrderClause {
   SourceRange range;
   bool isTiles = false;
+  /// The first is null if it is not written.
   std::optional<std::array<ExprPtr, 3>> sizes;
+  /// Frames that are cut apart, or null.
+  ExprPtr first;
 };
 
 /// `mask condition`
@@ -287,7 +291,10 @@ template <typename Visit>
 void forEachClauseExpr(const Attention &attention, Visit visit) {
   if (attention.order && attention.order->sizes)
     for (const ExprPtr &size : *attention.order->sizes)
-      visit(*size);
+      if (size)
+        visit(*size);
+  if (attention.order && attention.order->first)
+    visit(*attention.order->first);
   if (attention.mask)
     visit(*attention.mask->condition);
   if (attention.rows && attention.rows->selection)

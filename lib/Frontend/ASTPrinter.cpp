@@ -109,9 +109,15 @@ void Printer::print(const Parameters &parameters) {
 void Printer::print(const OrderClause &order) {
   line(order.isTiles ? "order tiles" : "order raster", order.range);
   Indent indent(depth);
+  if (order.first) {
+    line("first", order.first->range);
+    Indent inner(depth);
+    print(*order.first);
+  }
   if (order.sizes)
     for (const ExprPtr &size : *order.sizes)
-      print(*size);
+      if (size)
+        print(*size);
 }
 
 struct Label {

@@ -220,7 +220,11 @@ void checkKinds(Program &program, Diagnostics &diagnostics) {
     forEachClauseExpr(*attention, [&](Expr &expr) { checker.check(expr); });
     if (attention->order && attention->order->sizes)
       for (const ExprPtr &size : *attention->order->sizes)
-        checker.expectKind(*size, Kind::Int, "as a tile size");
+        if (size)
+          checker.expectKind(*size, Kind::Int, "as a tile size");
+    if (attention->order && attention->order->first)
+      checker.expectKind(*attention->order->first, Kind::Int,
+                         "for 'first' of 'tiles'");
     if (attention->mask)
       checker.expectKind(*attention->mask->condition, Kind::Bool, "as a mask");
     if (attention->rows && attention->rows->selection)

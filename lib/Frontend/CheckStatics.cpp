@@ -173,8 +173,11 @@ void StaticChecker::checkAttention(const Attention &attention) {
   if (!attention.order || !attention.order->sizes)
     return;
   for (const ExprPtr &size : *attention.order->sizes)
-    requireStatic(*size, "tile size", *size);
-  evaluator.tileSizes(*attention.order, Frame{std::vector<MaybeStatic>(
+    if (size)
+      requireStatic(*size, "tile size", *size);
+  if (attention.order->first)
+    requireStatic(*attention.order->first, "first", *attention.order->first);
+  evaluator.tileOf(*attention.order, Frame{std::vector<MaybeStatic>(
                                                   attention.parameters.size()),
                                               nullptr, nullptr});
 }

@@ -109,8 +109,8 @@ OrderAttr Generator::orderAttr() {
     return OrderAttr::getRaster(context);
   if (!values.tile)
     return OrderAttr::getChosenTiles(context);
-  auto [t, h, w] = *values.tile;
-  return OrderAttr::get(context, /*tiled=*/true, t, h, w);
+  auto [t, h, w] = values.tile->sizes;
+  return OrderAttr::get(context, /*tiled=*/true, t, h, w, values.tile->first);
 }
 
 Type Generator::elementType() {

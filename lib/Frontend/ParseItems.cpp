@@ -148,9 +148,14 @@ bool Parser::parseOrder(OrderClause &order) {
 
 bool Parser::parseTileSizes(OrderClause &order) {
   take();
+  if (atWord("first") &&
+      !(expectWord("first") && expect(TokenKind::Colon) &&
+        (order.first = parseExpression()) && expect(TokenKind::Comma)))
+    return false;
   order.sizes.emplace();
-  for (size_t i = 0; i < order.sizes->size(); ++i) {
-    if ((i != 0 && !expect(TokenKind::Comma)) ||
+  size_t first = atWord(spelling(Axis::H)) ? 1 : 0;
+  for (size_t i = first; i < order.sizes->size(); ++i) {
+    if ((i != first && !expect(TokenKind::Comma)) ||
         !expectWord(spelling(static_cast<Axis>(i))) ||
         !expect(TokenKind::Colon))
       return false;

@@ -7,6 +7,7 @@
 #include "lib/Frontend/StaticEvaluator.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -131,11 +132,13 @@ std::array<int32_t, 3> nearestTile(const std::array<int32_t, 3> &sizes) {
   return best;
 }
 
-std::optional<std::array<int32_t, 3>>
-StaticEvaluator::tileSizes(const OrderClause &order, const Frame &frame) {
-  std::array<int32_t, 3> sizes;
+std::optional<Tile> StaticEvaluator::tileOf(const OrderClause &order,
+                                            const Frame &frame) {
+  std::array<int32_t, 3> sizes = {1, 1, 1};
+  bool joinsFrames = !order.sizes->front() ||
+                     evaluate(*order.sizes->front(), frame) == MaybeStatic(0);
   int64_t product = 1;
-  for (size_t i = 0; i < sizes.size(); ++i) {
+  for (size_t i = joinsFrames; i < sizes.size(); ++i) {
     const Expr &expr = *(*order.sizes)[i];
     MaybeStatic size = evaluate(expr, frame);
     if (size && *size <= 0)
@@ -147,17 +150,28 @@ StaticEvaluator::tileSizes(const OrderClause &order, const Frame &frame) {
     sizes[i] = *size;
     product = std::min(product, maxTileTokens + 1) * sizes[i];
   }
-  if (product <= maxTileTokens)
-    return sizes;
-  std::array<int32_t, 3> nearest = nearestTile(sizes);
-  diagnostics.error(
-      order.range,
-      fmt::format(
-          "expected a tile of at most {} tokens, but got {}x{}x{}; the nearest "
-          "legal tile is {}x{}x{}",
-          maxTileTokens, sizes[0], sizes[1], sizes[2], nearest[0], nearest[1],
-          nearest[2]));
-  return std::nullopt;
+  if (product > maxTileTokens) {
+    auto describe = [&](const std::array<int32_t, 3> &tile) {
+      return fmt::format("{}", fmt::join(tile.begin() + joinsFrames, tile.end(), "x"));
+    };
+    diagnostics.error(
+        order.range,
+        fmt::format("expected a tile of at most {} tokens, but got {}; the "
+                    "nearest legal tile is {}",
+                    maxTileTokens, describe(sizes),
+                    describe(nearestTile(sizes))));
+    return std::nullopt;
+  }
+  if (joinsFrames)
+    sizes[0] = 0;
+  MaybeStatic first = order.first ? evaluate(*order.first, frame) : 0;
+  if (first && *first < 0)
+    diagnostics.error(order.first->range,
+                      fmt::format("expected 'first' to be at least 0, but got {}",
+                                  *first));
+  if (!first || *first < 0)
+    return std::nullopt;
+  return Tile{sizes, *first};
 }
 
 } // namespace weft

@@ -51,6 +51,14 @@ struct Frame {
   const Frame *caller = nullptr;
 };
 
+/// What stands in `order tiles(...)`.
+struct Tile {
+  /// Extents t, h and w; t is 0 if it is 0 or not written.
+  std::array<int32_t, 3> sizes;
+  /// Frames that are cut apart.
+  int32_t first = 0;
+};
+
 /// Evaluates expressions and reports divisors that are known not to be
 /// positive, each once.
 class StaticEvaluator {
@@ -66,10 +74,9 @@ public:
                           const Frame &frame);
   /// A frame for expanding `call`, its arguments evaluated in `caller`.
   Frame enter(const ReferenceExpr &call, const Frame &caller);
-  /// The sizes of `order tiles(...)`; reports sizes and products that are out
-  /// of range.
-  std::optional<std::array<int32_t, 3>> tileSizes(const OrderClause &order,
-                                                  const Frame &frame);
+  /// The tile of `order tiles(...)`; reports sizes and products that are out of
+  /// range.
+  std::optional<Tile> tileOf(const OrderClause &order, const Frame &frame);
 
 private:
   MaybeStatic evaluateOperator(const OperatorExpr &expr, const Frame &frame);

@@ -260,7 +260,7 @@ std::optional<StaticValues> Instantiation::run() {
   if (diagnostics.hasErrors())
     return std::nullopt;
   if (attention->order && attention->order->sizes)
-    values.tile = evaluator.tileSizes(*attention->order, values.frame());
+    values.tile = evaluator.tileOf(*attention->order, values.frame());
   if (attention->mask) {
     evaluator.evaluate(*attention->mask->condition, values.frame());
     checkPredictions(*attention->mask->condition, values);

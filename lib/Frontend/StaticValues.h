@@ -56,8 +56,8 @@ struct StaticValues {
   std::vector<std::optional<double>> floats;
   /// Tokens of a window of `reuse`.
   int32_t window = 2;
-  /// The sizes written in `order tiles(...)`.
-  std::optional<std::array<int32_t, 3>> tile;
+  /// What is written in `order tiles(...)`.
+  std::optional<Tile> tile;
 
   /// The frame for evaluating the attention's clauses: dynamic parameters are
   /// unknown.

@@ -37,8 +37,23 @@ func.func private @order_c1_zero() attributes {a = #weft.order<tiles = 0x0x0>}
 
 // -----
 
-// expected-error@+1 {{expected tile sizes of at least 1 with a product of at most 256, but got 1x1x0}}
+// expected-error@+1 {{expected tile sizes of at least 1}}
 func.func private @order_c1_zero_width() attributes {a = #weft.order<tiles = 1x1x0>}
+
+// -----
+
+// expected-error@+1 {{expected tile sizes of at least 1 with a product of at most 256, but got 32x16}}
+func.func private @order_c1_joined() attributes {a = #weft.order<tiles = 32x16>}
+
+// -----
+
+// expected-error@+1 {{expected at least 0 first frames, but got -1}}
+func.func private @order_c2() attributes {a = #weft.order<tiles = 8x16, first = -1>}
+
+// -----
+
+// expected-error@+1 {{expected sizes TxHxW or HxW, but got 1}}
+func.func private @order_sizes() attributes {a = #weft.order<tiles = 32>}
 
 // -----
 

@@ -28,14 +28,17 @@ protected:
     return GridAttr::get(&context, size.t, size.h, size.w, text, textFirst);
   }
   OrderAttr raster() { return OrderAttr::getRaster(&context); }
-  OrderAttr tiles(Size size) { return OrderAttr::get(&context, true, size.t, size.h, size.w); }
+  OrderAttr tiles(Size size, int64_t first = 0) {
+    return OrderAttr::get(&context, true, size.t, size.h, size.w, first);
+  }
 
   /// Calls `check` for every grid, order and block size, all of them awkward.
   void forEachCase(llvm::function_ref<void(GridAttr, OrderAttr, int64_t, const BlockPartition &)> check) {
     for (Size size : {Size{1, 1, 1}, {1, 1, 37}, {1, 41, 1}, {7, 1, 1}, {3, 5, 7}, {13, 11, 2}, {2, 30, 45}})
       for (int64_t text : {0, 1, 32, 33, 226})
         for (bool textFirst : {false, true})
-          for (OrderAttr order : {raster(), tiles({1, 1, 1}), tiles({2, 8, 8}), tiles({3, 5, 7}), tiles({4, 2, 3})})
+          for (OrderAttr order : {raster(), tiles({1, 1, 1}), tiles({2, 8, 8}), tiles({3, 5, 7}), tiles({4, 2, 3}),
+                                  tiles({0, 8, 4}), tiles({0, 7, 3}), tiles({2, 3, 4}, 1), tiles({0, 7, 3}, 2)})
             for (int64_t block : {32, 96, 256}) {
               SCOPED_TRACE(describe(size, text, textFirst, order, block));
               GridAttr cut = grid(size, text, textFirst);
@@ -106,7 +109,7 @@ TEST_F(BlockPartitionTest, BoxesAreHulls) {
 
 TEST_F(BlockPartitionTest, TilesAreWholeBoxes) {
   forEachCase([](GridAttr, OrderAttr order, int64_t, const BlockPartition &partition) {
-    if (!order.getTiled())
+    if (!order.getTiled() || order.joinsFrames() || order.getFirst())
       return;
     auto length = [](Interval interval) { return interval.high - interval.low + 1; };
     for (int64_t i = 0; i < partition.numBlocks(); ++i) {
@@ -161,6 +164,36 @@ TEST_F(BlockPartitionTest, TilesAreClippedAtTheGridsEnd) {
   BlockPartition partition = partitionTokens(grid({1, 3, 3}, 1), tiles({1, 2, 2}), 32);
   EXPECT_EQ(partition.tokens, (std::vector<int32_t>{0, 1, 3, 4, 2, 5, 6, 7, 8, 9}));
   EXPECT_EQ(partition.offsets, (std::vector<int32_t>{0, 4, 6, 8, 9, 10}));
+}
+
+/// The frames below each other are one frame of as many rows.
+TEST_F(BlockPartitionTest, RowsRunOnIntoTheNextFrame) {
+  forEachCase([&](GridAttr cut, OrderAttr order, int64_t block, const BlockPartition &partition) {
+    if (!order.joinsFrames() || order.getFirst())
+      return;
+    BlockPartition picture = partitionTokens(grid({1, cut.getT() * cut.getH(), cut.getW()}, cut.getText(), cut.getTextFirst()),
+                                             tiles({1, order.getH(), order.getW()}), block);
+    EXPECT_EQ(partition.tokens, picture.tokens);
+    EXPECT_EQ(partition.offsets, picture.offsets);
+  });
+  BlockPartition partition = partitionTokens(grid({2, 3, 2}), tiles({0, 2, 2}), 32);
+  EXPECT_EQ(partition.offsets, (std::vector<int32_t>{0, 4, 8, 12}));
+  EXPECT_EQ(partition.boxes[1].t, (Interval{0, 1}));
+  EXPECT_EQ(partition.boxes[1].h, (Interval{0, 2}));
+}
+
+TEST_F(BlockPartitionTest, FirstFramesAreCutApart) {
+  forEachCase([&](GridAttr cut, OrderAttr order, int64_t, const BlockPartition &partition) {
+    for (const BlockBox &box : partition.boxes)
+      if (order.getFirst() && !box.text && box.t.low < order.getFirst()) {
+        EXPECT_LT(box.t.high, order.getFirst());
+      }
+  });
+  BlockPartition partition = partitionTokens(grid({3, 3, 2}), tiles({0, 2, 2}, 1), 32);
+  EXPECT_EQ(partition.offsets, (std::vector<int32_t>{0, 4, 6, 10, 14, 18}));
+  partition = partitionTokens(grid({4, 1, 2}), tiles({2, 1, 2}, 1), 32);
+  EXPECT_EQ(partition.offsets, (std::vector<int32_t>{0, 2, 6, 8}));
+  EXPECT_EQ(partitionTokens(grid({2, 3, 2}), tiles({0, 2, 2}, 5), 32).offsets, (std::vector<int32_t>{0, 4, 8, 12}));
 }
 
 TEST_F(BlockPartitionTest, CoordinatesCountInRasterOrder) {

@@ -103,6 +103,18 @@ TEST(Parser, Clauses) {
             "    1 @1:30\n"
             "    2 @1:36\n"
             "    3 @1:42\n");
+  EXPECT_EQ(tree("attention a { order tiles(h: 2, w: 3) }"),
+            "attention a @1:1\n"
+            "  order tiles @1:15\n"
+            "    2 @1:30\n"
+            "    3 @1:36\n");
+  EXPECT_EQ(tree("attention a { order tiles(first: 1, h: 2, w: 3) }"),
+            "attention a @1:1\n"
+            "  order tiles @1:15\n"
+            "    first @1:34\n"
+            "      1 @1:34\n"
+            "    2 @1:40\n"
+            "    3 @1:46\n");
 }
 
 TEST(Parser, Primaries) {
@@ -214,6 +226,8 @@ TEST(Parser, ClauseErrors) {
             "t:1:27: error: expected 't', but got '2'\n");
   EXPECT_EQ(errors("attention a { order tiles(t: 2, w: 8, h: 8) }"),
             "t:1:33: error: expected 'h', but got 'w'\n");
+  EXPECT_EQ(errors("attention a { order tiles(h: 2, t: 8, w: 8) }"),
+            "t:1:33: error: expected 'w', but got 't'\n");
   EXPECT_EQ(errors("attention a { order tiles(t: 2, h: 8) }"),
             "t:1:37: error: expected ',', but got ')'\n");
 }

@@ -123,7 +123,7 @@ private:
   }
 
   std::string order() {
-    switch (random.range(0, 5)) {
+    switch (random.range(0, 6)) {
     case 0:
       return "";
     case 1:
@@ -131,11 +131,15 @@ private:
     case 2:
     case 3:
       return "  order tiles\n";
+    case 4:
+      return fmt::format("  order tiles({}h: {}, w: {})\n", first(), random.range(1, 12), random.range(1, 10));
     default:
-      return fmt::format("  order tiles(t: {}, h: {}, w: {})\n", random.range(1, 4), random.range(1, 6),
+      return fmt::format("  order tiles({}t: {}, h: {}, w: {})\n", first(), random.range(1, 4), random.range(1, 6),
                          random.range(1, 10));
     }
   }
+
+  std::string first() { return random.range(0, 2) ? "" : fmt::format("first: {}, ", random.range(0, 3)); }
 
   std::string mask() {
     program.isRecognized = limits.recognized && random.chance(limits.recognized);

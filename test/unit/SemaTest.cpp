@@ -272,8 +272,9 @@ TEST(Sema, DefaultsAreStatic) {
 
 TEST(Sema, TileSizes) {
   EXPECT_EQ(check("attention a { order tiles(t: 2, h: 8, w: 16) }"), "");
-  EXPECT_EQ(check("attention a { order tiles(t: 0, h: 8, w: 16) }"),
-            "t:1:30: error: expected a positive tile size, but got 0\n");
+  EXPECT_EQ(check("attention a { order tiles(t: 0, h: 8, w: 16) }"), "");
+  EXPECT_EQ(check("attention a { order tiles(t: 1, h: 0, w: 16) }"),
+            "t:1:36: error: expected a positive tile size, but got 0\n");
   EXPECT_EQ(check("attention a { order tiles(t: 8, h: 8, w: 8) }"),
             "t:1:15: error: expected a tile of at most 256 tokens, but got "
             "8x8x8; the nearest legal tile is 4x8x8\n");
@@ -281,6 +282,18 @@ TEST(Sema, TileSizes) {
             "t:1:15: error: expected a tile of at most 256 tokens, but got "
             "1x1x2147483647; the nearest legal tile is "
             "1x1x256\n");
+  EXPECT_EQ(check("attention a { order tiles(h: 300, w: 16) }"),
+            "t:1:15: error: expected a tile of at most 256 tokens, but got "
+            "300x16; the nearest legal tile is 16x16\n");
+  EXPECT_EQ(check("attention a { order tiles(first: -1, h: 8, w: 2) }"),
+            "t:1:34: error: expected 'first' to be at least 0, but got -1\n");
+  EXPECT_EQ(check("attention a { order tiles(first: true, h: 8, w: 2) }"),
+            "t:1:34: error: expected int for 'first' of 'tiles', but got bool\n");
+  EXPECT_EQ(check("attention a(dynamic n: int) { order tiles(first: n, h: 8, w: 2) }"),
+            "t:1:50: error: expected a static first, but parameter 'n' is "
+            "dynamic\n");
+  EXPECT_EQ(check("attention a { order tiles(h: 8, w: 0) }"),
+            "t:1:36: error: expected a positive tile size, but got 0\n");
   EXPECT_EQ(
       check("attention a(dynamic n: int) { order tiles(t: n, h: 8, w: 8) }"),
       "t:1:46: error: expected a static tile size, but parameter 'n' is "
@@ -410,7 +423,7 @@ TEST(StaticValues, Evaluates) {
   EXPECT_EQ(values->parameters, (std::vector<MaybeStatic>{5, 9, std::nullopt}));
   EXPECT_EQ(values->frame().parameters,
             (std::vector<MaybeStatic>{5, std::nullopt, std::nullopt}));
-  EXPECT_EQ(values->tile, (std::array<int32_t, 3>{2, 4, 1}));
+  EXPECT_EQ(values->tile->sizes, (std::array<int32_t, 3>{2, 4, 1}));
 }
 
 } // namespace
