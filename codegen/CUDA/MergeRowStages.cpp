@@ -4,8 +4,8 @@
 //
 // Merging of queries: of those that are alike, one is computed.
 //
-// Queries with one donor lie in one cell. So a group of lanes looks for the first of them that is of the token's pool,
-// a lane per token of the cell.
+// Queries with one donor lie in one cell. So a thread looks there for the first of them that is of its token's pool; then
+// groups of lanes copy the rows of a CTA's tokens that are first.
 
 #include "codegen/CUDA/CellGrid.h"
 #include "codegen/CUDA/ReuseStages.h"
@@ -97,19 +97,14 @@ public:
         first(e.mul(e.extend(k.y), e.extend(grid.tokens))) {}
 
   void emit() {
-    Value token = e.add(e.mul(k.x, rows.shape.groups()), rows.group), exists = e.below(token, grid.tokens);
-    Value known = e.select(exists, token, e.i32(0)), counts = e.bitAnd(exists, isCounted(known));
-    Value donor = e.loadAt(k.i32(), of(kDonors), known), pool = poolOf(known);
-    Value list = e.add(e.mul(e.remainder(k.y, k.argument(kListSets)), blocks), pool);
-    Value merges = e.equal(e.loadAt(k.i32(), k.argument(kIsPartial), list), 0);
-    Value leader = e.select(merges, findLeader(known, donor, pool), known);
-    leader = e.select(counts, leader, e.i32(-1));
-    Value leads = e.bitAnd(counts, e.equal(leader, token));
-    e.when(e.bitAnd(exists, rows.isLeader), [&] {
-      e.storeAt(e.select(leads, token, e.i32(-1)), of(kChosen), token);
-      e.storeAt(leader, of(kLeaders), token);
+    Value firstToken = e.mul(k.x, k.threads), token = e.add(firstToken, k.thread);
+    Value donor = e.valueWhen(e.below(token, grid.tokens), [&] { return findRow(token); }, e.i32(-1));
+    e.store(donor, e.shared(e.shiftLeft(k.thread, 2)), 4);
+    k.meet();
+    e.loop(rows.group, e.i32(k.threads), e.i32(rows.shape.groups()), [&](Value place) {
+      Value from = e.load(k.i32(), e.shared(e.shiftLeft(place, 2)), 4);
+      e.when(e.less(e.i32(-1), from), [&] { copyRow(from, e.add(firstToken, place)); });
     });
-    e.when(leads, [&] { copyRow(donor, token); });
     k.finish();
   }
 
@@ -125,23 +120,31 @@ private:
 
   Value isCounted(Value token) { return isListed ? e.notEqual(e.loadAt(k.i32(), of(kListed), token), 0) : e.i1(true); }
 
+  /// Finds whose result a token takes. If its own, returns the token whose values it has, else -1.
+  Value findRow(Value token) {
+    Value counts = isCounted(token), donor = e.loadAt(k.i32(), of(kDonors), token), pool = poolOf(token);
+    Value list = e.add(e.mul(e.remainder(k.y, k.argument(kListSets)), blocks), pool);
+    Value merges = e.equal(e.loadAt(k.i32(), k.argument(kIsPartial), list), 0);
+    Value leader =
+        e.valueWhen(e.bitAnd(counts, merges), [&] { return findLeader(token, donor, pool); }, token);
+    leader = e.select(counts, leader, e.i32(-1));
+    Value leads = e.equal(leader, token);
+    e.storeAt(e.select(leads, token, e.i32(-1)), of(kChosen), token);
+    e.storeAt(leader, of(kLeaders), token);
+    return e.select(leads, donor, e.i32(-1));
+  }
+
   /// The first token of the cell that takes the place of `token`.
   Value findLeader(Value token, Value donor, Value pool) {
     CellGrid::Cell cell = grid.cellOf(token);
-    return e.loop(e.i32(0), grid.size, e.i32(rows.shape.lanes()), e.i32(-1), [&](Value begin, ValueRange found) {
-      Value other = grid.placeAt(cell, e.add(begin, rows.lane)).token;
+    return e.loop(e.i32(0), grid.size, e.i32(1), e.i32(-1), [&](Value position, ValueRange found) {
+      Value other = grid.placeAt(cell, position).token;
+      Value mayBe = e.bitAnd(e.less(found[0], e.i32(0)), e.less(e.i32(-1), other));
+      Value hasDonor = e.valueWhen(
+          mayBe, [&] { return e.equal(e.loadAt(k.i32(), of(kDonors), other), donor); }, e.i1(false));
       Value isAlike = e.valueWhen(
-          e.less(e.i32(-1), other),
-          [&] {
-            Value sameDonor = e.equal(e.loadAt(k.i32(), of(kDonors), other), donor);
-            return e.bitAnd(e.bitAnd(sameDonor, e.equal(poolOf(other), pool)), isCounted(other));
-          },
-          e.i1(false));
-      Value alike = rows.ballot(isAlike);
-      Value lowest = e.lowestBit(e.bitOr(alike, e.i32(int64_t{1} << 31)));
-      Value candidate = grid.placeAt(cell, e.add(begin, lowest)).token;
-      Value isFirst = e.bitAnd(e.less(found[0], e.i32(0)), e.notEqual(alike, 0));
-      return Values{e.select(isFirst, candidate, found[0])};
+          hasDonor, [&] { return e.bitAnd(e.equal(poolOf(other), pool), isCounted(other)); }, e.i1(false));
+      return Values{e.select(isAlike, other, found[0])};
     })[0];
   }
 

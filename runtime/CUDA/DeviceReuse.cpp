@@ -217,8 +217,8 @@ Status DeviceReuse::mergeRows(const Call &call, Tensor &query, const ListRanges 
   Status status = enqueueSnap(call, reuse.query, query, call.at(memory.queryDonors), 0);
   if (status)
     status = withGrid(reuse, reuse.query, tokens, [&](auto... cells) {
-      return merge.launch({ctasFor(tokens, shapeOf(call.image).groups()), pairs, 1}, RowGroupShape::kThreads, 0,
-                          call.stream, query.data, query.strides[0], query.strides[1], query.strides[2],
+      return merge.launch({ctasFor(tokens, RowGroupShape::kThreads), pairs, 1}, RowGroupShape::kThreads,
+                          RowGroupShape::kThreads * 4, call.stream, query.data, query.strides[0], query.strides[1], query.strides[2],
                           call.at(memory.query), call.at(memory.queryDonors), call.at(memory.listed),
                           queryBlockOf.get(), ranges.poolOf, static_cast<int32_t>(ranges.poolSets),
                           call.at(memory.isPartial), static_cast<int32_t>(ranges.rangeSets), call.at(memory.chosen),
