@@ -56,14 +56,21 @@ CellGrid::Place CellGrid::placeAt(const Cell &cell, Value position) {
   Value area = e.mul(window[1], window[2]);
   Value t = e.divide(position, area), within = e.sub(position, e.mul(t, area));
   Value h = e.divide(within, window[2]), w = e.sub(within, e.mul(h, window[2]));
-  Place place{{}, {t, h, w}};
-  Value exists = e.less(position, size), token = begin;
+  Place place = placeAt(cell, {t, h, w});
+  place.token = e.select(e.less(position, size), place.token, e.i32(-1));
+  return place;
+}
+
+CellGrid::Place CellGrid::placeAt(const Cell &cell, const std::array<Value, 3> &offset) {
+  Place place{{}, offset};
+  Value exists = e.i1(true), isFirst = e.i1(true), token = begin;
   for (int64_t axis = 0; axis < 3; ++axis) {
     Value at = e.add(cell.begin[axis], place.offset[axis]);
     exists = e.bitAnd(exists, e.less(at, extents[axis]));
+    isFirst = e.bitAnd(isFirst, e.equal(offset[axis], 0));
     token = e.add(token, e.mul(at, steps[axis]));
   }
-  Value text = e.select(e.equal(position, 0), cell.text, e.i32(-1));
+  Value text = e.select(isFirst, cell.text, e.i32(-1));
   place.token = e.select(exists, token, text);
   return place;
 }

@@ -44,6 +44,8 @@ public:
     std::array<mlir::Value, 3> offset;
   };
   Place placeAt(const Cell &cell, mlir::Value position);
+  /// The same by offsets within the cell.
+  Place placeAt(const Cell &cell, const std::array<mlir::Value, 3> &offset);
   /// Whether a window of the cell along an axis is not cut short by the grid.
   mlir::Value isWhole(const Cell &cell, int64_t axis);
   /// Tokens from one to the next along an axis.

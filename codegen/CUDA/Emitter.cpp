@@ -118,8 +118,8 @@ Value Emitter::reduce(ArrayRef<Value> values, Combine combine, size_t chains) {
   return partial.front();
 }
 
-Value Emitter::reduceQuad(Value value, Combine combine) {
-  for (int64_t distance : {1, 2}) {
+Value Emitter::reduceLanes(Value value, int64_t lanes, Combine combine) {
+  for (int64_t distance = lanes / 2; distance > 0; distance /= 2) {
     Value other = NVVM::ShflOp::create(b, value.getType(), i32(-1), value, i32(distance), i32(31),
                                        NVVM::ShflKind::bfly, UnitAttr());
     value = combine(value, other);
@@ -127,14 +127,9 @@ Value Emitter::reduceQuad(Value value, Combine combine) {
   return value;
 }
 
-Value Emitter::reduceWarp(Value value, Combine combine) {
-  for (int64_t distance : {16, 8, 4, 2, 1}) {
-    Value other = NVVM::ShflOp::create(b, value.getType(), i32(-1), value, i32(distance), i32(31),
-                                       NVVM::ShflKind::bfly, UnitAttr());
-    value = combine(value, other);
-  }
-  return value;
-}
+Value Emitter::reduceQuad(Value value, Combine combine) { return reduceLanes(value, 4, combine); }
+
+Value Emitter::reduceWarp(Value value, Combine combine) { return reduceLanes(value, 32, combine); }
 
 Value Emitter::sumWarp(Value value) {
   return assembly("redux.sync.add.s32 $0, $1, 0xffffffff;", "=r,r", value, b.getI32Type())[0];

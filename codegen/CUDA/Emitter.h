@@ -87,6 +87,8 @@ public:
   mlir::Value reduce(llvm::ArrayRef<mlir::Value> values, Combine combine, size_t chains = 4);
   /// Combines what the four lanes of a quad hold.
   mlir::Value reduceQuad(mlir::Value value, Combine combine);
+  /// Combines what neighbouring lanes hold, in groups of `lanes`, a power of two. All lanes of the warp come here.
+  mlir::Value reduceLanes(mlir::Value value, int64_t lanes, Combine combine);
   /// Combines what all lanes of a warp hold, in every lane.
   mlir::Value reduceWarp(mlir::Value value, Combine combine);
   /// The sum of an i32 over a warp.

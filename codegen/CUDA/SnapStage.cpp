@@ -4,13 +4,14 @@
 //
 // Snapping: tokens take the values of neighbours, or learn whose they will take.
 //
-// A group of lanes walks the tokens of a cell in raster order. A token's donor along an axis is the first token of its
-// window, which was walked before: what that one took is what this one takes. Windows are judged in f64, as the
-// interpreter and the CPU judge them, so that all snap alike.
+// A group of lanes walks the tokens of a cell in raster order; of whole tokens in windows of two, SnapPairs takes all
+// at once. A token's donor along an axis is the first token of its window, which was walked before: what that one took is
+// what this one takes. Windows are judged in f64, as the interpreter and the CPU judge them, so that all snap alike.
 
 #include "codegen/CUDA/CellGrid.h"
 #include "codegen/CUDA/ReuseStages.h"
 #include "codegen/CUDA/RowGroup.h"
+#include "codegen/CUDA/SnapPairs.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -28,14 +29,17 @@ class SnapStage {
 public:
   SnapStage(func::FuncOp kernel, BlockAttentionOp op, SnapOp snap)
       : k(kernel, "snap", ("plllppd" + CellGrid::kLetters).str(), rt::cuda::RowGroupShape::kThreads), e(k.e),
-        rows(k, op), grid(k, kGrid), window(snap.getWindow()), isWhole(snap.getWhole()),
+        rows(k, op), grid(k, kGrid), window(snap.getWindow()), axes(snap.getAxisFlags()),
+        isWhole(snap.getWhole()),
         stride(k.argument(kTokenStride)), source(rows.chunkAddress(kSource, kBatchStride, k.y)) {}
 
   void emit() {
     if (window > 2) // roots and divisions
       k.takeRegisters();
     CellGrid::Cell cell = grid.cellAt(e.add(e.mul(k.x, rows.shape.groups()), rows.group));
-    if (isWhole)
+    if (isWhole && window == 2)
+      SnapPairs(k, rows, grid, axes, source, stride, k.argument(kBound)).storeDonors(cell, donorsOfPair());
+    else if (isWhole)
       walk(cell, [&](const CellGrid::Place &place) { findDonor(cell, place); });
     else
       for (int64_t pass = 0; pass < rows.shape.passes(); ++pass)
@@ -172,8 +176,12 @@ private:
     return fails;
   }
 
+  Value donorsOfPair() {
+    return e.advance(k.argument(kTarget), e.mul(e.extend(k.y), e.extend(grid.tokens)), k.i32());
+  }
+
   void findDonor(const CellGrid::Cell &cell, const CellGrid::Place &place) {
-    Value donors = e.advance(k.argument(kTarget), e.mul(e.extend(k.y), e.extend(grid.tokens)), k.i32());
+    Value donors = donorsOfPair();
     Value exists = e.less(e.i32(-1), place.token), isOpen = exists, donor = place.token;
     for (int64_t axis : {0, 1, 2}) {
       Value follows = e.bitAnd(isOpen, mayFollow(cell, place, axis)), first = firstOf(place, axis);
@@ -190,6 +198,7 @@ private:
   RowGroup rows;
   CellGrid grid;
   int64_t window;
+  std::array<bool, 3> axes;
   bool isWhole;
   Value stride, source;
 };
