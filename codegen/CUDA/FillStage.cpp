@@ -4,11 +4,15 @@
 //
 // Filling of merged key blocks: rows of donors, means of values, and the bias that a key has for those that it stands
 // for.
+//
+// A thread per column notes the keys that stay, by their number among them, and whom each stands for. Then groups of lanes
+// share these keys.
 
 #include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/BlockOfKeys.h"
 #include "codegen/CUDA/ReuseStages.h"
 #include "codegen/CUDA/RowGroup.h"
+#include "runtime/CUDA/StageShapes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -18,6 +22,7 @@
 using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
+using Shape = rt::cuda::FillShape;
 
 namespace {
 
@@ -67,7 +72,8 @@ public:
         keys(k, op, columns,
              {kFillTokens, kFillDonors, kFillBlockOf, kFillBaseOf, kFillPoolSets, kFillFlags, kFillFlagSets},
              kFillGrid),
-        axes(usedAxes(op, kKeyT)), hasBias(op.getBias() != nullptr), pairRows(e.i32(keys.keyBlocks * columns)),
+        axes(usedAxes(op, kKeyT)), hasBias(op.getBias() != nullptr),
+        cellTokens(mostTokensOfCell(op.getKey().getDefiningOp<SnapOp>())), pairRows(e.i32(keys.keyBlocks * columns)),
         key(rows.chunkAddress(kKey, kKeyBatchStride, k.y)), value(rows.chunkAddress(kValue, kValueBatchStride, k.y)),
         newKey(rows.chunkAddress(kNewKey, k.y, pairRows)), newValue(rows.chunkAddress(kNewValue, k.y, pairRows)) {}
 
@@ -76,24 +82,62 @@ public:
       bias = biasAddress();
     Value firstStart = e.mul(k.y, keys.keyBlocks + 1);
     auto startOf = [&](Value place) { return e.loadAt(k.i32(), k.argument(kFillStarts), e.add(firstStart, place)); };
-    Value place = e.loadAt(k.i32(), k.argument(kPlaceOf), e.add(keys.poolSet, k.x));
-    Value first = e.add(e.mul(keys.base, keys.columns), e.sub(startOf(place), startOf(keys.base)));
-    int64_t groups = rows.shape.groups();
-    // All lanes of a warp come along, since they look for members together.
-    e.loop(e.i32(0), e.i32(keys.columns), e.i32(groups), [&](Value begin) {
-      Value column = e.add(begin, rows.group), at = e.add(e.mul(keys.number, keys.columns), column);
-      Value rank = e.valueWhen(
-          e.below(column, e.i32(keys.columns)), [&] { return e.loadAt(k.i32(), k.argument(kFillRanks), at); },
-          e.i32(-1));
-      Value stays = e.less(e.i32(-1), rank);
-      Value token = e.valueWhen(stays, [&] { return keys.tokenOf(column); }, e.i32(0));
-      fill(stays, token, e.add(first, rank));
+    Value place = e.loadAt(k.i32(), k.argument(kPlaceOf), e.add(keys.poolSet, k.x)), start = startOf(place);
+    Value first = e.add(e.mul(keys.base, keys.columns), e.sub(start, startOf(keys.base)));
+    Value count = e.sub(startOf(e.add(place, 1)), start);
+    e.when(e.below(k.thread, e.i32(keys.columns)), [&] { noteKey(k.thread); });
+    k.meet();
+    // All lanes of a warp come along, since they may look for members together.
+    e.loop(e.i32(0), count, e.i32(rows.shape.groups()), [&](Value begin) {
+      Value rank = e.add(begin, rows.group), stays = e.below(rank, count);
+      Key key{stays, e.i32(0), e.i32(0), e.i32(0)};
+      Values known = e.valuesWhen(
+          stays, [&] { return Values{noted(kToken, rank), noted(kDonor, rank), noted(kMembers, rank)}; },
+          {key.token, key.donor, key.members});
+      key.token = known[0], key.donor = known[1], key.members = known[2];
+      fill(key, e.add(first, rank));
     });
     pad();
     k.finish();
   }
 
 private:
+  /// A key that stays. In small cells, members are a bit for each place whose key it stands for.
+  struct Key {
+    Value stays, token, donor, members;
+  };
+  enum Note { kToken, kDonor, kMembers };
+  static_assert(kMembers + 1 == Shape::kNotes);
+
+  static int64_t mostTokensOfCell(SnapOp snap) {
+    int64_t tokens = 1;
+    for (bool isCut : snap.getAxisFlags())
+      tokens *= isCut ? snap.getWindow() : 1;
+    return tokens;
+  }
+
+  bool hasSmallCells() const { return cellTokens <= 32; }
+
+  Value placeOfNote(Note what, Value rank) { return e.shared(e.shiftLeft(e.add(rank, what * keys.columns), 2)); }
+  Value noted(Note what, Value rank) { return e.load(k.i32(), placeOfNote(what, rank), 4); }
+
+  void noteKey(Value column) {
+    Value rank = e.loadAt(k.i32(), k.argument(kFillRanks), e.add(e.mul(keys.number, keys.columns), column));
+    e.when(e.less(e.i32(-1), rank), [&] {
+      Value token = keys.tokenOf(column), donor = keys.donorOf(token);
+      e.store(token, placeOfNote(kToken, rank), 4), e.store(donor, placeOfNote(kDonor, rank), 4);
+      e.store(hasSmallCells() ? findMembers(token, donor) : e.i32(0), placeOfNote(kMembers, rank), 4);
+    });
+  }
+
+  Value findMembers(Value token, Value donor) {
+    CellGrid::Cell cell = keys.grid.cellOf(token);
+    return e.loop(e.i32(0), keys.grid.size, e.i32(1), e.i32(0), [&](Value position, ValueRange found) {
+      Value isAlike = keys.isAlike(keys.grid.placeAt(cell, position).token, token, donor);
+      return Values{e.bitOr(found[0], e.shiftLeft(e.extend(isAlike, 32), position))};
+    })[0];
+  }
+
   Value biasAddress() {
     Value batch = e.divide(k.y, rows.heads), head = e.sub(k.y, e.mul(batch, rows.heads));
     Value elements = e.add(e.mul(e.extend(batch), k.argument(kGivenBiasBatchStride)),
@@ -106,24 +150,31 @@ private:
     return e.load(k.f32(), e.advance(bias, offset, k.f32()), 4);
   }
 
-  /// Combines something of every token that a key stands for. All lanes of the warp come here; `searches` is of a
-  /// group.
-  Values overMembers(Value searches, Value token, Value donor, ValueRange carried,
-                     llvm::function_ref<Values(Value member, ValueRange carried)> body) {
-    CellGrid::Cell cell = keys.grid.cellOf(token);
+  using MemberBody = llvm::function_ref<Values(Value member, ValueRange carried)>;
+
+  /// Combines something of every token that a key stands for. All lanes of the warp come here.
+  Values overMembers(const Key &key, ValueRange carried, MemberBody body) {
+    CellGrid::Cell cell = keys.grid.cellOf(key.token);
+    if (hasSmallCells())
+      return overPlaces(cell, e.i32(0), key.members, carried, body);
     return e.loop(e.i32(0), keys.grid.size, e.i32(rows.shape.lanes()), carried, [&](Value begin, ValueRange state) {
       Value other = keys.grid.placeAt(cell, e.add(begin, rows.lane)).token;
-      Value alike = rows.ballot(keys.isAlike(e.select(searches, other, e.i32(-1)), token, donor));
-      Values inside = {alike};
-      inside.append(state.begin(), state.end());
-      Values ends = e.loop(e.i32(0), e.countBits(alike), e.i32(1), inside, [&](Value, ValueRange current) {
-        Value bits = current[0], position = e.add(begin, e.lowestBit(bits));
-        Values next = {e.bitAnd(bits, e.add(bits, -1))};
-        next.append(body(keys.grid.placeAt(cell, position).token, current.drop_front()));
-        return next;
-      });
-      return Values(ArrayRef<Value>(ends).drop_front());
+      Value alike = rows.ballot(keys.isAlike(e.select(key.stays, other, e.i32(-1)), key.token, key.donor));
+      return overPlaces(cell, begin, alike, state, body);
     });
+  }
+
+  /// The same of places from `begin` on, of which `bits` has those that count.
+  Values overPlaces(const CellGrid::Cell &cell, Value begin, Value bits, ValueRange carried, MemberBody body) {
+    Values inside = {bits};
+    inside.append(carried.begin(), carried.end());
+    Values ends = e.loop(e.i32(0), e.countBits(bits), e.i32(1), inside, [&](Value, ValueRange current) {
+      Value left = current[0], position = e.add(begin, e.lowestBit(left));
+      Values next = {e.bitAnd(left, e.add(left, -1))};
+      next.append(body(keys.grid.placeAt(cell, position).token, current.drop_front()));
+      return next;
+    });
+    return Values(ArrayRef<Value>(ends).drop_front());
   }
 
   /// What members' biases are compared with.
@@ -142,10 +193,10 @@ private:
   }
 
   /// The greatest bias that is a number.
-  Weight compareBiases(Value searches, Value token, Value donor) {
+  Weight compareBiases(const Key &key) {
     if (!hasBias)
       return {};
-    Value greatest = overMembers(searches, token, donor, e.negate(infinity()), [&](Value member, ValueRange state) {
+    Value greatest = overMembers(key, e.negate(infinity()), [&](Value member, ValueRange state) {
       return Values{e.maximum(state[0], biasOf(member))};
     })[0];
     return {greatest, e.equalF(e.absolute(greatest), infinity())};
@@ -160,23 +211,22 @@ private:
     return e.select(isNaN, e.f32(std::numeric_limits<double>::quiet_NaN()), total);
   }
 
-  void fill(Value stays, Value token, Value slot) {
-    Value donor = e.valueWhen(stays, [&] { return keys.donorOf(token); }, e.i32(0));
-    Weight weight = compareBiases(stays, token, donor);
+  void fill(const Key &merged, Value slot) {
+    Weight weight = compareBiases(merged);
     for (int64_t pass = 0; pass < rows.shape.passes(); ++pass) {
-      Value takesPart = e.bitAnd(stays, rows.hasChunk(pass));
+      Value takesPart = e.bitAnd(merged.stays, rows.hasChunk(pass));
       Values sums(rows.elements + 2, e.f32(0));
-      sums = overMembers(stays, token, donor, sums, [&](Value member, ValueRange state) {
+      sums = overMembers(merged, sums, [&](Value member, ValueRange state) {
         return e.valuesWhen(rows.hasChunk(pass), [&] { return addMember(weight, member, state, pass); }, state);
       });
       e.when(takesPart, [&] {
-        rows.store(rows.load(rows.chunkAt(key, donor, k.argument(kKeyTokenStride), pass)),
+        rows.store(rows.load(rows.chunkAt(key, merged.donor, k.argument(kKeyTokenStride), pass)),
                    rows.chunkAt(newKey, slot, rows.contiguousStride(), pass));
         rows.store(mean(sums), rows.chunkAt(newValue, slot, rows.contiguousStride(), pass));
         if (pass == 0)
           e.when(rows.isLeader, [&] {
             Value isNaN = e.equal(e.extend(e.equalF(sums.back(), sums.back()), 32), 0);
-            describe(slot, token, totalBias(weight, sums[rows.elements], isNaN));
+            describe(slot, merged.token, totalBias(weight, sums[rows.elements], isNaN));
           });
       });
     }
@@ -251,6 +301,7 @@ private:
   BlockOfKeys keys;
   SmallVector<int64_t> axes;
   bool hasBias;
+  int64_t cellTokens;
   /// Rows of a pair's merged keys.
   Value pairRows;
   Value key, value, newKey, newValue, bias;

@@ -70,6 +70,11 @@ struct RowGroupShape {
   int64_t groups() const { return kThreads / lanes(); }
 };
 
+/// A CTA per key block and pair that fills merged keys: in shared memory, numbers of each that stays.
+struct FillShape {
+  static constexpr int64_t kNotes = 3;
+};
+
 /// A warp per list of a pool.
 struct ListShape {
   static constexpr int64_t kThreads = 256, kLists = 8;
