@@ -4,10 +4,7 @@
 //
 // GPU kernels against the interpreter on random programs: on a GPU, or on the executor that WEFT_CUDA_DRIVER names.
 
-#include "test/unit/Differential.h"
-#include "test/unit/OnDevice.h"
-
-#include "lib/Compiler/Compiler.h"
+#include "test/unit/GPUProblem.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -42,30 +39,6 @@ struct GPUCase : Case {
     return rt::Status::ok();
   }
 
-  void makeAlignedOperands(Random &random) {
-    makeGivenLists(random, kernel->image());
-    makeExtras(random);
-    auto layout = [&] {
-      return random.pick({TensorLayout::BHSD, TensorLayout::BSHD, TensorLayout::Padded, TensorLayout::Packed});
-    };
-    rt::DType dtype = toDType(options().elementType);
-    operands.query = TestTensor(dtype, queryShape(), layout(), 8);
-    operands.key = TestTensor(dtype, keyShape(), layout(), 8);
-    operands.value = TestTensor(dtype, keyShape(), layout(), 8);
-    for (TestTensor *tensor : {&operands.query, &operands.key, &operands.value})
-      tensor->fill([&](auto...) { return random.normal(); });
-    if (program.usesReuse)
-      makeNeighbours(random);
-    operands.out = TestTensor(dtype, queryShape(), layout(), 8);
-    std::vector<int64_t> shape = queryShape();
-    shape.pop_back();
-    operands.lse = TestTensor(rt::DType::F32, shape, layout(), 8);
-    operands.out.fill([](auto...) { return kHeld; });
-    operands.lse.fill([](auto...) { return kHeld; });
-    if (program.selectsRows)
-      operands.lse.fill([&](int64_t b, int64_t h, int64_t s, int64_t) { return heldLse.at(b, h, s); });
-  }
-
   /// Runs `times` times and copies the results back.
   rt::Status run(int times = 1) {
     DeviceOperands call;
@@ -79,18 +52,16 @@ struct GPUCase : Case {
       choices = std::move(*recognized);
     }
     if (kernel->image().prediction) {
-      auto kept = kernel->predict(call.args, nullptr);
-      auto downloaded = kept ? kernel->download(**kept, nullptr) : rt::Result<rt::GivenLists>(kept.status());
-      if (!downloaded)
-        return downloaded.status();
-      selected = std::move(*downloaded);
+      auto predicted = predictLists(*kernel, call.args);
+      if (!predicted)
+        return predicted.status();
+      selected = std::move(*predicted);
     }
     if (kernel->image().rowSelection) {
-      auto rows = kernel->selectRows(call.args, nullptr);
-      auto downloaded = rows ? kernel->download(**rows, nullptr) : rt::Result<rt::OwnedRowLists>(rows.status());
-      if (!downloaded)
-        return downloaded.status();
-      selectedRows = std::move(*downloaded);
+      auto rows = selectRows(*kernel, call.args);
+      if (!rows)
+        return rows.status();
+      selectedRows = std::move(*rows);
     }
     for (int i = 0; i < times; ++i)
       if (rt::Status status = kernel->launch(call.args, nullptr); !status)
@@ -163,24 +134,17 @@ std::string checkProgram(Random &random, GPUCase &test) {
   test.batch = random.pick<int64_t>({1, 1, 2, 3});
   if (rt::Status status = test.compile(); !status)
     return "compilation: " + status.message();
-  test.makeAlignedOperands(random);
+  test.makeAlignedOperands(random, test.kernel->image());
   std::string error = runTwice(test);
   return error.empty() ? compareAll(test) : error;
 }
 
-class GPUDifferentialTest : public testing::Test {
-protected:
-  void SetUp() override {
-    if (!device())
-      GTEST_SKIP() << device().message();
-    std::cout << "on " << (*device())->name << std::endl;
-  }
-};
+using GPUDifferentialTest = GPUTest;
 
 TEST_F(GPUDifferentialTest, RandomPrograms) {
   uint64_t base = testSeed();
   int64_t count = numPrograms(10);
-  std::cout << "WEFT_TEST_SEED=" << base << ", " << count << " programs" << std::endl;
+  std::cout << "on " << (*device())->name << ", WEFT_TEST_SEED=" << base << ", " << count << " programs" << std::endl;
   for (int64_t i = 0; i < count; ++i) {
     uint64_t seed = seedOf(base, i);
     Random random(seed);
