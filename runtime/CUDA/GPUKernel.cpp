@@ -12,7 +12,8 @@ using namespace weft::rt;
 using namespace weft::rt::cuda;
 
 GPUKernel::GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image)
-    : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)), lists(gpu, host.image().heads),
+    : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)),
+      maskBytes(parts.maskHeads ? mostMaskBytes() : 0), lists(gpu, host.image().heads, kMostMaskSets * maskBytes),
       predictionScratch(gpu), rowScratch(gpu), reuseScratch(gpu), selectionScratch(gpu), recognitionScratch(gpu),
       choiceListScratch(gpu) {}
 
@@ -53,7 +54,7 @@ Status GPUKernel::initialize() {
 
 Status GPUKernel::loadMasker() {
   auto loaded = PairMasker::load(
-      gpu, module, host.image().name, {parts.maskGivens, parts.maskHeads, parts.rows, mostMaskBytes()},
+      gpu, module, host.image().name, {parts.maskGivens, parts.maskHeads, parts.rows, maskBytes},
       {queryCoordinates.get(), keyCoordinates.get(), keyBlocks.get(), columnMasks.get()});
   if (!loaded)
     return loaded.status();
