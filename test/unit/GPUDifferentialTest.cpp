@@ -4,6 +4,8 @@
 //
 // GPU kernels against the interpreter on random programs: on a GPU, or on the executor that WEFT_CUDA_DRIVER names.
 
+#include "codegen/CUDA/ChooseGenerator.h"
+#include "codegen/CUDA/Pipeline.h"
 #include "test/unit/GPUProblem.h"
 
 #include <fmt/format.h>
@@ -116,20 +118,30 @@ std::string compareAll(const GPUCase &test) {
                                 test.choices ? &*test.choices : nullptr);
 }
 
+/// Most tokens of a box that the compiler takes for the device.
+int64_t mostBoxTokens(const std::string &target, ElementType type, int64_t headDim) {
+  auto found = target == "native" ? CUDATarget::forCapability((*device())->capability) : CUDATarget::parse(target);
+  bool isHopper = found && found->isSpecific;
+  return cuda::mostBoxTokens(cuda::generatorFor(isHopper, type != ElementType::F32), headDim);
+}
+
 std::string checkProgram(Random &random, GPUCase &test) {
   // Half of the programs by the generator that every GPU has; f32 is always its.
   auto elementType = random.pick({ElementType::BF16, ElementType::F16, ElementType::F32});
   auto target = random.pick<std::string>({"native", "sm_80"});
   ProgramLimits limits{.bias = 30, .predicted = 30, .reuse = 30, .recognized = 25};
   (random.chance(50) ? limits.rows : limits.selectedRows) = 60;
+  auto headDim = random.pick<int64_t>({32, 64, 64, 72, 80, 128, 128, 192, 256});
+  limits.maxBox = mostBoxTokens(target, elementType, headDim);
   test.program = makeProgram(random, limits);
   test.program.request.target = target;
   GenerateOptions &options = test.program.request.options;
   options.elementType = elementType;
-  options.headDim = random.pick<int64_t>({32, 64, 64, 72, 80, 128, 128, 192, 256});
+  options.headDim = headDim;
   options.block = random.pick<int64_t>({32, 64, 96, 128, 128});
-  if (options.headDim > 128 && (test.program.usesGiven || test.program.isPredicted))
-    options.block = std::min<int64_t>(options.block, 64);
+  // Blocks that the compiler must not choose.
+  if (test.program.usesGiven || test.program.isPredicted)
+    options.block = std::min(options.block, limits.maxBox);
   options.scale.reset();
   test.batch = random.pick<int64_t>({1, 1, 2, 3});
   if (rt::Status status = test.compile(); !status)

@@ -132,9 +132,20 @@ private:
     case 3:
       return "  order tiles\n";
     default:
-      return fmt::format("  order tiles(t: {}, h: {}, w: {})\n", random.range(1, 4), random.range(1, 6),
-                         random.range(1, 10));
+      return box();
     }
+  }
+
+  std::string box() {
+    const GenerateOptions &options = program.request.options;
+    int64_t t, h, w;
+    auto fits = [&](const GridShape &grid) {
+      return std::min(t, grid.t) * std::min(h, grid.h) * std::min(w, grid.w) <= limits.maxBox;
+    };
+    do {
+      t = random.range(1, 4), h = random.range(1, 6), w = random.range(1, 10);
+    } while (!fits(options.queryGrid) || !fits(options.keyGrid));
+    return fmt::format("  order tiles(t: {}, h: {}, w: {})\n", t, h, w);
   }
 
   std::string mask() {
