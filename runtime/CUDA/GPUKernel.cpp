@@ -69,8 +69,7 @@ Status GPUKernel::loadStages() {
       return loaded.status();
     prediction = std::move(*loaded);
   }
-  bool merges = host.image().reuse && host.image().reuse->whole;
-  if (host.image().hasRows || merges) {
+  if (host.image().gathersRows()) {
     auto loaded = DeviceRows::load(gpu, module, host.image(), parts.rows, parts.queryAxes);
     if (!loaded)
       return loaded.status();

@@ -38,8 +38,8 @@ TEST_F(GPUMasksTest, WithBitsAndWithout) {
     }
 }
 
-/// Bits are of the parameters that lists were first launched with, and the predicate's of the launch: results tell what a
-/// kernel reads.
+/// Bits are of the parameters that lists were first launched with, and the predicate's of the launch: results tell what
+/// a kernel reads.
 TEST_F(GPUMasksTest, KernelsReadBitsWhereThereAreSome) {
   struct {
     const char *target, *memory;

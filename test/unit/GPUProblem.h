@@ -89,7 +89,7 @@ struct GPUProblem : CompiledProblem {
     return (status ? call.download(operands()) : status).message();
   }
 
-  /// Runs, and compares with the interpreter, which takes what the device recognizes and predicts where nothing is given.
+  /// Runs, and compares with the interpreter, which takes what the device recognizes and predicts unless it is given.
   std::string compare(const rt::Choices *choices = nullptr, const rt::GivenLists *selected = nullptr) {
     if (std::string error = run(choices); !error.empty())
       return error;

@@ -165,6 +165,20 @@ TEST_F(GPURecognitionTest, WithRowsAndABias) {
   }
 }
 
+TEST_F(GPURecognitionTest, WithReuse) {
+  for (const char *granularity : {"channel", "token"})
+    for (const char *target : {"native", "sm_80"}) {
+      Problem problem(fmt::format("{{ mask recognize(abs(q.w - k.w) <= 1 on local, abs(q.t - k.t) <= 1 on global, "
+                                  "recall: 0.5) or k.text reuse neighbours({}, threshold: 0.15) }}", granularity),
+                      Shape{{3, 6, 10, 9, false}, 2, 32, 32, 1, ElementType::BF16}, {}, target);
+      problem.fillNeighbours(6);
+      SCOPED_TRACE(fmt::format("{}, {}", granularity, target));
+      EXPECT_EQ(problem.compare(), "");
+      rt::Choices mixed{{0, 1}, {}};
+      EXPECT_EQ(problem.compare(&mixed), "");
+    }
+}
+
 TEST_F(GPURecognitionTest, WithPredictedLists) {
   std::string recognized = "recognize(abs(q.w - k.w) <= 1 on local, q.t == k.t on global, head == 0, recall: 0.55)";
   for (const std::string &clauses : {"mask " + recognized + " or topk(block_mean, keep: 0.3)",
