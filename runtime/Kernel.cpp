@@ -40,7 +40,7 @@ std::vector<int32_t> TokenBlocks::coordinatesByToken() const {
 }
 
 Kernel::Kernel(KernelImage image) : parts(std::move(image)) {
-  if (gathersRows())
+  if (parts.gathersRows())
     places = QueryPlaces(parts.query.offsets, std::span(parts.query.table).first(parts.query.tokens));
   if (parts.planner)
     return;
@@ -68,7 +68,7 @@ int64_t Kernel::bytesPerHead() const {
 
 int64_t Kernel::bytesPerWorker() const {
   constexpr int64_t line = 64;
-  int64_t table = gathersRows() ? parts.query.table.size() * sizeof(int32_t) : 0;
+  int64_t table = parts.gathersRows() ? parts.query.table.size() * sizeof(int32_t) : 0;
   return parts.scratchBytes + (table + line - 1) / line * line;
 }
 

@@ -118,6 +118,9 @@ struct KernelImage {
   void (*attend)(const AttendArgs *) = nullptr;
   /// Keeps the code alive.
   std::shared_ptr<void> code;
+
+  /// Whether a call's queries are gathered by pools.
+  bool gathersRows() const { return hasRows || (reuse && reuse->whole); }
 };
 
 /// Where the memory of a call's tensors is.
@@ -238,8 +241,6 @@ private:
                                                        std::promise<Result<SharedLists>> &mine) const;
   void dropPlanned(const std::vector<int64_t> &parameters) const;
   void ignoreFloats(std::vector<int64_t> &parameters) const;
-  /// Whether a call's queries are gathered by pools.
-  bool gathersRows() const { return parts.hasRows || (parts.reuse && parts.reuse->whole); }
   int64_t packedBytesPerHead() const;
   int64_t bytesPerHead() const;
   int64_t bytesPerWorker() const;

@@ -207,7 +207,8 @@ Status Kernel::checkLists(const RunArgs &args) const {
   int64_t batch = args.query.shape.empty() ? 1 : args.query.shape[0];
   if (args.lists) {
     const BlockLists &lists = *args.lists;
-    bool hasPools = !gathersRows() || static_cast<int64_t>(lists.poolOf.size()) == lists.lists * lists.queryBlocks;
+    bool hasPools =
+        !parts.gathersRows() || static_cast<int64_t>(lists.poolOf.size()) == lists.lists * lists.queryBlocks;
     bool hasKeyPools = !(parts.reuse && parts.reuse->mergesKeys()) ||
                        static_cast<int64_t>(lists.keyPoolOf.size()) == lists.lists * lists.keyBlocks;
     if (!hasPools || !hasKeyPools)

@@ -33,7 +33,7 @@ void Kernel::dropPlanned(const std::vector<int64_t> &parameters) const {
 }
 
 void Kernel::findPools(BlockLists &lists) const {
-  if (gathersRows())
+  if (parts.gathersRows())
     lists.findPools();
   if (parts.reuse && parts.reuse->mergesKeys())
     lists.findKeyPools();

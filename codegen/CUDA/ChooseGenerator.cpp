@@ -6,6 +6,8 @@
 
 #include "codegen/CUDA/ChooseGenerator.h"
 
+#include "codegen/CUDA/HopperSchedule.h"
+#include "codegen/CUDA/MMASchedule.h"
 #include "codegen/CUDA/Passes.h"
 
 #include "mlir/IR/TypeUtilities.h"
@@ -26,6 +28,19 @@ bool weft::cuda::isGenerator(ModuleOp module, StringRef name) {
   return !chosen || chosen.getValue() == name;
 }
 
+StringRef weft::cuda::generatorFor(bool hopper, bool isHalf) {
+  return hopper && isHalf ? kHopperGenerator : kMMAGenerator;
+}
+
+int64_t weft::cuda::mostBoxTokens(StringRef generator, int64_t headDim) {
+  if (generator != kHopperGenerator)
+    return std::min(MMASchedule::kMostQueries, MMASchedule::kMostKeys);
+  int64_t tokens = HopperSchedule::mostQueries(headDim);
+  while (tokens > HopperSchedule::mostKeys(headDim, tokens))
+    --tokens;
+  return tokens;
+}
+
 namespace {
 
 struct ChooseGenerator final : weft::impl::ChooseGeneratorPassBase<ChooseGenerator> {
@@ -37,8 +52,7 @@ struct ChooseGenerator final : weft::impl::ChooseGeneratorPassBase<ChooseGenerat
       if (isa<AttentionOp, BlockAttentionOp>(op))
         isHalf &= !getElementTypeOrSelf(op->getOperand(0)).isF32();
     });
-    StringRef generator = hopper && isHalf ? kHopperGenerator : kMMAGenerator;
-    getOperation()->setAttr(kGeneratorAttrName, StringAttr::get(&getContext(), generator));
+    getOperation()->setAttr(kGeneratorAttrName, StringAttr::get(&getContext(), generatorFor(hopper, isHalf)));
   }
 };
 

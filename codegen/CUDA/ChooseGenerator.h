@@ -17,6 +17,12 @@ constexpr llvm::StringLiteral kHopperGenerator = "hopper", kMMAGenerator = "mma"
 /// Whether the module is for this generator; one without the attribute is for any.
 bool isGenerator(mlir::ModuleOp module, llvm::StringRef name);
 
+/// The generator for a target, which is sm_90a if `hopper`, and elements of 16 bits or others.
+llvm::StringRef generatorFor(bool hopper, bool isHalf);
+
+/// Most tokens of a box of queries and keys that a generator takes.
+int64_t mostBoxTokens(llvm::StringRef generator, int64_t headDim);
+
 } // namespace weft::cuda
 
 #endif // WEFT_CODEGEN_CUDA_CHOOSEGENERATOR_H

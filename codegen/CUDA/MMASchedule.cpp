@@ -67,9 +67,10 @@ std::optional<MMASchedule> MMASchedule::choose(const MMAProblem &problem, llvm::
             std::to_string(problem.headDim);
     return std::nullopt;
   }
-  if (problem.queryTokens > 256 || problem.keyTokens > 128) {
-    error = "expected query blocks of at most 256 and key blocks of at most 128 tokens for GPUs, but got " +
-            std::to_string(problem.queryTokens) + " and " + std::to_string(problem.keyTokens);
+  if (problem.queryTokens > kMostQueries || problem.keyTokens > kMostKeys) {
+    error = "expected query blocks of at most " + std::to_string(kMostQueries) + " and key blocks of at most " +
+            std::to_string(kMostKeys) + " tokens for GPUs, but got " + std::to_string(problem.queryTokens) + " and " +
+            std::to_string(problem.keyTokens);
     return std::nullopt;
   }
   auto make = [&](Variant variant) {

@@ -38,6 +38,8 @@ struct MMASchedule {
   /// 99 KiB: what a CTA can have on every GPU from sm_80 on.
   static constexpr int64_t kSharedLimit = 101376;
   static constexpr int64_t kRowBytes = 128;
+  /// Most tokens of a query block and of a key block.
+  static constexpr int64_t kMostQueries = 256, kMostKeys = 128;
 
   MMAProblem problem;
   int64_t rowTiles = 2, warps = 4, columns = 64;

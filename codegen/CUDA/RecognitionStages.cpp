@@ -4,6 +4,7 @@
 //
 // What follows from recalls: the choice of each pair, and its lists.
 
+#include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/Stages.h"
 #include "passes/FormRecognition.h"
 #include "runtime/CUDA/StageShapes.h"
@@ -95,9 +96,9 @@ private:
   Values recalls;
 };
 
-/// Choices by pair; by candidate, set and query block (or pool, with rows) where each list is, with rows also the pool of
-/// each query block; the sets, the first pair's number, rows; and what is written: the same of each pair, and without
-/// rows how many lists have each length.
+/// Choices by pair; by candidate, set and query block (or pool, if rows are gathered) where each list is, and then also
+/// the pool of each query block; the sets, the first pair's number, rows; and what is written: the same of each pair,
+/// and unless rows are gathered how many lists have each length.
 enum ListArgument : unsigned {
   kListChoices, kSourceRanges, kSourcePools, kSets, kFirstPair, kRows, kRanges, kPools, kLengths
 };
@@ -105,7 +106,7 @@ enum ListArgument : unsigned {
 class ChooseListsStage {
 public:
   ChooseListsStage(func::FuncOp kernel, BlockAttentionOp op)
-      : k(kernel, "choose_lists", "pppiiippp", Shape::kListThreads), e(k.e), hasRows(op.getRows() != nullptr),
+      : k(kernel, "choose_lists", "pppiiippp", Shape::kListThreads), e(k.e), gathers(gathersRows(op)),
         queryBlocks(partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()).numBlocks()) {}
 
   void emit() {
@@ -119,7 +120,7 @@ public:
       Value count = e.load(k.i32(), e.advance(from, e.i64(4)), 4);
       e.store(e.load(k.i32(), from, 4), to, 4);
       e.store(count, e.advance(to, e.i64(4)), 4);
-      if (hasRows)
+      if (gathers)
         e.storeAt(e.loadAt(k.i32(), k.argument(kSourcePools), source), k.argument(kPools), row);
       else
         e.atomicAdd(e.advance(k.argument(kLengths), e.extend(count), k.i32()), e.i32(1));
@@ -132,7 +133,7 @@ private:
 
   StageKernel k;
   Emitter &e;
-  bool hasRows;
+  bool gathers;
   int64_t queryBlocks;
 };
 

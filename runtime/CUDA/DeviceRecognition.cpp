@@ -124,9 +124,9 @@ DeviceRecognition::ListMemory DeviceRecognition::layOutLists(ScratchLayout &layo
   int64_t rows = pairs * image->query.count();
   ListMemory memory;
   memory.ranges = layout.add(2 * rows);
-  memory.pools = layout.add(image->hasRows ? rows : 0);
+  memory.pools = layout.add(image->gathersRows() ? rows : 0);
   memory.lengths = layout.add(image->key.count() + 1);
-  memory.items = layout.add(image->hasRows ? 0 : 4 * rows);
+  memory.items = layout.add(image->gathersRows() ? 0 : 4 * rows);
   memory.numItems = layout.add(1);
   return memory;
 }
@@ -141,7 +141,7 @@ Result<DeviceRecognition::Lists> DeviceRecognition::chooseLists(const Call &call
       {ctas, 1, 1}, RecognitionShape::kListThreads, 0, call.stream, call.choices, call.candidates.ranges.get(),
       call.candidates.poolOf.get(), static_cast<int32_t>(call.candidates.sets), static_cast<int32_t>(call.firstPair),
       static_cast<int32_t>(rows), at(call.memory.ranges), at(call.memory.pools), at(call.memory.lengths));
-  if (status && !image->hasRows)
+  if (status && !image->gathersRows())
     status = sort.launch({1, 1, 1}, SortShape::kThreads, 0, call.stream, at(call.memory.ranges),
                          at(call.memory.lengths), at(call.memory.items), at(call.memory.numItems),
                          static_cast<int32_t>(rows));

@@ -39,7 +39,7 @@ public:
   Status store(const Choices &choices, int64_t pairs, DevicePointer scratch, const Memory &memory,
                Stream stream) const;
 
-  /// The lists of each pair's choice: ranges, with rows the pools of query blocks, else items and their number.
+  /// The lists of each pair's choice: ranges; the pools of query blocks if rows are gathered, else items and how many.
   struct ListMemory {
     size_t ranges, pools, lengths, items, numItems;
   };

@@ -12,7 +12,8 @@ using namespace weft::rt;
 using namespace weft::rt::cuda;
 
 GPUKernel::GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image)
-    : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)), lists(gpu, host.image().heads),
+    : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)),
+      maskBytes(parts.maskHeads ? mostMaskBytes() : 0), lists(gpu, host.image().heads, kMostMaskSets * maskBytes),
       predictionScratch(gpu), rowScratch(gpu), reuseScratch(gpu), selectionScratch(gpu), recognitionScratch(gpu),
       choiceListScratch(gpu) {}
 
@@ -53,7 +54,7 @@ Status GPUKernel::initialize() {
 
 Status GPUKernel::loadMasker() {
   auto loaded = PairMasker::load(
-      gpu, module, host.image().name, {parts.maskGivens, parts.maskHeads, parts.rows, mostMaskBytes()},
+      gpu, module, host.image().name, {parts.maskGivens, parts.maskHeads, parts.rows, maskBytes},
       {queryCoordinates.get(), keyCoordinates.get(), keyBlocks.get(), columnMasks.get()});
   if (!loaded)
     return loaded.status();
@@ -68,8 +69,7 @@ Status GPUKernel::loadStages() {
       return loaded.status();
     prediction = std::move(*loaded);
   }
-  bool merges = host.image().reuse && host.image().reuse->whole;
-  if (host.image().hasRows || merges) {
+  if (host.image().gathersRows()) {
     auto loaded = DeviceRows::load(gpu, module, host.image(), parts.rows, parts.queryAxes);
     if (!loaded)
       return loaded.status();

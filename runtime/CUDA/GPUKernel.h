@@ -227,6 +227,9 @@ private:
   DeviceMemory queryBlocks, keyBlocks, columnMasks, rowTokens, keyTokens, queryCoordinates, keyCoordinates,
       tickets;
 
+  /// What the bits of one set of lists may take, and what those of all may.
+  int64_t maskBytes;
+  static constexpr int64_t kMostMaskSets = 4;
   std::optional<PairMasker> masker;
   std::optional<DevicePrediction> prediction;
   std::optional<DeviceRows> rows;

@@ -240,7 +240,17 @@ Status ListCache::uploadCandidates(const std::vector<std::shared_ptr<const Block
 }
 
 void ListCache::dropOld() {
-  for (auto entry = known.end(); known.size() > kMaxLists && entry != known.begin();)
-    if (!(*--entry)->captured)
-      entry = known.erase(entry);
+  int64_t maskBytes = 0;
+  for (const auto &lists : known)
+    maskBytes += lists->masks.bytes;
+  auto newest = known.begin();
+  for (auto entry = std::prev(known.end()); entry != newest;) {
+    if (known.size() <= kMaxLists && maskBytes <= mostMaskBytes)
+      return;
+    auto oldest = entry--;
+    if ((*oldest)->captured)
+      continue;
+    maskBytes -= (*oldest)->masks.bytes;
+    known.erase(oldest);
+  }
 }

@@ -43,7 +43,11 @@ struct DeviceLists {
 /// The lists of one kernel that were used last. Thread-safe.
 class ListCache {
 public:
-  ListCache(std::shared_ptr<const Device> device, int64_t heads) : device(std::move(device)), heads(heads) {}
+  static constexpr size_t kMaxLists = 64;
+
+  /// `mostMaskBytes` is what the bits of all lists may take. Those that were used last stay, whatever they take.
+  ListCache(std::shared_ptr<const Device> device, int64_t heads, int64_t mostMaskBytes)
+      : device(std::move(device)), heads(heads), mostMaskBytes(mostMaskBytes) {}
 
   using Found = Result<std::shared_ptr<const DeviceLists>>;
   /// Adds the bits of partial blocks to lists that are new.
@@ -66,14 +70,14 @@ private:
   Status uploadRanges(const BlockLists &source, DeviceLists &lists, Stream stream) const;
   Status uploadCandidates(const std::vector<std::shared_ptr<const BlockLists>> &candidates, DeviceLists &lists,
                           Stream stream) const;
+  /// Drops the oldest lists that no graph uses where there are too many. The newest stay.
   void dropOld();
 
-  static constexpr size_t kMaxLists = 64;
   /// In the place of the first batch element: lists of all candidates, of which the source is the first.
   static constexpr int64_t kCandidates = -1;
 
   std::shared_ptr<const Device> device;
-  int64_t heads;
+  int64_t heads, mostMaskBytes;
   std::mutex mutex;
   std::list<std::shared_ptr<const DeviceLists>> known;
 };

@@ -71,7 +71,7 @@ Result<PairMasks> PairMasker::make(const std::vector<const BlockLists *> &lists,
   auto bits = DeviceMemory::allocate(device, (found.tiles() + 1) * shape.tileBytes());
   if (!bits)
     return bits.status();
-  masks.bits = std::move(*bits);
+  masks.bits = std::move(*bits), masks.bytes = found.tiles() * shape.tileBytes();
   for (auto [memory, data] : {std::pair{&masks.index, &found.index}, std::pair{&masks.pairs, &found.pairs}}) {
     auto made = DeviceMemory::upload(device, data->data(), data->size() * sizeof(int32_t), stream);
     if (!made)

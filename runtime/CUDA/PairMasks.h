@@ -24,6 +24,8 @@ struct PairMasks {
   DeviceMemory index, bits;
   /// What the stage that fills them reads.
   DeviceMemory pairs;
+  /// Of the tiles.
+  int64_t bytes = 0;
 };
 
 /// What tiles there may be.

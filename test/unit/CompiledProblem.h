@@ -13,13 +13,20 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <limits>
+#include <optional>
 
 namespace weft::test {
+
+inline constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 struct Shape {
   GridShape grid = {3, 8, 16, 0, false};
   int64_t heads = 2, headDim = 32, block = 64, batch = 1;
   ElementType type = ElementType::F32;
+  /// If keys have another grid than queries.
+  std::optional<GridShape> keyGrid = std::nullopt;
 };
 
 /// The request for `attention a...`, of which `attention` is what follows the name.
@@ -27,7 +34,7 @@ inline CompileRequest requestOf(const std::string &attention, const Shape &shape
   CompileRequest request;
   request.source = "attention a" + attention;
   GenerateOptions &options = request.options;
-  options.queryGrid = options.keyGrid = shape.grid;
+  options.queryGrid = shape.grid, options.keyGrid = shape.keyGrid.value_or(shape.grid);
   options.heads = shape.heads, options.headDim = shape.headDim, options.block = shape.block;
   options.elementType = shape.type;
   return request;
@@ -71,6 +78,16 @@ struct CompiledProblem {
     Random random(seed);
     fill([&] { return static_cast<double>(random.range(-2, 2)); });
   }
+  /// With a bias and rows, if the attention takes them, and neighbours that are alike, as reuse looks for.
+  void fillNeighbours(uint64_t seed) {
+    test.program.usesReuse = true;
+    Random random(seed);
+    test.makeExtras(random);
+    fill([&] { return random.normal(); });
+    test.makeNeighbours(random);
+  }
+
+  Operands &operands() { return test.operands; }
 
   rt::RunArgs args(int threads = 2) const {
     rt::RunArgs args = test.operands.args(threads);

@@ -92,21 +92,20 @@ void Case::makeRowState(Random &random) {
   heldAge = *operands.age;
 }
 
-void Case::allocateInputs(const std::function<TensorLayout()> &layout) {
+void Case::allocateInputs(const std::function<TensorLayout()> &layout, int64_t granule) {
   rt::DType dtype = toDType(options().elementType);
-  operands.query = TestTensor(dtype, queryShape(), layout());
-  operands.key = TestTensor(dtype, keyShape(), layout());
-  operands.value = TestTensor(dtype, keyShape(), layout());
+  operands.query = TestTensor(dtype, queryShape(), layout(), granule);
+  operands.key = TestTensor(dtype, keyShape(), layout(), granule);
+  operands.value = TestTensor(dtype, keyShape(), layout(), granule);
 }
 
-void Case::allocateResults(const std::function<TensorLayout()> &layout) {
+void Case::allocateResults(const std::function<TensorLayout()> &layout, int64_t granule) {
   std::vector<int64_t> shape = queryShape();
-  operands.out = TestTensor(toDType(options().elementType), shape, layout());
+  operands.out = TestTensor(toDType(options().elementType), shape, layout(), granule);
   shape.pop_back();
-  operands.lse = TestTensor(rt::DType::F32, shape, layout());
-  if (program.usesRows || program.selectsRows)
-    for (TestTensor *tensor : {&operands.out, &operands.lse})
-      tensor->fill([](auto...) { return kHeld; });
+  operands.lse = TestTensor(rt::DType::F32, shape, layout(), granule);
+  for (TestTensor *tensor : {&operands.out, &operands.lse})
+    tensor->fill([](auto...) { return kHeld; });
   if (program.selectsRows)
     operands.lse.fill([&](int64_t b, int64_t h, int64_t s, int64_t) { return heldLse.at(b, h, s); });
 }
@@ -135,6 +134,13 @@ void Case::makeNeighbours(Random &random) {
   ::makeNeighbours(random, operands.key, options().keyGrid);
 }
 
+void Case::fillOperands(Random &random) {
+  for (TestTensor *tensor : {&operands.query, &operands.key, &operands.value})
+    tensor->fill([&](auto...) { return random.normal(); });
+  if (program.usesReuse)
+    makeNeighbours(random);
+}
+
 void Case::makeOperands(Random &random, const rt::KernelImage &image) {
   makeGivenLists(random, image);
   makeExtras(random);
@@ -142,14 +148,23 @@ void Case::makeOperands(Random &random, const rt::KernelImage &image) {
     return random.pick({TensorLayout::BHSD, TensorLayout::BSHD, TensorLayout::Padded, TensorLayout::Packed,
                         TensorLayout::Reversed, TensorLayout::Broadcast});
   });
-  for (TestTensor *tensor : {&operands.query, &operands.key, &operands.value})
-    tensor->fill([&](auto...) { return random.normal(); });
-  if (program.usesReuse)
-    makeNeighbours(random);
+  fillOperands(random);
   allocateResults([&] {
     return random.pick(
         {TensorLayout::BHSD, TensorLayout::BSHD, TensorLayout::Padded, TensorLayout::Packed, TensorLayout::Reversed});
   });
+}
+
+void Case::makeAlignedOperands(Random &random, const rt::KernelImage &image) {
+  makeGivenLists(random, image);
+  makeExtras(random);
+  auto layout = [&] {
+    return random.pick({TensorLayout::BHSD, TensorLayout::BSHD, TensorLayout::Padded, TensorLayout::Packed});
+  };
+  // Addresses of whole 16 bytes.
+  allocateInputs(layout, 8);
+  fillOperands(random);
+  allocateResults(layout, 8);
 }
 
 rt::Result<InterpreterResult> Case::interpret(const std::vector<int64_t> &rows, const rt::GivenLists *selected,

@@ -36,15 +36,17 @@ struct Case {
   /// A random bias, random rows, and what rows are selected by, if the program uses them.
   void makeExtras(Random &random);
   void makeRowState(Random &random);
-  /// Memory for query, key and value, and for out and lse.
-  void allocateInputs(const std::function<TensorLayout()> &layout);
-  void allocateResults(const std::function<TensorLayout()> &layout);
+  /// Memory for query, key and value, and for out and lse. Where rows begin is a multiple of `granule` elements.
+  void allocateInputs(const std::function<TensorLayout()> &layout, int64_t granule = 1);
+  void allocateResults(const std::function<TensorLayout()> &layout, int64_t granule = 1);
   /// What out and lse hold before a call, so that rows which are not computed can be told.
   static constexpr double kHeld = 7.25;
   /// Gives many video tokens almost the values of a neighbour, as reuse looks for.
   void makeNeighbours(Random &random);
   /// All of that with random layouts and random numbers.
   void makeOperands(Random &random, const rt::KernelImage &image);
+  /// With layouts that GPUs take.
+  void makeAlignedOperands(Random &random, const rt::KernelImage &image);
 
   /// The program's results by definition; its rows are some of the query's tokens.
   rt::Result<InterpreterResult> interpret(const std::vector<int64_t> &rows,
@@ -52,6 +54,10 @@ struct Case {
                                           const rt::Choices *choices = nullptr) const;
   /// The program and the call as text, for messages.
   std::string describe() const;
+
+private:
+  /// Random numbers for query, key and value.
+  void fillOperands(Random &random);
 };
 
 /// Random rows in random order, for sets [batch or 1, heads or 1].

@@ -4,10 +4,9 @@
 //
 // GPU kernels against the interpreter on random programs: on a GPU, or on the executor that WEFT_CUDA_DRIVER names.
 
-#include "test/unit/Differential.h"
-#include "test/unit/OnDevice.h"
-
-#include "lib/Compiler/Compiler.h"
+#include "codegen/CUDA/ChooseGenerator.h"
+#include "codegen/CUDA/Pipeline.h"
+#include "test/unit/GPUProblem.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -42,30 +41,6 @@ struct GPUCase : Case {
     return rt::Status::ok();
   }
 
-  void makeAlignedOperands(Random &random) {
-    makeGivenLists(random, kernel->image());
-    makeExtras(random);
-    auto layout = [&] {
-      return random.pick({TensorLayout::BHSD, TensorLayout::BSHD, TensorLayout::Padded, TensorLayout::Packed});
-    };
-    rt::DType dtype = toDType(options().elementType);
-    operands.query = TestTensor(dtype, queryShape(), layout(), 8);
-    operands.key = TestTensor(dtype, keyShape(), layout(), 8);
-    operands.value = TestTensor(dtype, keyShape(), layout(), 8);
-    for (TestTensor *tensor : {&operands.query, &operands.key, &operands.value})
-      tensor->fill([&](auto...) { return random.normal(); });
-    if (program.usesReuse)
-      makeNeighbours(random);
-    operands.out = TestTensor(dtype, queryShape(), layout(), 8);
-    std::vector<int64_t> shape = queryShape();
-    shape.pop_back();
-    operands.lse = TestTensor(rt::DType::F32, shape, layout(), 8);
-    operands.out.fill([](auto...) { return kHeld; });
-    operands.lse.fill([](auto...) { return kHeld; });
-    if (program.selectsRows)
-      operands.lse.fill([&](int64_t b, int64_t h, int64_t s, int64_t) { return heldLse.at(b, h, s); });
-  }
-
   /// Runs `times` times and copies the results back.
   rt::Status run(int times = 1) {
     DeviceOperands call;
@@ -79,18 +54,16 @@ struct GPUCase : Case {
       choices = std::move(*recognized);
     }
     if (kernel->image().prediction) {
-      auto kept = kernel->predict(call.args, nullptr);
-      auto downloaded = kept ? kernel->download(**kept, nullptr) : rt::Result<rt::GivenLists>(kept.status());
-      if (!downloaded)
-        return downloaded.status();
-      selected = std::move(*downloaded);
+      auto predicted = predictLists(*kernel, call.args);
+      if (!predicted)
+        return predicted.status();
+      selected = std::move(*predicted);
     }
     if (kernel->image().rowSelection) {
-      auto rows = kernel->selectRows(call.args, nullptr);
-      auto downloaded = rows ? kernel->download(**rows, nullptr) : rt::Result<rt::OwnedRowLists>(rows.status());
-      if (!downloaded)
-        return downloaded.status();
-      selectedRows = std::move(*downloaded);
+      auto rows = selectRows(*kernel, call.args);
+      if (!rows)
+        return rows.status();
+      selectedRows = std::move(*rows);
     }
     for (int i = 0; i < times; ++i)
       if (rt::Status status = kernel->launch(call.args, nullptr); !status)
@@ -145,42 +118,45 @@ std::string compareAll(const GPUCase &test) {
                                 test.choices ? &*test.choices : nullptr);
 }
 
+/// Most tokens of a box that the compiler takes for the device.
+int64_t mostBoxTokens(const std::string &target, ElementType type, int64_t headDim) {
+  auto found = target == "native" ? CUDATarget::forCapability((*device())->capability) : CUDATarget::parse(target);
+  bool isHopper = found && found->isSpecific;
+  return cuda::mostBoxTokens(cuda::generatorFor(isHopper, type != ElementType::F32), headDim);
+}
+
 std::string checkProgram(Random &random, GPUCase &test) {
   // Half of the programs by the generator that every GPU has; f32 is always its.
   auto elementType = random.pick({ElementType::BF16, ElementType::F16, ElementType::F32});
   auto target = random.pick<std::string>({"native", "sm_80"});
   ProgramLimits limits{.bias = 30, .predicted = 30, .reuse = 30, .recognized = 25};
   (random.chance(50) ? limits.rows : limits.selectedRows) = 60;
+  auto headDim = random.pick<int64_t>({32, 64, 64, 72, 80, 128, 128, 192, 256});
+  limits.maxBox = mostBoxTokens(target, elementType, headDim);
   test.program = makeProgram(random, limits);
   test.program.request.target = target;
   GenerateOptions &options = test.program.request.options;
   options.elementType = elementType;
-  options.headDim = random.pick<int64_t>({32, 64, 64, 72, 80, 128, 128, 192, 256});
+  options.headDim = headDim;
   options.block = random.pick<int64_t>({32, 64, 96, 128, 128});
-  if (options.headDim > 128 && (test.program.usesGiven || test.program.isPredicted))
-    options.block = std::min<int64_t>(options.block, 64);
+  // Blocks that the compiler must not choose.
+  if (test.program.usesGiven || test.program.isPredicted)
+    options.block = std::min(options.block, limits.maxBox);
   options.scale.reset();
   test.batch = random.pick<int64_t>({1, 1, 2, 3});
   if (rt::Status status = test.compile(); !status)
     return "compilation: " + status.message();
-  test.makeAlignedOperands(random);
+  test.makeAlignedOperands(random, test.kernel->image());
   std::string error = runTwice(test);
   return error.empty() ? compareAll(test) : error;
 }
 
-class GPUDifferentialTest : public testing::Test {
-protected:
-  void SetUp() override {
-    if (!device())
-      GTEST_SKIP() << device().message();
-    std::cout << "on " << (*device())->name << std::endl;
-  }
-};
+using GPUDifferentialTest = GPUTest;
 
 TEST_F(GPUDifferentialTest, RandomPrograms) {
   uint64_t base = testSeed();
   int64_t count = numPrograms(10);
-  std::cout << "WEFT_TEST_SEED=" << base << ", " << count << " programs" << std::endl;
+  std::cout << "on " << (*device())->name << ", WEFT_TEST_SEED=" << base << ", " << count << " programs" << std::endl;
   for (int64_t i = 0; i < count; ++i) {
     uint64_t seed = seedOf(base, i);
     Random random(seed);

@@ -5,9 +5,8 @@
 // Heads that are recognized on the device: recalls and choices against the interpreter's, and attentions with them. On a
 // GPU, or on the executor that WEFT_CUDA_DRIVER names.
 
-#include "runtime/CUDA/GPUKernel.h"
-#include "test/unit/CompiledProblem.h"
-#include "test/unit/OnDevice.h"
+#include "test/unit/GPUProblem.h"
+#include "test/unit/RecognitionCases.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -15,121 +14,35 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <limits>
-#include <numeric>
 
 using namespace weft;
 using namespace weft::test;
 
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-struct Problem : CompiledProblem {
-  std::shared_ptr<const rt::cuda::GPUKernel> onDevice;
-
+struct Problem : GPUProblem {
   Problem(const std::string &attention, const Shape &shape, std::vector<int64_t> parameters = {},
           const std::string &target = "native")
-      : CompiledProblem(attention, shape, std::move(parameters)) {
-    CompileRequest request = test.program.request;
-    request.target = target;
-    GPUKernelResult compiled = compileGPUKernel(request, *device());
-    EXPECT_TRUE(compiled) << compiled.message();
-    onDevice = *compiled;
+      : GPUProblem(attention, shape, std::move(parameters), target) {
+    launches = 2;
     fillNormal(7);
   }
-
-  Operands &operands() { return test.operands; }
-
-  /// As in RecognitionTest: scores of `peak` where `place` is equal, else 0.
-  void fillPlaces(double peak, const std::function<int64_t(int64_t head, int64_t t, int64_t h, int64_t w)> &place) {
-    const GridShape &grid = shape.grid;
-    double value = std::sqrt(peak * std::sqrt(static_cast<double>(shape.headDim)));
-    auto oneHot = [&](int64_t, int64_t head, int64_t token, int64_t c) {
-      if (token >= grid.t * grid.h * grid.w)
-        return 0.0;
-      return c == place(head, token / (grid.h * grid.w), token / grid.w % grid.h, token % grid.w) ? value : 0.0;
-    };
-    operands().query.fill(oneHot), operands().key.fill(oneHot);
-  }
-
-  rt::Choices recognize() {
-    DeviceOperands call;
-    EXPECT_TRUE(call.upload(operands()));
-    call.args.parameters = test.program.parameters;
-    auto choices = onDevice->recognize(call.args, nullptr);
-    EXPECT_TRUE(choices) << choices.message();
-    return *choices;
-  }
-
-  rt::Choices interpret() const {
-    auto result = test.interpret({0});
-    EXPECT_TRUE(result) << result.message();
-    return result->recognized.front();
-  }
-
-  /// Launches twice, the second time into the memory of the first, and copies the results back.
-  std::string run(const rt::Choices *choices = nullptr, const rt::cuda::PredictedLists *kept = nullptr) {
-    DeviceOperands call;
-    rt::Status status = call.upload(operands());
-    call.args.parameters = test.program.parameters, call.args.choices = choices;
-    for (int i = 0; i < 2 && status; ++i)
-      status = onDevice->launch(call.args, nullptr, kept);
-    return (status ? call.download(operands()) : status).message();
-  }
-
-  /// Runs, and compares with the interpreter, which takes the device's choices.
-  std::string compare(const rt::Choices *given = nullptr, const rt::GivenLists *selected = nullptr) {
-    rt::Choices choices = given ? *given : recognize();
-    if (std::string error = run(given); !error.empty())
-      return error;
-    return compareWithInterpreter(test, selected, &choices);
-  }
 };
 
-/// Recalls agree to the rounding of f32, and choices do where no recall is that near to another or to the bound.
-void expectAgreement(const rt::Choices &actual, const rt::Choices &expected) {
-  ASSERT_EQ(actual.recalls.size(), expected.recalls.size());
-  for (size_t i = 0; i < actual.recalls.size(); ++i) {
-    if (std::isnan(expected.recalls[i]))
-      EXPECT_TRUE(std::isnan(actual.recalls[i])) << "recall " << i;
-    else
-      EXPECT_NEAR(actual.recalls[i], expected.recalls[i], 2e-5) << "recall " << i;
-  }
-  EXPECT_EQ(actual.candidates, expected.candidates);
-}
-
-const char *const kMasks[] = {
-    "{ mask recognize(abs(q.h - k.h) <= 1 and abs(q.w - k.w) <= 1 on local, abs(q.t - k.t) <= 1 on global) }",
-    "{ order tiles mask recognize(abs(q.w - k.w) <= 2 on local, q.t == k.t on global, k.h mod 2 == k.w mod 2, "
-    "recall: 0.6) or q.text or k.text or k.t == 0 }",
-    "{ order tiles(t: 2, h: 3, w: 4) mask recognize(abs(q.h - k.h) <= 1 on global, abs(q.h - k.h) <= 2 on global, "
-    "abs(q.h - k.h) <= 3 on global, recall: 0.7) }",
-    "{ mask not recognize(q.h == k.h on local, q.w == k.w on local, head mod 2 == 0 on global) or q.index == k.index }",
-    "{ mask recognize(q.t == k.t on global, true, recall: 0.8) and not (k.text and not q.text) }",
-};
-
-class GPURecognitionTest : public testing::Test {
-protected:
-  void SetUp() override {
-    if (!device())
-      GTEST_SKIP() << device().message();
-  }
-};
+using GPURecognitionTest = GPUTest;
 
 TEST_F(GPURecognitionTest, AgreesWithTheInterpreter) {
   const GridShape grids[] = {{1, 5, 9, 7, false}, {3, 6, 10, 7, true}, {5, 1, 1, 0, false}};
   int64_t number = 0;
   for (const GridShape &grid : grids)
-    for (const char *mask : kMasks) {
+    for (const char *mask : kRecognizingMasks) {
       ElementType type = std::array{ElementType::BF16, ElementType::F32, ElementType::F16}[++number % 3];
       int64_t headDim = std::array<int64_t, 3>{32, 72, 64}[number % 3];
       Problem problem(mask, Shape{grid, 2, headDim, 64, 2, type}, {}, number % 2 ? "native" : "sm_80");
       problem.fillNormal(number);
       SCOPED_TRACE(fmt::format("{} on {}x{}x{}, {} of text", mask, grid.t, grid.h, grid.w, grid.text));
       EXPECT_EQ(problem.recognize().candidates.size(), 4u);
-      expectAgreement(problem.recognize(), problem.interpret());
+      expectAgreement(problem.recognize(), interpretChoices(problem.test));
       EXPECT_EQ(problem.compare(), "");
     }
 }
@@ -141,7 +54,7 @@ TEST_F(GPURecognitionTest, ProbesOfSeveralTiles) {
                     "global, q.h < k.h on local) }",
                     Shape{{2, 13, 12, 0, false}, 2, 64, 128, 1, type});
     rt::Choices choices = problem.recognize();
-    expectAgreement(choices, problem.interpret());
+    expectAgreement(choices, interpretChoices(problem.test));
     rt::Choices again = problem.recognize();
     EXPECT_EQ(choices.recalls, again.recalls);
     EXPECT_EQ(choices.candidates, again.candidates);
@@ -152,11 +65,11 @@ TEST_F(GPURecognitionTest, HeadsOfKnownTypes) {
   Problem problem("{ mask recognize(q.h == k.h and q.w == k.w on local, q.t == k.t on global, k.h mod 2 == k.w mod 2, "
                   "recall: 0.9) or k.t == 0 }",
                   Shape{{3, 3, 4, 5, false}, 4, 32, 64, 1, ElementType::BF16});
-  problem.fillPlaces(20, [](int64_t head, int64_t t, int64_t h, int64_t w) {
+  fillPlaces(problem, 20, [](int64_t head, int64_t t, int64_t h, int64_t w) {
     return head == 0 ? h * 4 + w : head == 1 ? t : h;
   });
   EXPECT_EQ(problem.recognize().candidates, (std::vector<int32_t>{0, 1, 2, 2}));
-  expectAgreement(problem.recognize(), problem.interpret());
+  expectAgreement(problem.recognize(), interpretChoices(problem.test));
   EXPECT_EQ(problem.compare(), "");
 }
 
@@ -166,8 +79,8 @@ TEST_F(GPURecognitionTest, TheFirstCandidateThatReachesTheBound) {
   auto choose = [&](const std::string &rest, double recall = 0) {
     Problem problem(fmt::format("(dynamic recall: float = 0.0) {{ mask recognize({}{}) }}", candidates, rest),
                     Shape{{2, 4, 4, 0, false}, 1, 32, 64, 1, ElementType::BF16}, bitsOf({recall}));
-    problem.fillPlaces(0, [](auto...) { return 0; });
-    expectAgreement(problem.recognize(), problem.interpret());
+    fillPlaces(problem, 0, [](auto...) { return 0; });
+    expectAgreement(problem.recognize(), interpretChoices(problem.test));
     return problem.recognize().candidates.front();
   };
   EXPECT_EQ(choose(""), 1);
@@ -196,14 +109,14 @@ TEST_F(GPURecognitionTest, ParametersChangeWithoutCompiling) {
       for (bool on : {false, true}) {
         problem.test.program.parameters = {radius, std::bit_cast<int64_t>(recall), on};
         SCOPED_TRACE(fmt::format("radius {}, recall {}, {}", radius, recall, on));
-        expectAgreement(problem.recognize(), problem.interpret());
+        expectAgreement(problem.recognize(), interpretChoices(problem.test));
         EXPECT_EQ(problem.compare(), "");
       }
 }
 
 TEST_F(GPURecognitionTest, ChoicesOfTheCaller) {
   for (const char *target : {"native", "sm_80"}) {
-    Problem problem(kMasks[1], Shape{{3, 6, 7, 9, false}, 3, 64, 64, 2, ElementType::BF16}, {}, target);
+    Problem problem(kRecognizingMasks[1], Shape{{3, 6, 7, 9, false}, 3, 64, 64, 2, ElementType::BF16}, {}, target);
     for (rt::Choices choices : {rt::Choices{{2}, {}}, {{1, 0, 2}, {}}, {{0, 0, 1, 2, 2, 0}, {}}})
       EXPECT_EQ(problem.compare(&choices), "") << choices.candidates.size();
     // What was recognized gives what a call recognizes.
@@ -228,7 +141,7 @@ TEST_F(GPURecognitionTest, ChoicesOfTheCaller) {
 /// With copies by boxes each batch element may need a launch of its own.
 TEST_F(GPURecognitionTest, BatchesOfSeveralLaunches) {
   Shape shape{{2, 6, 8, 5, false}, 3, 64, 64, 3, ElementType::BF16};
-  Problem problem(kMasks[2], shape);
+  Problem problem(kRecognizingMasks[2], shape);
   Operands &operands = problem.operands();
   for (TestTensor *tensor : {&operands.query, &operands.key, &operands.value, &operands.out})
     *tensor = TestTensor(rt::DType::BF16, tensor->view.shape, TensorLayout::BSHD, 8);
@@ -250,6 +163,20 @@ TEST_F(GPURecognitionTest, WithRowsAndABias) {
       EXPECT_EQ(problem.compare(&choices), "");
     EXPECT_EQ(problem.compare(), "");
   }
+}
+
+TEST_F(GPURecognitionTest, WithReuse) {
+  for (const char *granularity : {"channel", "token"})
+    for (const char *target : {"native", "sm_80"}) {
+      Problem problem(fmt::format("{{ mask recognize(abs(q.w - k.w) <= 1 on local, abs(q.t - k.t) <= 1 on global, "
+                                  "recall: 0.5) or k.text reuse neighbours({}, threshold: 0.15) }}", granularity),
+                      Shape{{3, 6, 10, 9, false}, 2, 32, 32, 1, ElementType::BF16}, {}, target);
+      problem.fillNeighbours(6);
+      SCOPED_TRACE(fmt::format("{}, {}", granularity, target));
+      EXPECT_EQ(problem.compare(), "");
+      rt::Choices mixed{{0, 1}, {}};
+      EXPECT_EQ(problem.compare(&mixed), "");
+    }
 }
 
 TEST_F(GPURecognitionTest, WithPredictedLists) {
@@ -300,7 +227,7 @@ TEST_F(GPURecognitionTest, NaNAndInfinityCountAsNothing) {
     EXPECT_TRUE(std::isnan(choices.recalls[2]));
     EXPECT_FALSE(std::isnan(choices.recalls[0]));
     EXPECT_FALSE(std::isnan(choices.recalls[3]));
-    expectAgreement(choices, problem.interpret());
+    expectAgreement(choices, interpretChoices(problem.test));
     EXPECT_EQ(problem.compare(), "");
   }
   Problem greatest("{ mask recognize(q.w == k.w on local, q.t == k.t on global) }",
@@ -313,7 +240,7 @@ TEST_F(GPURecognitionTest, NaNAndInfinityCountAsNothing) {
 
 TEST_F(GPURecognitionTest, CallsAreChecked) {
   Shape shape{{2, 3, 5, 0, false}, 2, 32, 64, 1, ElementType::BF16};
-  Problem problem(kMasks[0], shape), dense("{ }", shape);
+  Problem problem(kRecognizingMasks[0], shape), dense("{ }", shape);
   DeviceOperands call;
   ASSERT_TRUE(call.upload(problem.operands()));
   EXPECT_EQ(problem.onDevice->resolveLists(call.args).message(),

@@ -5,8 +5,8 @@
 // Score reuse on the device: kernels of both generators against the interpreter. On a GPU, or on the executor that
 // WEFT_CUDA_DRIVER names.
 
-#include "test/unit/CompiledProblem.h"
-#include "test/unit/OnDevice.h"
+#include "test/unit/GPUProblem.h"
+#include "test/unit/ReuseCases.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -14,79 +14,20 @@
 #include <cmath>
 #include <functional>
 #include <iterator>
-#include <limits>
-#include <numeric>
-#include <optional>
 
 using namespace weft;
 using namespace weft::test;
 
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 const Shape kShape = {{4, 6, 10, 7, false}, 2, 64, 64, 1, ElementType::BF16};
 
 /// With operands in which neighbours are alike.
-struct Problem : CompiledProblem {
-  std::shared_ptr<const rt::cuda::GPUKernel> onDevice;
-  std::optional<rt::GivenLists> selected;
-
+struct Problem : GPUProblem {
   Problem(const std::string &attention, const Shape &shape = kShape, const std::string &target = "native",
           const std::vector<double> &floats = {})
-      : CompiledProblem(attention, shape, bitsOf(floats)) {
-    compile(target);
-  }
-
-  /// With other tokens than those of the shape.
-  Problem(const std::string &attention, const GridShape &queries, const GridShape &keys, const std::string &target)
-      : CompiledProblem(attention, kShape, {}) {
-    test.program.request.options.queryGrid = queries, test.program.request.options.keyGrid = keys;
-    auto layout = [] { return TensorLayout::BHSD; };
-    test.allocateInputs(layout), test.allocateResults(layout);
-    compile(target);
-  }
-
-  void compile(const std::string &target) {
-    test.program.usesReuse = true;
-    CompileRequest request = test.program.request;
-    request.target = target;
-    GPUKernelResult compiled = compileGPUKernel(request, *device());
-    EXPECT_TRUE(compiled) << compiled.message();
-    onDevice = compiled ? *compiled : nullptr;
-    Random random(testSeed());
-    test.makeExtras(random);
-    fill([&] { return random.normal(); });
-    test.makeNeighbours(random);
-  }
-
-  Operands &operands() { return test.operands; }
-
-  std::string run() {
-    DeviceOperands call;
-    rt::Status status = call.upload(operands());
-    call.args.parameters = test.program.parameters;
-    if (status && onDevice->image().prediction) {
-      auto kept = onDevice->predict(call.args, nullptr);
-      auto lists = kept ? onDevice->download(**kept, nullptr) : rt::Result<rt::GivenLists>(kept.status());
-      if (!lists)
-        return lists.message();
-      selected = std::move(*lists);
-    }
-    if (status)
-      status = onDevice->launch(call.args, nullptr);
-    if (status)
-      status = call.download(operands());
-    return status.message();
-  }
-
-  rt::ReuseSaving saving() {
-    DeviceOperands call;
-    EXPECT_TRUE(call.upload(operands()));
-    call.args.parameters = test.program.parameters;
-    auto saving = onDevice->measureReuse(call.args, nullptr);
-    EXPECT_TRUE(saving) << saving.status().message();
-    return saving ? *saving : rt::ReuseSaving();
+      : GPUProblem(attention, shape, bitsOf(floats), target) {
+    fillNeighbours(testSeed());
   }
 
   /// Whether the device saves what the CPU saves, which has the same blocks.
@@ -99,20 +40,9 @@ struct Problem : CompiledProblem {
     EXPECT_DOUBLE_EQ(actual.keys, expected->keys);
     EXPECT_DOUBLE_EQ(actual.work, expected->work);
   }
-
-  std::string compare() {
-    std::string error = run();
-    return error.empty() ? compareWithInterpreter(test, selected ? &*selected : nullptr) : error;
-  }
 };
 
-class GPUReuseTest : public testing::Test {
-protected:
-  void SetUp() override {
-    if (!device())
-      GTEST_SKIP() << device().message();
-  }
-};
+using GPUReuseTest = GPUTest;
 
 const char *const kTargets[] = {"native", "sm_80"};
 const GridShape kGrids[] = {{4, 6, 10, 0, false}, {5, 3, 7, 7, false}, {3, 7, 9, 7, true}, {1, 12, 13, 0, false}};
@@ -189,11 +119,9 @@ TEST_F(GPUReuseTest, ThresholdsAreParameters) {
 
 //===--- Whole tokens ---===//
 
-constexpr char kToken[] = "{ reuse neighbours(token, threshold: 0.15) }";
-
 TEST_F(GPUReuseTest, TokensAreMergedInADenseAttention) {
   forEachShape([](const Shape &shape, const std::string &target) {
-    Problem problem(kToken, shape, target);
+    Problem problem(kMergeTokens, shape, target);
     EXPECT_EQ(problem.compare(), "") << target;
     EXPECT_GT(problem.saving().work, 0.02);
     problem.expectSavingOfCPU();
@@ -201,19 +129,10 @@ TEST_F(GPUReuseTest, TokensAreMergedInADenseAttention) {
 }
 
 TEST_F(GPUReuseTest, MasksSeeTheOriginalTokens) {
-  const char *clauses[] = {
-      "mask abs(q.t - k.t) <= 1",
-      "order tiles mask q.t == k.t or k.t == 0",
-      "order tiles(t: 2, h: 3, w: 5) mask abs(q.w - k.w) <= 3 or q.text or k.text",
-      "mask topk(block_mean, keep: 0.5)",
-      "order tiles(t: 1, h: 6, w: 10) mask topk(block_mean, keep: 0.5) or k.t == 0",
-      "mask (head == 0) == (k.t < 2)",
-      "mask false",
-  };
-  for (size_t i = 0; i < std::size(clauses); ++i)
+  for (size_t i = 0; i < std::size(kReuseMasks); ++i)
     for (bool hasExtras : {false, true}) {
       const char *target = kTargets[(i + hasExtras) % 2];
-      std::string source = fmt::format("{{ {} {} reuse neighbours(token, threshold: 0.15) }}", clauses[i],
+      std::string source = fmt::format("{{ {} {} reuse neighbours(token, threshold: 0.15) }}", kReuseMasks[i],
                                        hasExtras ? "bias given rows given" : "");
       SCOPED_TRACE(source + target);
       Problem problem(source, Shape{{4, 6, 10, 7, false}, 2, 32, 64, 2, ElementType::BF16}, target);
@@ -226,27 +145,13 @@ TEST_F(GPUReuseTest, MasksSeeTheOriginalTokens) {
 TEST_F(GPUReuseTest, BiasesOfMergedKeysAdd) {
   Problem problem("{ bias given reuse neighbours(token, threshold: 0.15) }",
                   Shape{{4, 6, 10, 7, false}, 1, 64, 64, 1, ElementType::BF16});
-  auto compareWith = [&](const std::function<double(int64_t)> &bias) {
-    problem.operands().bias->fill([&](int64_t, int64_t, int64_t token, int64_t) { return bias(token); });
-    return problem.compare();
-  };
-  EXPECT_EQ(compareWith([](int64_t token) { return 0.1 * (token % 7); }), "");
-  EXPECT_EQ(compareWith([](int64_t token) { return token % 2 ? -kInfinity : 0; }), "");
-  EXPECT_EQ(compareWith([](int64_t token) { return token < 200 ? -kInfinity : 30; }), "");
-  EXPECT_EQ(compareWith([](int64_t) { return -kInfinity; }), "");
-  EXPECT_EQ(compareWith([](int64_t token) { return token == 3 ? kNaN : 0; }), "");
-  EXPECT_EQ(compareWith([](int64_t token) { return token == 3 ? kInfinity : 0; }), "");
+  compareBiases(problem);
 }
 
 TEST_F(GPUReuseTest, RowsMergeAmongTheListed) {
   Problem problem("{ rows given reuse neighbours(token, threshold: 9.0) }",
                   Shape{{4, 6, 10, 0, false}, 1, 32, 64, 1, ElementType::BF16});
-  // A cell's last token alone, and both tokens of another pair.
-  problem.operands().rows = TestRows{{1, 1}, 3, {71, 100, 101}, {3}};
-  EXPECT_EQ(problem.compare(), "");
-  EXPECT_EQ(problem.operands().out.at(0, 0, 0, 0), Case::kHeld) << "its donor was not listed";
-  EXPECT_EQ(problem.operands().out.at(0, 0, 100, 5), problem.operands().out.at(0, 0, 101, 5));
-  EXPECT_DOUBLE_EQ(problem.saving().queries, 1.0 / 3);
+  compareListedRows(problem);
 }
 
 /// Queries and keys have grids of their own; where no window fits nothing is snapped.
@@ -256,8 +161,9 @@ TEST_F(GPUReuseTest, RectangularAttention) {
                                {GridShape{2, 5, 6, 0, false}, GridShape{3, 4, 9, 7, true}}})
     for (const char *clauses : {"", "rows given"})
       for (const char *target : kTargets) {
-        Problem problem(fmt::format("{{ {} reuse neighbours(token, threshold: 0.15) }}", clauses), queries, keys,
-                        target);
+        Shape shape = kShape;
+        shape.grid = queries, shape.keyGrid = keys;
+        Problem problem(fmt::format("{{ {} reuse neighbours(token, threshold: 0.15) }}", clauses), shape, target);
         EXPECT_EQ(problem.compare(), "") << clauses << target;
       }
 }
@@ -321,7 +227,7 @@ TEST_F(GPUReuseTest, LaunchesRepeat) {
 }
 
 TEST_F(GPUReuseTest, SavingsAreOfAttentionsWithReuse) {
-  Problem dense("{}"), problem(kToken);
+  Problem dense("{}"), problem(kMergeTokens);
   DeviceOperands call;
   ASSERT_TRUE(call.upload(problem.operands()));
   EXPECT_EQ(dense.onDevice->measureReuse(call.args, nullptr).status().message(),
@@ -336,8 +242,7 @@ TEST_F(GPUReuseTest, StagesRunAlone) {
   Problem problem("(dynamic theta: float) { reuse neighbours(token, threshold: theta) }", kShape, "native", {0.0});
   problem.operands().out.fill([](auto...) { return Case::kHeld; });
   DeviceOperands call;
-  ASSERT_TRUE(call.upload(problem.operands()));
-  call.args.parameters = problem.test.program.parameters;
+  ASSERT_TRUE(problem.upload(call));
   EXPECT_TRUE(problem.onDevice->launchStages(call.args, nullptr));
   ASSERT_TRUE(call.download(problem.operands()));
   EXPECT_EQ(problem.operands().out.at(0, 1, 3, 5), Case::kHeld);

@@ -5,38 +5,26 @@
 // Rows that are selected on the device, against those that the CPU selects, and ages. On a GPU, or on the executor that
 // WEFT_CUDA_DRIVER names.
 
-#include "runtime/CUDA/GPUKernel.h"
 #include "runtime/Drift.h"
-#include "test/unit/CompiledProblem.h"
-#include "test/unit/OnDevice.h"
+#include "test/unit/GPUProblem.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <cmath>
-#include <limits>
 
 using namespace weft;
 using namespace weft::test;
 
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+const Shape kShape = {{3, 5, 11, 7, false}, 3, 32, 64, 2, ElementType::BF16};
 
-/// An attention on 3 x 5 x 11 tokens and 7 of text, compiled for both, and what its rows are selected by.
-struct Problem : CompiledProblem {
-  std::shared_ptr<const rt::cuda::GPUKernel> onDevice;
-
+/// With what rows are selected by.
+struct Problem : GPUProblem {
   explicit Problem(const std::string &attention, const std::vector<double> &floats = {},
-                   const std::string &target = "native")
-      : CompiledProblem(attention, {{3, 5, 11, 7, false}, 3, 32, 64, 2, ElementType::BF16}, bitsOf(floats)) {
-    CompileRequest request = test.program.request;
-    request.target = target;
-    GPUKernelResult compiled = compileGPUKernel(request, *device());
-    EXPECT_TRUE(compiled) << compiled.message();
-    onDevice = *compiled;
+                   const std::string &target = "native", const Shape &shape = kShape)
+      : GPUProblem(attention, shape, bitsOf(floats), target) {
     test.program.selectsRows = kernel->image().rowSelection.has_value();
     test.program.usesRows = kernel->image().hasRows && !test.program.selectsRows;
     Random random(3);
@@ -46,7 +34,6 @@ struct Problem : CompiledProblem {
     fillNormal(5);
   }
 
-  Operands &operands() { return test.operands; }
   int64_t tokens() const { return shape.grid.tokens(); }
   void setAmounts(const std::vector<double> &floats) { test.program.parameters = bitsOf(floats); }
 
@@ -57,30 +44,10 @@ struct Problem : CompiledProblem {
     operands().age->fill([&](auto...) { return age; });
   }
 
-  rt::OwnedRowLists select() {
-    DeviceOperands call;
-    EXPECT_TRUE(call.upload(operands()));
-    call.args.parameters = test.program.parameters;
-    auto selected = onDevice->selectRows(call.args, nullptr);
-    EXPECT_TRUE(selected) << selected.message();
-    auto rows = onDevice->download(**selected, nullptr);
-    EXPECT_TRUE(rows) << rows.message();
-    return *rows;
-  }
-
   rt::OwnedRowLists selectOnHost() {
     auto rows = kernel->selectRows(args());
     EXPECT_TRUE(rows) << rows.message();
     return *rows;
-  }
-
-  std::string run() {
-    DeviceOperands call;
-    rt::Status status = call.upload(operands());
-    call.args.parameters = test.program.parameters;
-    if (status)
-      status = onDevice->launch(call.args, nullptr);
-    return (status ? call.download(operands()) : status).message();
   }
 };
 
@@ -92,13 +59,7 @@ void expectEqual(const rt::OwnedRowLists &actual, const rt::OwnedRowLists &expec
 constexpr const char *kSelecting = "(dynamic budget: float = 0.5, dynamic w: float = 0.5) "
                                    "{ rows topk(importance, keep: budget, age: w) }";
 
-class GPURowSelectionTest : public testing::Test {
-protected:
-  void SetUp() override {
-    if (!device())
-      GTEST_SKIP() << device().message();
-  }
-};
+using GPURowSelectionTest = GPUTest;
 
 TEST_F(GPURowSelectionTest, SelectsWhatTheCPUSelects) {
   Problem problem(kSelecting);
@@ -110,7 +71,7 @@ TEST_F(GPURowSelectionTest, SelectsWhatTheCPUSelects) {
     for (auto amounts : {std::vector{0.0, 0.5}, {0.001, 0.5}, {0.3, 0.0}, {0.5, 1e30}, {0.99, 0.1}, {1.0, 0.5}}) {
       problem.setAmounts(amounts);
       SCOPED_TRACE(fmt::format("seed {}, keep {}, weight {}", seed, amounts[0], amounts[1]));
-      expectEqual(problem.select(), problem.selectOnHost());
+      expectEqual(problem.selectRows(), problem.selectOnHost());
     }
   }
 }
@@ -126,16 +87,16 @@ TEST_F(GPURowSelectionTest, RanksOfSpecialNumbers) {
   for (double count : {1, 2, 3, 4, 5, 60, 100, 170, 171}) {
     problem.setAmounts({count / problem.tokens(), 0.0});
     SCOPED_TRACE(count);
-    expectEqual(problem.select(), problem.selectOnHost());
+    expectEqual(problem.selectRows(), problem.selectOnHost());
     problem.setAmounts({count / problem.tokens(), 0.5});
-    expectEqual(problem.select(), problem.selectOnHost());
+    expectEqual(problem.selectRows(), problem.selectOnHost());
   }
 }
 
 TEST_F(GPURowSelectionTest, EqualTokensAreTakenInTheirOrder) {
   Problem problem(kSelecting, {0.4});
   problem.setState(2, 1, 3);
-  rt::OwnedRowLists rows = problem.select();
+  rt::OwnedRowLists rows = problem.selectRows();
   ASSERT_EQ(rows.counts, (std::vector<int32_t>{69, 69}));
   for (int32_t i = 0; i < 69; ++i)
     ASSERT_EQ(rows.indices[i], i);
@@ -149,7 +110,7 @@ TEST_F(GPURowSelectionTest, MinimumAndTokensInAnyCase) {
     for (double budget : {0.0, 0.04, 0.6, 1.0}) {
       problem.setAmounts({budget});
       SCOPED_TRACE(fmt::format("{}, {}", attention, budget));
-      expectEqual(problem.select(), problem.selectOnHost());
+      expectEqual(problem.selectRows(), problem.selectOnHost());
     }
   }
 }
@@ -157,22 +118,8 @@ TEST_F(GPURowSelectionTest, MinimumAndTokensInAnyCase) {
 /// More than a warp's tokens in one turn.
 TEST_F(GPURowSelectionTest, ManyTokens) {
   const char *attention = "(dynamic budget: float = 0.5) { rows topk(importance, keep: budget) or q.t == 2 }";
-  CompiledProblem host(attention, {{3, 40, 53, 0, false}, 1, 32, 128, 1, ElementType::BF16}, bitsOf({0.37}));
-  GPUKernelResult kernel = compileGPUKernel(host.test.program.request, *device());
-  ASSERT_TRUE(kernel) << kernel.message();
-  Random random(1);
-  host.test.program.selectsRows = true;
-  host.test.makeRowState(random);
-  host.test.operands.lse.fill([&](int64_t b, int64_t h, int64_t s, int64_t) { return host.test.heldLse.at(b, h, s); });
-  DeviceOperands call;
-  ASSERT_TRUE(call.upload(host.test.operands));
-  call.args.parameters = host.test.program.parameters;
-  auto selected = (*kernel)->selectRows(call.args, nullptr);
-  ASSERT_TRUE(selected) << selected.message();
-  auto rows = (*kernel)->download(**selected, nullptr);
-  auto expected = host.kernel->selectRows(host.args());
-  ASSERT_TRUE(rows && expected);
-  expectEqual(*rows, *expected);
+  Problem problem(attention, {0.37}, "native", {{3, 40, 53, 0, false}, 1, 32, 128, 1, ElementType::BF16});
+  expectEqual(problem.selectRows(), problem.selectOnHost());
 }
 
 TEST_F(GPURowSelectionTest, SeveralStepsAreThoseOfTheCPU) {
@@ -247,7 +194,7 @@ TEST_F(GPURowSelectionTest, AgesOutOfRangeAreReadAsTheNearest) {
   problem.operands().age->set(0, 0, 102, 0, -7);
   problem.operands().age->set(0, 0, 160, 0, 81);
   problem.setAmounts({3.0 / 172, 0.5});
-  rt::OwnedRowLists rows = problem.select();
+  rt::OwnedRowLists rows = problem.selectRows();
   EXPECT_EQ(std::vector(rows.indices.begin(), rows.indices.begin() + 3), (std::vector<int32_t>{100, 101, 160}));
   problem.setAmounts({0.0, 0.5});
   EXPECT_EQ(problem.run(), "");

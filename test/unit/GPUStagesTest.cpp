@@ -5,15 +5,12 @@
 // What runs on the device before the attention: selections against those of CPU kernels, lists that are kept, and rows. On
 // a GPU, or on the executor that WEFT_CUDA_DRIVER names.
 
-#include "test/unit/CompiledProblem.h"
-#include "test/unit/OnDevice.h"
+#include "test/unit/GPUProblem.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <thread>
 
@@ -22,56 +19,20 @@ using namespace weft::test;
 
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-/// Compiled for the device too.
-struct Problem : CompiledProblem {
-  std::shared_ptr<const rt::cuda::GPUKernel> onDevice;
-
+struct Problem : GPUProblem {
   explicit Problem(const std::string &attention, const Shape &shape = {.type = ElementType::BF16},
                    const std::vector<double> &floats = {})
-      : CompiledProblem(attention, shape, bitsOf(floats)) {
-    GPUKernelResult compiled = compileGPUKernel(test.program.request, *device());
-    EXPECT_TRUE(compiled) << compiled.message();
-    onDevice = *compiled;
-  }
-
-  Operands &operands() { return test.operands; }
+      : GPUProblem(attention, shape, bitsOf(floats)) {}
 
   void listRows(std::vector<int32_t> indices, int32_t count) {
     int64_t capacity = indices.size();
     operands().rows = TestRows{{1, 1}, capacity, std::move(indices), {count}};
   }
 
-  rt::GivenLists selectOnHost() {
-    rt::RunArgs args = operands().args(2);
-    args.parameters = test.program.parameters;
-    auto lists = kernel->predict(args);
+  rt::GivenLists predictOnHost() {
+    auto lists = kernel->predict(args());
     EXPECT_TRUE(lists) << lists.message();
     return *lists;
-  }
-
-  rt::GivenLists select() {
-    DeviceOperands call;
-    EXPECT_TRUE(call.upload(operands()));
-    call.args.parameters = test.program.parameters;
-    auto kept = onDevice->predict(call.args, nullptr);
-    EXPECT_TRUE(kept) << kept.message();
-    auto lists = onDevice->download(**kept, nullptr);
-    EXPECT_TRUE(lists) << lists.message();
-    return *lists;
-  }
-
-  std::string run() {
-    DeviceOperands call;
-    rt::Status status = call.upload(operands());
-    call.args.parameters = test.program.parameters;
-    if (status)
-      status = onDevice->launch(call.args, nullptr);
-    if (status)
-      status = call.download(operands());
-    return status.message();
   }
 };
 
@@ -81,13 +42,7 @@ void expectEqual(const rt::GivenLists &actual, const rt::GivenLists &expected) {
   EXPECT_EQ(actual.keyBlocks, expected.keyBlocks);
 }
 
-class GPUStagesTest : public testing::Test {
-protected:
-  void SetUp() override {
-    if (!device())
-      GTEST_SKIP() << device().message();
-  }
-};
+using GPUStagesTest = GPUTest;
 
 TEST_F(GPUStagesTest, IntegersSelectWhatTheCPUSelects) {
   // Means of 64 integers and their products are exact: ties are ties on both.
@@ -99,14 +54,14 @@ TEST_F(GPUStagesTest, IntegersSelectWhatTheCPUSelects) {
       Problem problem(mask, {{4, 8, 16, 64, false}, 2, 64, 64, 2, type});
       problem.fillIntegers(7);
       SCOPED_TRACE(mask);
-      expectEqual(problem.select(), problem.selectOnHost());
+      expectEqual(problem.predict(), problem.predictOnHost());
     }
 }
 
 TEST_F(GPUStagesTest, EqualScoresSelectTheLowerBlock) {
   Problem problem("{ mask topk(block_mean, keep: 0.5) }");
   problem.fill([] { return 1.0; });
-  rt::GivenLists lists = problem.select();
+  rt::GivenLists lists = problem.predict();
   EXPECT_EQ(std::vector(lists.keyBlocks.begin(), lists.keyBlocks.begin() + 6), (std::vector<int32_t>{0, 1, 2, 0, 1, 2}));
 }
 
@@ -118,7 +73,7 @@ TEST_F(GPUStagesTest, NaNAndInfinityAreSelectedFirst) {
       problem.fill([] { return 1.0; });
       problem.operands().key.set(0, 0, 300, 3, special); // block 4 of head 0
       SCOPED_TRACE(mask);
-      expectEqual(problem.select(), problem.selectOnHost());
+      expectEqual(problem.predict(), problem.predictOnHost());
       EXPECT_EQ(problem.run(), "");
       EXPECT_TRUE(std::isnan(problem.operands().out.at(0, 0, 0, 0)));
     }
@@ -133,7 +88,7 @@ TEST_F(GPUStagesTest, AmountsAtTheirEnds) {
       for (double amount : {0.0, 1.0}) {
         Problem problem(source, {.type = ElementType::BF16}, {amount});
         problem.fillIntegers(3);
-        expectEqual(problem.select(), problem.selectOnHost());
+        expectEqual(problem.predict(), problem.predictOnHost());
       }
     }
 }

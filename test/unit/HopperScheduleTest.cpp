@@ -4,6 +4,7 @@
 //
 // Schedules of Hopper kernels: sizes, registers and shared memory.
 
+#include "codegen/CUDA/ChooseGenerator.h"
 #include "codegen/CUDA/HopperSchedule.h"
 
 #include <gtest/gtest.h>
@@ -45,6 +46,16 @@ TEST(HopperScheduleTest, ThreeConsumersShareRegistersWithFewerKeys) {
   std::pair<int64_t, int64_t> keysOfHeadDim[] = {{64, 128}, {72, 128}, {80, 112}, {96, 112}, {112, 96}, {128, 80}};
   for (auto [headDim, keys] : keysOfHeadDim)
     EXPECT_EQ(choose(headDim, 192).columns, keys) << headDim;
+}
+
+TEST(HopperScheduleTest, TheLargestBoxFits) {
+  std::string error;
+  for (int64_t headDim = 8; headDim <= 256; headDim += 8) {
+    int64_t most = mostBoxTokens(kHopperGenerator, headDim);
+    EXPECT_EQ(most, headDim <= 128 ? 128 : 64);
+    EXPECT_TRUE(HopperSchedule::choose({headDim, most, most}, error)) << error;
+    EXPECT_FALSE(HopperSchedule::choose({headDim, most + 1, most + 1}, error)) << headDim;
+  }
 }
 
 TEST(HopperScheduleTest, OnlyTheChannelsThatExistAreMultiplied) {

@@ -4,6 +4,7 @@
 //
 // Schedules of kernels of mma.sync.
 
+#include "codegen/CUDA/ChooseGenerator.h"
 #include "codegen/CUDA/MMASchedule.h"
 
 #include "llvm/ADT/StringRef.h"
@@ -53,6 +54,13 @@ TEST(MMAScheduleTest, EveryProblemFitsEveryGPU) {
           EXPECT_EQ(s.rows() % (s.threads() / 8), 0);
           EXPECT_EQ(s.columns % (s.threads() / 8), 0);
         }
+}
+
+TEST(MMAScheduleTest, TheLargestBoxFits) {
+  int64_t most = mostBoxTokens(kMMAGenerator, 256);
+  EXPECT_EQ(most, 128);
+  choose({256, 4, most, most});
+  EXPECT_NE(errorOf({256, 4, most + 1, most + 1}), "");
 }
 
 TEST(MMAScheduleTest, WideRowsAreCutIntoParts) {

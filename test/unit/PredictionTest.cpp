@@ -13,15 +13,11 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <limits>
 
 using namespace weft;
 using namespace weft::test;
 
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 struct Problem : CompiledProblem {
   Problem(const std::string &attention, const Shape &shape, const std::vector<double> &floats = {})

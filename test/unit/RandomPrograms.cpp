@@ -132,14 +132,26 @@ private:
     case 3:
       return "  order tiles\n";
     case 4:
-      return fmt::format("  order tiles({}h: {}, w: {})\n", first(), random.range(1, 12), random.range(1, 10));
+      return box(/*joinsFrames=*/true);
     default:
-      return fmt::format("  order tiles({}t: {}, h: {}, w: {})\n", first(), random.range(1, 4), random.range(1, 6),
-                         random.range(1, 10));
+      return box(/*joinsFrames=*/false);
     }
   }
 
-  std::string first() { return random.range(0, 2) ? "" : fmt::format("first: {}, ", random.range(0, 3)); }
+  std::string box(bool joinsFrames) {
+    const GenerateOptions &options = program.request.options;
+    int64_t t, h, w;
+    auto fits = [&](const GridShape &grid) {
+      int64_t frames = joinsFrames ? 1 : grid.t, rows = joinsFrames ? grid.t * grid.h : grid.h;
+      return std::min(t, frames) * std::min(h, rows) * std::min<int64_t>(w, grid.w) <= limits.maxBox;
+    };
+    do {
+      t = joinsFrames ? 1 : random.range(1, 4), h = random.range(1, joinsFrames ? 12 : 6), w = random.range(1, 10);
+    } while (!fits(options.queryGrid) || !fits(options.keyGrid));
+    std::string first = random.range(0, 2) ? "" : fmt::format("first: {}, ", random.range(0, 3));
+    std::string frames = joinsFrames ? "" : fmt::format("t: {}, ", t);
+    return fmt::format("  order tiles({}{}h: {}, w: {})\n", first, frames, h, w);
+  }
 
   std::string mask() {
     program.isRecognized = limits.recognized && random.chance(limits.recognized);

@@ -8,6 +8,7 @@
 #define WEFT_TEST_UNIT_RANDOMPROGRAMS_H
 
 #include "lib/Compiler/Stages.h"
+#include "lib/Frontend/StaticEvaluator.h"
 #include "runtime/BlockLists.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -57,6 +58,8 @@ struct ProgramLimits {
   /// In percent of the programs.
   int given = 20, rectangular = 20, dynamic = 40, bias = 0, rows = 0, selectedRows = 0, predicted = 0, reuse = 0;
   int recognized = 0;
+  /// Tokens of a box of `order tiles(..)`, as far as it lies in the grids.
+  int64_t maxBox = maxTileTokens;
   /// Of the attention.
   std::string name = "a";
 };

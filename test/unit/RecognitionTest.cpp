@@ -4,7 +4,7 @@
 //
 // Tests of recognized heads: kernels against the interpreter, choices kept for several calls, and what is refused.
 
-#include "test/unit/CompiledProblem.h"
+#include "test/unit/RecognitionCases.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -12,15 +12,11 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <limits>
 
 using namespace weft;
 using namespace weft::test;
 
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 const Shape kShape = {{3, 6, 7, 0, false}, 4};
 
@@ -28,33 +24,10 @@ struct Problem : CompiledProblem {
   Problem(const std::string &attention, const Shape &shape, std::vector<int64_t> parameters = {})
       : CompiledProblem(attention, shape, std::move(parameters)) {}
 
-  /// Video tokens whose score is `peak` where `place` is equal, and 0 elsewhere. There are at most as many places as
-  /// channels.
-  void fillPlaces(double peak, const std::function<int64_t(int64_t head, int64_t t, int64_t h, int64_t w)> &place) {
-    const GridShape &grid = shape.grid;
-    double value = std::sqrt(peak * std::sqrt(static_cast<double>(shape.headDim)));
-    auto oneHot = [&](int64_t, int64_t head, int64_t token, int64_t c) {
-      token -= grid.textFirst ? grid.text : 0;
-      if (token < 0 || token >= grid.t * grid.h * grid.w)
-        return 0.0;
-      int64_t at = place(head, token / (grid.h * grid.w), token / grid.w % grid.h, token % grid.w);
-      return c == at ? value : 0.0;
-    };
-    test.operands.query.fill(oneHot), test.operands.key.fill(oneHot);
-    Random random(1);
-    test.operands.value.fill([&](auto...) { return random.normal(); });
-  }
-
   rt::Choices recognize() const {
     auto choices = kernel->recognize(args());
     EXPECT_TRUE(choices) << choices.status().message();
     return *choices;
-  }
-  rt::Choices interpret() const {
-    auto result = test.interpret({0});
-    EXPECT_TRUE(result) << result.status().message();
-    EXPECT_EQ(result->recognized.size(), 1u);
-    return result->recognized.front();
   }
 
   /// Runs the kernel; compares with the interpreter, which takes the kernel's choices.
@@ -77,41 +50,19 @@ struct Problem : CompiledProblem {
   }
 };
 
-/// Recalls agree to the rounding of f32, and choices do where no recall is that near to another or to the bound.
-void expectAgreement(const rt::Choices &actual, const rt::Choices &expected, double tolerance = 2e-5) {
-  ASSERT_EQ(actual.recalls.size(), expected.recalls.size());
-  for (size_t i = 0; i < actual.recalls.size(); ++i) {
-    if (std::isnan(expected.recalls[i]))
-      EXPECT_TRUE(std::isnan(actual.recalls[i])) << "recall " << i;
-    else
-      EXPECT_NEAR(actual.recalls[i], expected.recalls[i], tolerance) << "recall " << i;
-  }
-  EXPECT_EQ(actual.candidates, expected.candidates);
-}
-
-const char *const kMasks[] = {
-    "{ mask recognize(abs(q.h - k.h) <= 1 and abs(q.w - k.w) <= 1 on local, abs(q.t - k.t) <= 1 on global) }",
-    "{ order tiles mask recognize(abs(q.w - k.w) <= 2 on local, q.t == k.t on global, k.h mod 2 == k.w mod 2, "
-    "recall: 0.6) or q.text or k.text or k.t == 0 }",
-    "{ order tiles(t: 2, h: 3, w: 4) mask recognize(abs(q.h - k.h) <= 1 on global, abs(q.h - k.h) <= 2 on global, "
-    "abs(q.h - k.h) <= 3 on global, recall: 0.7) }",
-    "{ mask not recognize(q.h == k.h on local, q.w == k.w on local, head mod 2 == 0 on global) or q.index == k.index }",
-    "{ mask recognize(q.t == k.t on global, true, recall: 0.8) and not (k.text and not q.text) }",
-};
-
 TEST(Recognition, KernelsAgreeWithTheInterpreter) {
   const GridShape grids[] = {{2, 3, 5, 0, false}, {3, 8, 9, 0, false},  {1, 7, 11, 7, false}, {4, 6, 10, 7, true},
                              {5, 1, 1, 0, false}, {1, 1, 1, 30, false}, {7, 13, 12, 20, false}};
   uint64_t seed = testSeed();
   for (const GridShape &grid : grids)
-    for (const char *mask : kMasks) {
+    for (const char *mask : kRecognizingMasks) {
       ElementType type = std::array{ElementType::F32, ElementType::BF16, ElementType::F16}[++seed % 3];
       int64_t headDim = std::array<int64_t, 3>{32, 72, 40}[seed % 3];
       Problem problem(mask, Shape{grid, 2, headDim, type == ElementType::F32 ? 128 : 64, 2, type});
       problem.fillNormal(seed);
       SCOPED_TRACE(fmt::format("{} on {}x{}x{}, {} of text, seed {}", mask, grid.t, grid.h, grid.w, grid.text, seed));
       EXPECT_EQ(problem.recognize().candidates.size(), 4u);
-      expectAgreement(problem.recognize(), problem.interpret());
+      expectAgreement(problem.recognize(), interpretChoices(problem.test));
       EXPECT_EQ(problem.compare(), "");
     }
 }
@@ -123,12 +74,12 @@ TEST(Recognition, HeadsOfKnownTypesAreRecognized) {
   for (bool textFirst : {false, true}) {
     Problem problem(mask, Shape{{3, 3, 4, 5, textFirst}, 4, 32, 64});
     // Head 0 looks at the same place of every frame, head 1 at its own frame, heads 2 and 3 at rows of all frames.
-    problem.fillPlaces(20, [](int64_t head, int64_t t, int64_t h, int64_t w) {
+    fillPlaces(problem, 20, [](int64_t head, int64_t t, int64_t h, int64_t w) {
       return head == 0 ? h * 4 + w : head == 1 ? t : h;
     });
     EXPECT_EQ(problem.recognize().candidates, (std::vector<int32_t>{0, 1, 2, 2}));
-    EXPECT_EQ(problem.interpret().candidates, (std::vector<int32_t>{0, 1, 2, 2}));
-    expectAgreement(problem.recognize(), problem.interpret());
+    EXPECT_EQ(interpretChoices(problem.test).candidates, (std::vector<int32_t>{0, 1, 2, 2}));
+    expectAgreement(problem.recognize(), interpretChoices(problem.test));
     EXPECT_NEAR(problem.recognize().recalls[0], 1, 1e-4);
     // In a row of four equal keys of the same frame each has a quarter.
     EXPECT_NEAR(problem.recognize().recalls[4], 0.25, 1e-4);
@@ -140,9 +91,9 @@ TEST(Recognition, ProbesAreSamplesOfTheVideo) {
   // All scores are 0: a recall is the share of the probe's pairs.
   auto recallsOf = [](const GridShape &grid, const std::string &first, const std::string &second) {
     Problem problem(fmt::format("{{ mask recognize({}, {}) }}", first, second), Shape{grid, 1});
-    problem.fillPlaces(0, [](auto...) { return 0; });
+    fillPlaces(problem, 0, [](auto...) { return 0; });
     std::vector<double> recalls = problem.recognize().recalls;
-    expectAgreement(problem.recognize(), problem.interpret(), 1e-6);
+    expectAgreement(problem.recognize(), interpretChoices(problem.test), 1e-6);
     for (double &recall : recalls)
       recall = std::round(recall * 208) / 208; // multiples of 1/13 and of 1/16
     return recalls;
@@ -167,8 +118,8 @@ TEST(Recognition, TheFirstCandidateThatReachesTheBound) {
   auto choose = [&](const std::string &rest) {
     Problem problem(fmt::format("(dynamic recall: float = 0.0) {{ mask recognize({}{}) }}", candidates, rest),
                     Shape{{2, 4, 4, 0, false}, 1});
-    problem.fillPlaces(0, [](auto...) { return 0; });
-    expectAgreement(problem.recognize(), problem.interpret());
+    fillPlaces(problem, 0, [](auto...) { return 0; });
+    expectAgreement(problem.recognize(), interpretChoices(problem.test));
     EXPECT_EQ(problem.compare(), "");
     return problem.recognize().candidates.front();
   };
@@ -198,7 +149,7 @@ TEST(Recognition, ParametersChangeWithoutCompiling) {
     for (double recall : {0.0, 0.3, 0.5, 1.0}) {
       Problem problem(source, shape, {radius, std::bit_cast<int64_t>(recall)});
       problem.fillNormal(11);
-      expectAgreement(problem.recognize(), problem.interpret());
+      expectAgreement(problem.recognize(), interpretChoices(problem.test));
       EXPECT_EQ(problem.compare(), "");
       different += problem.recognize().candidates != last;
       last = problem.recognize().candidates;
@@ -232,7 +183,7 @@ TEST(Recognition, ListsAreThoseOfTheChoice) {
 }
 
 TEST(Recognition, ChoicesServeSeveralCalls) {
-  Problem problem(kMasks[0], Shape{{3, 6, 7, 0, false}, 3, 32, 64, 2});
+  Problem problem(kRecognizingMasks[0], Shape{{3, 6, 7, 0, false}, 3, 32, 64, 2});
   problem.fillNormal(1);
   rt::Choices first = problem.recognize();
   ASSERT_EQ(first.candidates.size(), 6u);
@@ -273,7 +224,7 @@ TEST(Recognition, CombinesWithGivenPredictedListsAndRows) {
     problem.fillNormal(5);
     SCOPED_TRACE(mask);
     rt::Choices choices = problem.recognize();
-    expectAgreement(choices, problem.interpret());
+    expectAgreement(choices, interpretChoices(problem.test));
     auto lists = problem.kernel->predict(problem.args());
     ASSERT_TRUE(lists);
     ASSERT_TRUE(problem.kernel->run(problem.args()));
@@ -296,7 +247,7 @@ TEST(Recognition, NaNAndInfinityCountAsNothing) {
     EXPECT_TRUE(std::isnan(choices.recalls[2]));
     EXPECT_FALSE(std::isnan(choices.recalls[0]));
     EXPECT_FALSE(std::isnan(choices.recalls[3]));
-    expectAgreement(choices, problem.interpret());
+    expectAgreement(choices, interpretChoices(problem.test));
     EXPECT_EQ(choices.candidates, (std::vector<int32_t>{0, 0})); // 0 reaches a bound of 0
     EXPECT_EQ(problem.compare(), "");
     // A NaN shows where the mask keeps its key; an infinite key may have the score -inf.
@@ -310,11 +261,11 @@ TEST(Recognition, NaNAndInfinityCountAsNothing) {
   EXPECT_EQ(greatest.recognize().candidates, std::vector<int32_t>{1});
   greatest.test.operands.query.set(0, 0, 18, 0, kNaN); // a token of both probes
   EXPECT_EQ(greatest.recognize().candidates, std::vector<int32_t>{0});
-  expectAgreement(greatest.recognize(), greatest.interpret());
+  expectAgreement(greatest.recognize(), interpretChoices(greatest.test));
 }
 
 TEST(Recognition, ThreadsDoNotChangeRecalls) {
-  Problem problem(kMasks[1], Shape{{4, 13, 17, 0, false}, 3, 48, 64, 2});
+  Problem problem(kRecognizingMasks[1], Shape{{4, 13, 17, 0, false}, 3, 48, 64, 2});
   problem.fillNormal(3);
   rt::RunArgs args = problem.args();
   args.threads = 1;

@@ -6,23 +6,19 @@
 
 #include "lib/Schedule/ScheduleFile.h"
 #include "runtime/Merge.h"
-#include "test/unit/CompiledProblem.h"
+#include "test/unit/ReuseCases.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <bit>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 using namespace weft;
 using namespace weft::test;
 
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 //===-- Snapping ----------------------------------------------------------===//
 
@@ -136,11 +132,7 @@ const Shape kShape = {{4, 6, 10, 0, false}};
 struct Problem : CompiledProblem {
   Problem(const std::string &attention, const Shape &shape = kShape, const std::vector<double> &floats = {})
       : CompiledProblem(attention, shape, bitsOf(floats), TensorLayout::BSHD) {
-    test.program.usesReuse = true;
-    Random random(testSeed());
-    test.makeExtras(random);
-    fill([&] { return random.normal(); });
-    test.makeNeighbours(random);
+    fillNeighbours(testSeed());
   }
 
   rt::ReuseSaving saving() const {
@@ -155,12 +147,10 @@ struct Problem : CompiledProblem {
   }
 };
 
-constexpr char kToken[] = "{ reuse neighbours(token, threshold: 0.15) }";
-
 TEST(Reuse, TokensAreMergedInADenseAttention) {
   for (ElementType type : {ElementType::F32, ElementType::BF16, ElementType::F16})
     for (GridShape grid : {GridShape{4, 6, 10, 0, false}, {21, 3, 5, 7, false}, {3, 7, 9, 7, true}, {1, 12, 13, 0, false}}) {
-      Problem problem(kToken, Shape{grid, 2, 48, 64, 2, type});
+      Problem problem(kMergeTokens, Shape{grid, 2, 48, 64, 2, type});
       EXPECT_EQ(problem.compare(), "");
       rt::ReuseSaving saving = problem.saving();
       EXPECT_GT(saving.queries, 0.02);
@@ -174,7 +164,7 @@ TEST(Reuse, TokensAreMergedInADenseAttention) {
 
 /// All video tokens of a 2 x 2 x 2 cell are alike: seven of eight merge on both sides.
 TEST(Reuse, ACellIsComputedOnce) {
-  Problem problem(kToken, Shape{{4, 6, 10, 16, false}, 1, 32, 64});
+  Problem problem(kMergeTokens, Shape{{4, 6, 10, 16, false}, 1, 32, 64});
   for (TestTensor *tensor : {&problem.test.operands.query, &problem.test.operands.key}) {
     Random random(3);
     std::vector<double> numbers(300 * 32);
@@ -203,16 +193,7 @@ TEST(Reuse, ChannelsSaveNoWork) {
 }
 
 TEST(Reuse, MasksSeeTheOriginalTokens) {
-  const char *clauses[] = {
-      "mask abs(q.t - k.t) <= 1",
-      "order tiles mask q.t == k.t or k.t == 0",
-      "order tiles(t: 2, h: 3, w: 5) mask abs(q.w - k.w) <= 3 or q.text or k.text",
-      "mask topk(block_mean, keep: 0.5)",
-      "order tiles(t: 1, h: 6, w: 10) mask topk(block_mean, keep: 0.5) or k.t == 0",
-      "mask (head == 0) == (k.t < 2)",
-      "mask false",
-  };
-  for (const char *clause : clauses)
+  for (const char *clause : kReuseMasks)
     for (const char *extra : {"", "bias given rows given"})
       for (const char *granularity : {"token", "channel"}) {
         std::string source = fmt::format("{{ {} {} reuse neighbours({}, threshold: 0.15) }}", clause, extra, granularity);
@@ -250,27 +231,12 @@ TEST(Reuse, FullBlocksMergeUnderAMask) {
 
 TEST(Reuse, BiasesOfMergedKeysAdd) {
   Problem problem("{ bias given reuse neighbours(token, threshold: 0.15) }", Shape{{4, 6, 10, 7, false}, 1, 32, 64});
-  auto compareWith = [&](const std::function<double(int64_t)> &bias) {
-    problem.test.operands.bias->fill([&](int64_t, int64_t, int64_t token, int64_t) { return bias(token); });
-    return problem.compare();
-  };
-  EXPECT_EQ(compareWith([](int64_t token) { return 0.1 * (token % 7); }), "");
-  EXPECT_EQ(compareWith([](int64_t token) { return token % 2 ? -kInfinity : 0; }), "");
-  EXPECT_EQ(compareWith([](int64_t token) { return token < 200 ? -kInfinity : 30; }), "");
-  EXPECT_EQ(compareWith([](int64_t) { return -kInfinity; }), "");
-  EXPECT_EQ(compareWith([](int64_t token) { return token == 3 ? kNaN : 0; }), "");
-  EXPECT_EQ(compareWith([](int64_t token) { return token == 3 ? kInfinity : 0; }), "");
+  compareBiases(problem);
 }
 
 TEST(Reuse, RowsMergeAmongTheListed) {
   Problem problem("{ rows given reuse neighbours(token, threshold: 9.0) }", Shape{{4, 6, 10, 0, false}, 1, 32, 64});
-  // A cell's last token alone, and both tokens of another pair.
-  problem.test.operands.rows = TestRows{{1, 1}, 3, {71, 100, 101}, {3}};
-  EXPECT_EQ(problem.compare(), "");
-  rt::ReuseSaving saving = problem.saving();
-  EXPECT_DOUBLE_EQ(saving.queries, 1.0 / 3);
-  EXPECT_EQ(problem.test.operands.out.at(0, 0, 0, 0), Case::kHeld) << "its donor was not listed";
-  EXPECT_EQ(problem.test.operands.out.at(0, 0, 100, 5), problem.test.operands.out.at(0, 0, 101, 5));
+  compareListedRows(problem);
 }
 
 TEST(Reuse, NaNShowsInTheOutput) {
@@ -314,7 +280,7 @@ TEST(Reuse, ThresholdZeroIsDense) {
 }
 
 TEST(Reuse, ThreadsDoNotChangeResults) {
-  Problem problem(kToken, Shape{{4, 6, 10, 20, false}, 3, 48, 64, 2});
+  Problem problem(kMergeTokens, Shape{{4, 6, 10, 20, false}, 3, 48, 64, 2});
   ASSERT_TRUE(problem.kernel->run(problem.args(1)));
   std::vector<std::byte> one = problem.test.operands.out.storage;
   ASSERT_TRUE(problem.kernel->run(problem.args(7)));
@@ -324,7 +290,7 @@ TEST(Reuse, ThreadsDoNotChangeResults) {
 /// What single tokens save adds up to what the call saves.
 TEST(Reuse, SavingsByToken) {
   const GridShape grid{3, 6, 10, 7, false};
-  for (const char *attention : {kToken, "{ reuse neighbours(channel, threshold: 0.15) }",
+  for (const char *attention : {kMergeTokens, "{ reuse neighbours(channel, threshold: 0.15) }",
                                 "{ mask abs(q.t - k.t) <= 1 or k.text reuse neighbours(token, threshold: 0.15) }",
                                 "{ mask abs(q.t - k.t) <= 1 or k.text reuse neighbours(channel, threshold: 0.15) }"}) {
     Problem problem(attention, Shape{grid, 2, 32, 32, 2, ElementType::F32});
@@ -406,7 +372,7 @@ TEST(Reuse, RectangularAttention) {
   for (auto [queries, keys] : {std::pair(GridShape{1, 1, 1, 3, false}, GridShape{4, 5, 6, 0, false}),
                                {GridShape{4, 5, 6, 0, false}, GridShape{1, 1, 1, 9, true}},
                                {GridShape{2, 5, 6, 0, false}, GridShape{3, 4, 9, 7, true}}}) {
-    Problem problem(kToken);
+    Problem problem(kMergeTokens);
     problem.test.program.request.options.queryGrid = queries;
     problem.test.program.request.options.keyGrid = keys;
     problem.kernel = *compileKernel(problem.test.program.request);
@@ -443,7 +409,7 @@ TEST(Reuse, Errors) {
   Problem dense("{}");
   EXPECT_EQ(dense.kernel->measureReuse(dense.args()).status().message(),
             "kernel 'a': expected an attention with reuse");
-  Problem problem(kToken);
+  Problem problem(kMergeTokens);
   rt::RunArgs args = problem.args();
   args.key.shape[2] = 7;
   EXPECT_EQ(problem.kernel->measureReuse(args).status().message(),

@@ -22,12 +22,40 @@
 // CHECK: llvm.atomicrmw add {{.*}} syncscope("device") monotonic
 // CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global {{.*}}isCTAOnly = true
 // CHECK: nvvm.cp.async.bulk.shared.cluster.global
+// An entry with a tile of bits: the key block's word says so, and the tile, 16 bytes for each of 64 rows, is a copy that
+// the keys' barrier waits for too.
+// CHECK: ^bb{{[0-9]+}}(%[[TILE:[0-9]+]]: i32):
+// CHECK-NEXT: %[[ZERO:.*]] = arith.constant 0 : i32
+// CHECK-NEXT: %[[NONE:.*]] = arith.cmpi eq, %[[TILE]], %[[ZERO]] : i32
+// CHECK-NEXT: %[[BITS_FLAG:.*]] = arith.constant 16 : i32
+// CHECK-NEXT: %[[WITH_BITS:.*]] = arith.ori %[[OTHERS:.*]], %[[BITS_FLAG]] : i32
+// CHECK-NEXT: %[[WORD:.*]] = arith.select %[[NONE]], %[[OTHERS]], %[[WITH_BITS]] : i32
+// CHECK: %[[TILE_BYTES:.*]] = arith.constant 1024 : i32
+// CHECK-NEXT: %[[ALL_BYTES:.*]] = arith.addi %[[OTHER_BYTES:.*]], %[[TILE_BYTES]] : i32
+// CHECK-NEXT: %[[BYTES:.*]] = arith.select %{{.*}}, %[[OTHER_BYTES]], %[[ALL_BYTES]] : i32
+// CHECK: "st.shared.b32 [$0], $1;", "r,r" %{{.*}}, %[[WORD]] :
+// CHECK: nvvm.mbarrier.arrive.expect_tx %{{.*}}, %[[BYTES]] :
+// CHECK: %[[HAS_TILE:.*]] = arith.cmpi ne, %[[TILE]], %{{.*}} : i32
+// CHECK-NEXT: llvm.cond_br %[[HAS_TILE]]
+// CHECK: arith.extui %[[TILE]] : i32 to i64
+// CHECK: llvm.addrspacecast
+// CHECK: %[[COPIED:.*]] = arith.constant 1024 : i32
+// CHECK-NEXT: nvvm.cp.async.bulk.shared.cluster.global %{{.*}}, %{{.*}}, %{{.*}}, %[[COPIED]] :
 // The consumer: 72 channels are five steps of the scores' product, and 72 columns of the output's.
 // CHECK: nvvm.setmaxregister increase 216
 // CHECK-COUNT-5: wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16
 // CHECK-NOT: wgmma.mma_async
 // CHECK: nvvm.wgmma.commit.group.sync.aligned
 // CHECK: wgmma.wait_group.sync.aligned 0;
+// Bits if the word says so, else the predicate.
+// CHECK: %[[FLAGGED:.*]] = arith.andi %{{.*}}, %c16_i32{{.*}} : i32
+// CHECK-NEXT: %[[ZERO:.*]] = arith.constant 0 : i32
+// CHECK-NEXT: %[[HAS_BITS:.*]] = arith.cmpi ne, %[[FLAGGED]], %[[ZERO]] : i32
+// CHECK-NEXT: llvm.cond_br %[[HAS_BITS]], ^[[READ:bb[0-9]+]], ^[[EVALUATE:bb[0-9]+]]
+// CHECK: ^[[READ]]:
+// CHECK: llvm.load %{{.*}} : !llvm.ptr<3> -> i32
+// CHECK-NOT: arith.remsi
+// CHECK: ^[[EVALUATE]]:
 // CHECK: arith.remsi
 // CHECK: llvm.nvvm.ex2.approx.ftz.f
 // CHECK-COUNT-5: wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16
