@@ -128,6 +128,37 @@ TEST_F(GPUReuseTest, TokensAreMergedInADenseAttention) {
   });
 }
 
+/// Deviations of 1/2, which the f32 of other thresholds cannot tell from the bound.
+TEST_F(GPUReuseTest, DeviationsNextToTheThreshold) {
+  const std::string source = "(dynamic theta: float) { reuse neighbours(token, threshold: theta, axes: w) }";
+  for (ElementType type : {ElementType::BF16, ElementType::F32})
+    for (auto [theta, fires] : {std::pair(0.5, false),
+                                {std::nextafter(0.5, 1), true},
+                                {std::nextafter(0.5, 0), false},
+                                {0.5 + 1e-9, true},
+                                {0.0, false},
+                                {1e300, true}}) {
+      Problem problem(source, Shape{{2, 4, 6, 0, false}, 1, 72, 64, 1, type}, "native", {theta});
+      auto parity = [](int64_t, int64_t, int64_t token, int64_t) { return static_cast<double>(token % 2); };
+      problem.operands().query.fill(parity), problem.operands().key.fill(parity);
+      SCOPED_TRACE(fmt::format("{:.17g}", theta));
+      EXPECT_EQ(problem.compare(), "");
+      EXPECT_EQ(problem.saving().queries, fires ? 0.5 : 0);
+      problem.expectSavingOfCPU();
+    }
+}
+
+/// Cells of 64 tokens are searched by groups of lanes.
+TEST_F(GPUReuseTest, TokensInLargeCells) {
+  for (const char *parts : {"window: 4", "window: 3", "window: 9, axes: w", "window: 2, axes: t w"})
+    for (const char *extras : {"", "bias given "}) {
+      std::string source = fmt::format("{{ {}reuse neighbours(token, threshold: 0.3, {}) }}", extras, parts);
+      Problem problem(source, Shape{{4, 5, 10, 7, false}, 1, 32, 64, 1, ElementType::F16});
+      EXPECT_EQ(problem.compare(), "") << source;
+      problem.expectSavingOfCPU();
+    }
+}
+
 TEST_F(GPUReuseTest, MasksSeeTheOriginalTokens) {
   for (size_t i = 0; i < std::size(kReuseMasks); ++i)
     for (bool hasExtras : {false, true}) {
