@@ -33,38 +33,65 @@ public:
         row(e.divide(k.thread, kThreadsOfSide)), column(e.remainder(k.thread, kThreadsOfSide)) {}
 
   void emit() {
-    int64_t channels = shape.channels();
-    Values products = e.loop(e.i32(0), e.i32(shape.headDim), e.i32(channels), Values(kSide * kSide, e.f32(0)),
-                             [&](Value first, ValueRange sums) {
-                               k.meet();
-                               loadTiles(first);
-                               k.meet();
-                               return multiply(sums);
-                             });
-    storeScores(products);
+    int64_t channels = shape.channels(), last = shape.headDim - channels;
+    Values carried(kSide * kSide, e.f32(0));
+    carried.append(loadMeans(e.i32(0)));
+    Values ends = e.loop(e.i32(0), e.i32(shape.headDim), e.i32(channels), carried, [&](Value first, ValueRange state) {
+      k.meet();
+      storeTiles(state.drop_front(kSide * kSide));
+      k.meet();
+      // These come while the products are formed.
+      Values next = loadMeans(e.minimum(e.add(first, channels), e.i32(last)));
+      Values result = multiply(state.take_front(kSide * kSide));
+      result.append(next);
+      return result;
+    });
+    storeScores(ArrayRef<Value>(ends).take_front(kSide * kSide));
     k.finish();
   }
 
 private:
-  /// Brings `channels` channels of both tiles into shared memory, channel by channel.
-  void loadTiles(Value firstChannel) {
-    int64_t quads = shape.channels() / 4, loads = 2 * Shape::kTile * quads;
-    e.loop(k.thread, e.i32(loads), e.i32(k.threads), [&](Value load) {
-      Value isKey = e.notEqual(e.divide(load, loads / 2), 0);
-      Value own = e.remainder(load, loads / 2), pool = e.divide(own, quads), quad = e.remainder(own, quads);
-      Value query = e.minimum(e.add(firstQuery, pool), e.i32(queryPools - 1));
-      Value key = e.minimum(e.add(firstKey, pool), e.i32(keyPools - 1));
-      Value number = e.select(isKey, e.add(e.mul(k.z, keyPools), key), e.add(e.mul(k.z, queryPools), query));
-      Value means = e.select(isKey, k.argument(kKeyMeans), k.argument(kQueryMeans));
-      Value channel = e.add(firstChannel, e.mul(quad, 4));
-      Value from = e.advance(means, e.extend(e.add(e.mul(number, shape.headDim), channel)), k.f32());
-      Value mean = e.load(VectorType::get(4, k.f32()), from, 16);
-      Value tile = e.select(isKey, e.i32(shape.channels() * Shape::kPitch), e.i32(0));
-      Value at = e.add(tile, e.add(e.mul(quad, 4 * Shape::kPitch), pool));
+  /// Four neighbouring channels of a pool.
+  struct Quad {
+    Value isKey, pool, number;
+  };
+
+  int64_t quadsOfPool() const { return shape.channels() / 4; }
+
+  /// Those of both tiles that the thread brings.
+  SmallVector<Quad> ownQuads() {
+    SmallVector<Quad> result;
+    int64_t quads = quadsOfPool(), ofTile = Shape::kTile * quads;
+    for (int64_t first = 0; first < 2 * ofTile; first += k.threads) {
+      Value number = e.add(k.thread, first), own = e.remainder(number, ofTile);
+      result.push_back({e.notEqual(e.divide(number, ofTile), 0), e.divide(own, quads), e.remainder(own, quads)});
+    }
+    return result;
+  }
+
+  Values loadMeans(Value firstChannel) {
+    Values means;
+    for (const Quad &quad : ownQuads()) {
+      Value query = e.minimum(e.add(firstQuery, quad.pool), e.i32(queryPools - 1));
+      Value key = e.minimum(e.add(firstKey, quad.pool), e.i32(keyPools - 1));
+      Value number = e.select(quad.isKey, e.add(e.mul(k.z, keyPools), key), e.add(e.mul(k.z, queryPools), query));
+      Value source = e.select(quad.isKey, k.argument(kKeyMeans), k.argument(kQueryMeans));
+      Value channel = e.add(firstChannel, e.mul(quad.number, 4));
+      Value from = e.advance(source, e.extend(e.add(e.mul(number, shape.headDim), channel)), k.f32());
+      means.push_back(e.load(VectorType::get(4, k.f32()), from, 16));
+    }
+    return means;
+  }
+
+  /// Stores both tiles channel by channel.
+  void storeTiles(ValueRange means) {
+    for (auto [quad, mean] : llvm::zip_equal(ownQuads(), means)) {
+      Value tile = e.select(quad.isKey, e.i32(shape.channels() * Shape::kPitch), e.i32(0));
+      Value at = e.add(tile, e.add(e.mul(quad.number, 4 * Shape::kPitch), quad.pool));
       for (int64_t i = 0; i < 4; ++i)
         e.store(LLVM::ExtractElementOp::create(e.b, mean, e.i32(i)),
                 e.shared(e.shiftLeft(e.add(at, i * Shape::kPitch), 2)), 4);
-    });
+    }
   }
 
   /// Four neighbouring pools' channel.

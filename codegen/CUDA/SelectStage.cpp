@@ -7,7 +7,8 @@
 // All rules end in "the first n": topk is told n, the others count it. The n-th greatest score is found bit by bit, from
 // the highest: a bit stays if at least n scores are not below what it makes. Then one walk over the row takes the scores
 // above it, and as many equal ones as are missing, in the order of their blocks, and writes each visited block's entry.
-// The entries stand where the scores stood: there are never more of them than scores were read.
+// The entries stand where the scores stood: there are never more of them than scores were read. A row that is not too long
+// is in registers while it is searched.
 
 #include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/Stages.h"
@@ -40,6 +41,9 @@ public:
   void emit() {
     e.when(e.below(row, k.argument(kRows)), [&] {
       scores = e.advance(k.argument(kScores), e.mul(e.extend(row), keyBlocks * 4));
+      if (keyBlocks <= 32 * kMostOrders)
+        for (int64_t first = 0; first < keyBlocks; first += 32)
+          orders.push_back(loadOrder(e.add(k.lane, first)));
       Value count = e.greater(countWanted(), k.argument(kLeast));
       writeList(e.minimum(count, e.i32(keyBlocks)));
     });
@@ -71,6 +75,12 @@ private:
 
   /// Combines something of every score into one number of the warp.
   Value overRow(Value start, llvm::function_ref<Value(Value order, Value sum)> combine) {
+    if (!orders.empty()) {
+      Value sum = start;
+      for (Value order : orders)
+        sum = combine(order, sum);
+      return sum;
+    }
     return e.loop(e.i32(0), e.i32(keyBlocks), e.i32(32), start, [&](Value first, ValueRange sum) {
       return Values{combine(loadOrder(e.add(first, k.lane)), sum[0])};
     })[0];
@@ -186,6 +196,9 @@ private:
   int64_t queryBlocks, keyBlocks;
   bool isRecognized;
   Value row, scores;
+  /// Every 32nd order of the row from the lane's on.
+  static constexpr int64_t kMostOrders = 32;
+  Values orders;
 };
 
 } // namespace

@@ -58,6 +58,19 @@ TEST_F(GPUStagesTest, IntegersSelectWhatTheCPUSelects) {
     }
 }
 
+/// More key blocks than a warp keeps in registers, and a row that just fits.
+TEST_F(GPUStagesTest, LongRows) {
+  for (int64_t keyTokens : {32 * 1024, 32 * 1030})
+    for (const char *mask : {"{ mask topk(block_mean, keep: 0.3) }", "{ mask topp(block_mean, mass: 0.4) }"}) {
+      Shape shape{{1, 4, 16, 0, false}, 1, 32, 32, 1, ElementType::BF16};
+      shape.keyGrid = GridShape{1, keyTokens / 32, 32, 0, false};
+      Problem problem(mask, shape);
+      problem.fillIntegers(7);
+      SCOPED_TRACE(mask);
+      expectEqual(problem.predict(), problem.predictOnHost());
+    }
+}
+
 TEST_F(GPUStagesTest, EqualScoresSelectTheLowerBlock) {
   Problem problem("{ mask topk(block_mean, keep: 0.5) }");
   problem.fill([] { return 1.0; });
