@@ -127,8 +127,7 @@ def is_wrong(case):
     return any(row["error"] is None or row["error"] > limit for row in case["contenders"] if row["name"] == "weft")
 
 
-def plot(figures, path):
-    """Rate on visited pairs, and speed-up over cuDNN's dense attention, against sparsity."""
+def load_pyplot():
     try:
         import matplotlib
 
@@ -136,20 +135,26 @@ def plot(figures, path):
         import matplotlib.pyplot as pyplot
     except ImportError as error:
         fail(f"--plot: expected matplotlib, but got: {error}")
+    return pyplot
+
+
+def plot(pyplot, figures, path):
+    """Rate on visited pairs, and speed-up over cuDNN's dense attention, against sparsity."""
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5))
-    for case in figures["cases"]:
+    for number, case in enumerate(figures["cases"]):
         for name, style in (("weft", "-"), ("flex", ":")):
             rows = sorted((1 - row["density"], row) for row in case["contenders"]
                           if row["name"] == name and row["seconds"])
             label = f"{name}, {case['shape']}"
-            axes[0].plot([x for x, _ in rows], [row["tflops"] for _, row in rows], style, marker=".", label=label)
-            axes[1].plot([x for x, _ in rows], [row["over_cudnn_dense"] for _, row in rows], style, marker=".")
+            for axis, figure_of in zip(axes, ("tflops", "over_cudnn_dense")):
+                axis.plot([x for x, _ in rows], [row[figure_of] for _, row in rows], style, color=f"C{number}",
+                          marker=".", label=label)
     axes[1].set_yscale("log", base=2)
     for axis, title in zip(axes, ("TFLOP/s on visited pairs", "speed-up over dense cuDNN")):
         axis.set_xlabel("sparsity")
         axis.set_title(title)
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=6)
+    axes[1].legend(fontsize=7)
     figure.suptitle(figures["device"])
     figure.tight_layout()
     figure.savefig(path, dpi=120)
@@ -158,6 +163,7 @@ def plot(figures, path):
 def main():
     options = parse_options()
     tool = find_tool(options.weft_run)
+    pyplot = load_pyplot() if options.plot else None
     try:
         torch_gpu = importlib.import_module("pytorch_gpu")
     except ImportError as error:
@@ -190,7 +196,7 @@ def main():
             if options.json:
                 options.json.write_text(json.dumps(figures, indent=1) + "\n")
     if options.plot:
-        plot(figures, options.plot)
+        plot(pyplot, figures, options.plot)
     sys.exit(1 if failed else 0)
 
 

@@ -89,7 +89,13 @@ Status DeviceReuse::measure(const Call &call, const Tensor &query, const Tensor 
   }
   WorkList changedWork = work;
   ListRanges changedRanges = ranges;
-  Status status = planTokens(call, operands.query, key, changedWork, changedRanges);
+  // Only pools get numbers of columns, and there may be fewer than blocks.
+  int64_t blocks = call.image.query.count();
+  Status status = set(call, call.memory.columns, 0, ranges.rangeSets * blocks);
+  if (status && call.image.reuse->mergesKeys())
+    status = set(call, call.memory.newColumns, 0, pairs * blocks);
+  if (status)
+    status = planTokens(call, operands.query, key, changedWork, changedRanges);
   if (status && call.image.reuse->mergesKeys())
     status = countKeys(call, pairs, ranges, counts);
   return status ? countRows(call, pairs, ranges, counts) : status;
