@@ -50,6 +50,7 @@ passed='PASSED  \] [1-9][0-9]* test'
 step differential 600 "$passed" \
   env WEFT_TEST_PROGRAMS="${WEFT_TEST_PROGRAMS:-300}" "$tests" --gtest_filter='GPUDifferentialTest.*'
 step kernel 120 "$passed" "$tests" --gtest_filter='GPUKernelTest.*'
+step capture 120 "$passed" "$tests" --gtest_filter='GPUCaptureTest.*'
 step lists 60 "$passed" "$tests" --gtest_filter='GPUListCacheTest.*'
 step masks 120 "$passed" "$tests" --gtest_filter='GPUMasksTest.*'
 step reuse 300 "$passed" "$tests" --gtest_filter='GPUReuseTest.*'

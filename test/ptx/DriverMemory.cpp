@@ -18,6 +18,8 @@ CUresult cuMemAlloc_v2(CUdeviceptr *address, size_t bytes) {
     return problem;
   if (!address || !bytes)
     return CUDA_ERROR_INVALID_VALUE;
+  if (driver.isCapturing())
+    return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   *address = driver.memory.allocate(bytes);
   return *address ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
@@ -137,19 +139,38 @@ CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t count, CUst
 }
 
 CUresult cuMemsetD32Async(CUdeviceptr to, unsigned value, size_t count, CUstream stream) {
-  return Driver::get().knows(stream) ? fill(to, value, count) : CUDA_ERROR_INVALID_HANDLE;
+  Driver &driver = Driver::get();
+  std::lock_guard guard(driver.lock);
+  if (!driver.knows(stream))
+    return CUDA_ERROR_INVALID_HANDLE;
+  return driver.issue(stream, [=] { return fill(to, value, count); });
+}
+
+/// Copies from and to memory of the host are not captured: it may be gone when a graph runs.
+static CUresult checkCopy(CUstream stream) {
+  Driver &driver = Driver::get();
+  std::lock_guard guard(driver.lock);
+  if (!driver.knows(stream))
+    return CUDA_ERROR_INVALID_HANDLE;
+  return stream && stream->capture ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
 }
 
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream stream) {
-  return Driver::get().knows(stream) ? cuMemcpyHtoD_v2(to, from, bytes) : CUDA_ERROR_INVALID_HANDLE;
+  CUresult problem = checkCopy(stream);
+  return problem ? problem : cuMemcpyHtoD_v2(to, from, bytes);
 }
 
 CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream stream) {
-  return Driver::get().knows(stream) ? cuMemcpyDtoH_v2(to, from, bytes) : CUDA_ERROR_INVALID_HANDLE;
+  CUresult problem = checkCopy(stream);
+  return problem ? problem : cuMemcpyDtoH_v2(to, from, bytes);
 }
 
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
-  return Driver::get().knows(stream) ? cuMemcpyDtoD_v2(to, from, bytes) : CUDA_ERROR_INVALID_HANDLE;
+  Driver &driver = Driver::get();
+  std::lock_guard guard(driver.lock);
+  if (!driver.knows(stream))
+    return CUDA_ERROR_INVALID_HANDLE;
+  return driver.issue(stream, [=] { return cuMemcpyDtoD_v2(to, from, bytes); });
 }
 
 CUresult cuPointerGetAttribute(void *result, int attribute, CUdeviceptr address) {

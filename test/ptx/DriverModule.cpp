@@ -287,6 +287,16 @@ static bool validShape(const Kernel &kernel, const LaunchShape &shape) {
   return !kernel.requiredThreads[0] || std::equal(shape.block, shape.block + 3, kernel.requiredThreads.begin());
 }
 
+static CUresult run(Driver &driver, const Kernel &kernel, const LaunchShape &shape) {
+  driver.readLaunch();
+  Launch launch(kernel, shape, driver.memory, driver.machine);
+  driver.failure = static_cast<CUresult>(launch.run());
+  if (driver.failure != CUDA_SUCCESS)
+    std::fprintf(stderr, "weft-cuda-emulator: %s  WEFT_EMULATOR_SEED=%llu\n", launch.report().c_str(),
+                 static_cast<unsigned long long>(driver.machine.seed));
+  return driver.failure;
+}
+
 CUresult cuLaunchKernel(CUfunction function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX,
                         unsigned blockY, unsigned blockZ, unsigned shared, CUstream stream, void **parameters,
                         void **extra) {
@@ -301,13 +311,7 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gridX, unsigned gridY, uns
   if (!validShape(kernel, shape) || shared > static_cast<unsigned>(function->mostDynamicShared) ||
       !collectParameters(kernel, parameters, extra, shape.parameters))
     return CUDA_ERROR_INVALID_VALUE;
-  driver.readLaunch();
-  Launch launch(kernel, shape, driver.memory, driver.machine);
-  driver.failure = static_cast<CUresult>(launch.run());
-  if (driver.failure != CUDA_SUCCESS)
-    std::fprintf(stderr, "weft-cuda-emulator: %s  WEFT_EMULATOR_SEED=%llu\n", launch.report().c_str(),
-                 static_cast<unsigned long long>(driver.machine.seed));
-  return driver.failure;
+  return driver.issue(stream, [&driver, &kernel, shape] { return run(driver, kernel, shape); });
 }
 
 CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra) {

@@ -11,6 +11,7 @@
 #include "test/ptx/Launch.h"
 
 #include <chrono>
+#include <functional>
 #include <mutex>
 #include <set>
 #include <string>
@@ -25,7 +26,17 @@ struct CUmod_st {
   std::unique_ptr<weft::ptx::Module> module;
   std::map<std::string, std::unique_ptr<CUfunc_st>> functions;
 };
-struct CUstream_st {};
+struct CUgraph_st {
+  /// What was issued to the stream, in its order.
+  std::vector<std::function<CUresult()>> nodes;
+};
+struct CUgraphExec_st {
+  CUgraph_st graph;
+};
+struct CUstream_st {
+  /// While the stream is captured.
+  std::unique_ptr<CUgraph_st> capture;
+};
 struct CUevent_st {
   std::chrono::steady_clock::time_point time;
   bool recorded = false;
@@ -51,6 +62,8 @@ public:
   std::set<CUfunction> functions;
   std::set<CUstream> streams;
   std::set<CUevent> events;
+  std::set<CUgraph> graphs;
+  std::set<CUgraphExec> executables;
 
   /// What the environment says of the device, and of the launches to come.
   void readDevice();
@@ -58,6 +71,10 @@ public:
   /// Success if there is a current context that has not failed.
   CUresult ready() const;
   bool knows(CUstream stream) const;
+  /// Whether some stream is captured: nothing may then be allocated, freed or waited for.
+  bool isCapturing() const;
+  /// Runs work, or keeps it for the graph that the stream is captured into.
+  CUresult issue(CUstream stream, std::function<CUresult()> work);
   /// Frees everything that belongs to the context.
   void destroyContext();
 

@@ -2,9 +2,12 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Driver functions about streams and events. Everything issued to a stream is complete at once.
+// Driver functions about streams, events and graphs. Everything issued to a stream is complete at once, unless the stream
+// is captured.
 
 #include "test/ptx/DriverState.h"
+
+#include <algorithm>
 
 using namespace weft::ptx;
 
@@ -26,18 +29,101 @@ static CUresult checkStream(Driver &driver, CUstream stream) {
   return driver.knows(stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }
 
+bool Driver::isCapturing() const {
+  return std::any_of(streams.begin(), streams.end(), [](CUstream stream) { return stream->capture != nullptr; });
+}
+
+CUresult Driver::issue(CUstream stream, std::function<CUresult()> work) {
+  if (!stream || !stream->capture)
+    return work();
+  stream->capture->nodes.push_back(std::move(work));
+  return CUDA_SUCCESS;
+}
+
 CUresult cuStreamSynchronize(CUstream stream) {
   Driver &driver = Driver::get();
   std::lock_guard guard(driver.lock);
-  return checkStream(driver, stream);
+  if (CUresult problem = checkStream(driver, stream))
+    return problem;
+  return driver.isCapturing() ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
 }
 
 CUresult cuStreamQuery(CUstream stream) { return cuStreamSynchronize(stream); }
 
-/// Nothing is ever captured.
 CUresult cuStreamIsCapturing(CUstream stream, int *status) {
-  *status = 0;
-  return cuStreamSynchronize(stream);
+  Driver &driver = Driver::get();
+  std::lock_guard guard(driver.lock);
+  if (CUresult problem = checkStream(driver, stream))
+    return problem;
+  *status = stream && stream->capture ? 1 : 0;
+  return CUDA_SUCCESS;
+}
+
+CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
+  Driver &driver = Driver::get();
+  std::lock_guard guard(driver.lock);
+  if (CUresult problem = checkStream(driver, stream))
+    return problem;
+  // The default stream cannot be captured.
+  if (mode < 0 || mode > 2 || !stream)
+    return CUDA_ERROR_INVALID_VALUE;
+  if (stream->capture)
+    return CUDA_ERROR_ILLEGAL_STATE;
+  stream->capture = std::make_unique<CUgraph_st>();
+  return CUDA_SUCCESS;
+}
+
+CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph) {
+  Driver &driver = Driver::get();
+  std::lock_guard guard(driver.lock);
+  if (CUresult problem = checkStream(driver, stream))
+    return problem;
+  if (!stream || !stream->capture || !graph)
+    return CUDA_ERROR_INVALID_VALUE;
+  *graph = stream->capture.release();
+  driver.graphs.insert(*graph);
+  return CUDA_SUCCESS;
+}
+
+CUresult cuGraphInstantiateWithFlags(CUgraphExec *executable, CUgraph graph, unsigned long long flags) {
+  Driver &driver = Driver::get();
+  std::lock_guard guard(driver.lock);
+  if (!executable || flags || !driver.graphs.count(graph))
+    return CUDA_ERROR_INVALID_VALUE;
+  *executable = new CUgraphExec_st{*graph};
+  driver.executables.insert(*executable);
+  return CUDA_SUCCESS;
+}
+
+CUresult cuGraphLaunch(CUgraphExec executable, CUstream stream) {
+  Driver &driver = Driver::get();
+  std::lock_guard guard(driver.lock);
+  if (CUresult problem = checkStream(driver, stream))
+    return problem;
+  if (!driver.executables.count(executable))
+    return CUDA_ERROR_INVALID_HANDLE;
+  for (const auto &node : executable->graph.nodes)
+    if (CUresult problem = driver.issue(stream, node))
+      return problem;
+  return CUDA_SUCCESS;
+}
+
+CUresult cuGraphDestroy(CUgraph graph) {
+  Driver &driver = Driver::get();
+  std::lock_guard guard(driver.lock);
+  if (!driver.graphs.erase(graph))
+    return CUDA_ERROR_INVALID_HANDLE;
+  delete graph;
+  return CUDA_SUCCESS;
+}
+
+CUresult cuGraphExecDestroy(CUgraphExec executable) {
+  Driver &driver = Driver::get();
+  std::lock_guard guard(driver.lock);
+  if (!driver.executables.erase(executable))
+    return CUDA_ERROR_INVALID_HANDLE;
+  delete executable;
+  return CUDA_SUCCESS;
 }
 
 CUresult cuStreamDestroy_v2(CUstream stream) {

@@ -314,3 +314,34 @@ TEST_F(PTXDriverTest, ChecksTensorMaps) {
       << "integers have no NaN";
   EXPECT_EQ(with([](MapArguments &map) { map.swizzle = 7; }), CUDA_ERROR_INVALID_VALUE);
 }
+
+TEST_F(PTXDriverTest, CapturedWorkRunsWithItsGraph) {
+  CUdeviceptr number = 0, other = 0;
+  ASSERT_EQ(cuMemAlloc_v2(&number, 4), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemsetD32Async(number, 1, 1, nullptr), CUDA_SUCCESS);
+  CUstream stream;
+  CUgraph graph;
+  CUgraphExec executable;
+  int status = -1;
+  ASSERT_EQ(cuStreamCreate(&stream, 1), CUDA_SUCCESS);
+  EXPECT_EQ(cuStreamBeginCapture_v2(nullptr, 0), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(cuStreamBeginCapture_v2(stream, 0), CUDA_SUCCESS);
+  EXPECT_EQ(cuStreamBeginCapture_v2(stream, 0), CUDA_ERROR_ILLEGAL_STATE);
+  EXPECT_EQ(cuStreamIsCapturing(stream, &status), CUDA_SUCCESS);
+  EXPECT_EQ(status, 1);
+  EXPECT_EQ(cuMemsetD32Async(number, 7, 1, stream), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemAlloc_v2(&other, 4), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  EXPECT_EQ(cuStreamSynchronize(stream), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  uint32_t value = 0;
+  EXPECT_EQ(cuMemcpyDtoHAsync_v2(&value, number, 4, stream), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  ASSERT_EQ(cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
+  ASSERT_EQ(cuGraphInstantiateWithFlags(&executable, graph, 0), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyDtoH_v2(&value, number, 4), CUDA_SUCCESS);
+  EXPECT_EQ(value, 1u) << "what is captured does not run";
+  ASSERT_EQ(cuGraphLaunch(executable, stream), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemcpyDtoH_v2(&value, number, 4), CUDA_SUCCESS);
+  EXPECT_EQ(value, 7u);
+  EXPECT_EQ(cuGraphExecDestroy(executable), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphLaunch(executable, stream), CUDA_ERROR_INVALID_HANDLE);
+}
