@@ -109,7 +109,7 @@ private:
     e.branchIf(e.equal(count, 0), empty, some);
     e.enter(empty);
     k.meetWarp();
-    k.arriveAsWarp(Barrier::EmptyQuery, slot.index);
+    k.arrive(Barrier::EmptyQuery, slot.index);
     store({current, shared.block, shared.pair, use}).storeEmpty();
     e.branch(next, e.add(current, 1));
     e.enter(some);
@@ -177,7 +177,7 @@ private:
     e.enter(done);
     scores.assign(done->args_begin(), done->args_end());
     k.meetWarp();
-    k.arriveAsWarp(Barrier::EmptyKey, stage.index);
+    k.arrive(Barrier::EmptyKey, stage.index);
   }
 
   /// Multiplies an accumulator with its rows' corrections.
@@ -249,7 +249,7 @@ private:
 
     e.enter(next);
     k.meetWarp();
-    k.arriveAsWarp(Barrier::EmptyQuery, k.querySlotOf(state.item.queryUse).index);
+    k.arrive(Barrier::EmptyQuery, k.querySlotOf(state.item.queryUse).index);
     // Read where the rows go while the next item's queries are on their way.
     RowPair tokens = store(state.item).loadTokens();
     Block *found = e.createBlock(itemTypes());

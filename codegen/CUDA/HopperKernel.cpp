@@ -30,11 +30,11 @@ Value HopperKernel::barrier(Barrier kind, Value index) {
 }
 
 void HopperKernel::initializeBarriers() {
-  int64_t warps = 4 * s.consumers, bias = hasBias() ? 1 : 0;
-  int64_t gather = hasRows() ? kGatherWarps : 0;
-  std::pair<Barrier, int64_t> arrivals[] = {{Barrier::FullQuery, 1 + gather}, {Barrier::EmptyQuery, warps + bias},
+  int64_t warps = 4 * s.consumers, consumers = 32 * warps, bias = hasBias() ? 32 : 0;
+  int64_t gather = hasRows() ? 32 * kGatherWarps : 0;
+  std::pair<Barrier, int64_t> arrivals[] = {{Barrier::FullQuery, 1 + gather}, {Barrier::EmptyQuery, consumers + bias},
                                             {Barrier::FullKey, 1 + bias},     {Barrier::FullValue, 1},
-                                            {Barrier::EmptyKey, warps},       {Barrier::EmptyValue, warps},
+                                            {Barrier::EmptyKey, consumers},   {Barrier::EmptyValue, warps},
                                             {Barrier::FullItem, 1}};
   for (auto [kind, count] : arrivals)
     for (int64_t i = 0; i < 2; ++i)

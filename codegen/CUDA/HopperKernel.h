@@ -49,10 +49,12 @@ public:
   void waitFor(Barrier kind, mlir::Value index, mlir::Value parity);
   /// One arrival, and bytes that copies will bring.
   void expect(Barrier kind, mlir::Value index, mlir::Value bytes);
-  /// One arrival of this thread; of this warp's first lane, which knows of the others that they came as far only if they
-  /// met since: in a product, or in meetWarp().
+  /// An arrival of each thread that comes here, which orders what the thread itself read and stored. (The first lane alone
+  /// would do after meetWarp(), and is no faster; racecheck does not see that it speaks for the others.)
   void arrive(Barrier kind, mlir::Value index);
+  /// One of the warp's first lane, where products alone have read: their wait is for all lanes.
   void arriveAsWarp(Barrier kind, mlir::Value index);
+  /// Warps meet before they arrive, so that they go on to their next product together.
   void meetWarp();
 
   /// Fills shared memory with zeros; `thread` is the caller's number among `threads`. The bounds are multiples of 16.

@@ -32,7 +32,7 @@ public:
     k.waitFor(Barrier::FullQuery, query.index, query.parity);
     SharedItem item = loadItem(k, query);
     k.meetWarp();
-    k.arriveAsWarp(Barrier::EmptyQuery, query.index);
+    k.arrive(Barrier::EmptyQuery, query.index);
     e.branchIf(e.less(item.count, e.i32(0)), exit, list);
     e.enter(list);
     Block *step = e.createBlock({i32(), i32()}), *entry = e.createBlock(), *done = e.createBlock();
@@ -90,7 +90,7 @@ private:
       storeColumn(tile, 32 * static_cast<int64_t>(i), column[1]);
     k.fenceStores();
     k.meetWarp();
-    k.arriveAsWarp(Barrier::FullKey, stage.index);
+    k.arrive(Barrier::FullKey, stage.index);
   }
 
   /// The token of column `first` + lane; -1 where there is none, or no column.

@@ -42,12 +42,10 @@ void weft::cuda::emitGather(HopperKernel &k, Block *exit) {
   waitForCopies(e);
   // Products read through another path than these copies wrote.
   k.fenceStores();
-  k.meetWarp();
-  k.arriveAsWarp(Barrier::FullQuery, slot.index);
+  k.arrive(Barrier::FullQuery, slot.index);
   e.branch(next, e.add(use, 1));
 
   e.enter(end);
-  k.meetWarp();
-  k.arriveAsWarp(Barrier::FullQuery, slot.index);
+  k.arrive(Barrier::FullQuery, slot.index);
   e.branch(exit);
 }
