@@ -108,32 +108,21 @@ CUresult cuGraphLaunch(CUgraphExec executable, CUstream stream) {
   return CUDA_SUCCESS;
 }
 
-CUresult cuGraphDestroy(CUgraph graph) {
+/// Destroys what a set has.
+template <typename Handle> static CUresult destroy(std::set<Handle> Driver::*known, Handle handle) {
   Driver &driver = Driver::get();
   std::lock_guard guard(driver.lock);
-  if (!driver.graphs.erase(graph))
+  if (!(driver.*known).erase(handle))
     return CUDA_ERROR_INVALID_HANDLE;
-  delete graph;
+  delete handle;
   return CUDA_SUCCESS;
 }
 
-CUresult cuGraphExecDestroy(CUgraphExec executable) {
-  Driver &driver = Driver::get();
-  std::lock_guard guard(driver.lock);
-  if (!driver.executables.erase(executable))
-    return CUDA_ERROR_INVALID_HANDLE;
-  delete executable;
-  return CUDA_SUCCESS;
-}
+CUresult cuGraphDestroy(CUgraph graph) { return destroy(&Driver::graphs, graph); }
 
-CUresult cuStreamDestroy_v2(CUstream stream) {
-  Driver &driver = Driver::get();
-  std::lock_guard guard(driver.lock);
-  if (!driver.streams.erase(stream))
-    return CUDA_ERROR_INVALID_HANDLE;
-  delete stream;
-  return CUDA_SUCCESS;
-}
+CUresult cuGraphExecDestroy(CUgraphExec executable) { return destroy(&Driver::executables, executable); }
+
+CUresult cuStreamDestroy_v2(CUstream stream) { return destroy(&Driver::streams, stream); }
 
 CUresult cuEventCreate(CUevent *event, unsigned flags) {
   Driver &driver = Driver::get();
@@ -196,11 +185,4 @@ CUresult cuEventElapsedTime(float *milliseconds, CUevent from, CUevent to) {
   return CUDA_SUCCESS;
 }
 
-CUresult cuEventDestroy_v2(CUevent event) {
-  Driver &driver = Driver::get();
-  std::lock_guard guard(driver.lock);
-  if (!driver.events.erase(event))
-    return CUDA_ERROR_INVALID_HANDLE;
-  delete event;
-  return CUDA_SUCCESS;
-}
+CUresult cuEventDestroy_v2(CUevent event) { return destroy(&Driver::events, event); }
