@@ -6,6 +6,7 @@
 
 #include "passes/FormReuse.h"
 
+#include "dialect/BlockPartition.h"
 #include "passes/KernelFunction.h"
 
 #include "mlir/IR/Matchers.h"
@@ -43,6 +44,20 @@ bool weft::mergesKeys(BlockAttentionOp op) {
   return key && key.getWhole();
 }
 
+/// Key blocks ascend strictly in a row, so that the number of entries says whether all are there.
+static bool visitsAll(BlockListsAttr lists, int64_t keyBlocks) {
+  ArrayRef<int64_t> offsets = lists.getOffsets().getType().getShape();
+  return lists.getEntries().getNumElements() == offsets[0] * (offsets[1] - 1) * keyBlocks;
+}
+
+bool weft::isOnePool(BlockAttentionOp op) {
+  if (!op.getBody().empty() || op.getGiven() || op.getRows() || !op.getLists())
+    return false;
+  int64_t keyBlocks = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()).numBlocks();
+  return llvm::all_of(op.getLists()->getAsRange<BlockListsAttr>(),
+                      [&](BlockListsAttr lists) { return visitsAll(lists, keyBlocks); });
+}
+
 DictionaryAttr weft::describeReuse(func::FuncOp kernel, BlockAttentionOp op) {
   SnapOp query = snapOf(op.getQuery()), key = snapOf(op.getKey()), either = query ? query : key;
   if (!either)
@@ -51,6 +66,8 @@ DictionaryAttr weft::describeReuse(func::FuncOp kernel, BlockAttentionOp op) {
   SmallVector<NamedAttribute> description = {b.getNamedAttr("window", either.getWindowAttr())};
   if (either.getWhole())
     description.push_back(b.getNamedAttr("whole", b.getUnitAttr()));
+  if (isOnePool(op))
+    description.push_back(b.getNamedAttr("one_pool", b.getUnitAttr()));
   if (query)
     description.push_back(b.getNamedAttr("query_axes", query.getAxesAttr()));
   if (key)

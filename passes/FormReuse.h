@@ -22,6 +22,9 @@ bool mergesQueries(BlockAttentionOp op);
 /// Whether keys of equal rows are computed once, with a bias that counts them.
 bool mergesKeys(BlockAttentionOp op);
 
+/// Whether no token is told from another by where it is: every query visits all keys, and all rows are computed.
+bool isOnePool(BlockAttentionOp op);
+
 /// What the runtime must know of the reuse of scores, as `reuse` in the `weft.image`; null without.
 mlir::DictionaryAttr describeReuse(mlir::func::FuncOp kernel, BlockAttentionOp op);
 

@@ -39,6 +39,8 @@ struct Reuse {
   int64_t window = 2;
   /// Tokens take all channels of a neighbour or none, and equal ones are computed once.
   bool whole = false;
+  /// No mask, list or choice of rows tells tokens apart.
+  bool isOnePool = false;
   /// The bound on deviations, unless parameter number `parameter` says it.
   double threshold = 0;
   int64_t parameter = -1;

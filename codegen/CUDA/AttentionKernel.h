@@ -22,6 +22,7 @@ enum KernelArg : unsigned {
   kBias, kBiasBatchStride, kBiasHeadStride, kBiasTokenStride, kBiasTokens,
   kMaskIndex, kMaskBits, // see MaskStage.h
   kChoices, // the candidate of each pair, if heads are recognized
+  kPieces, // see ItemPieces.h; null to cut no items
   kNumKernelArgs,
 };
 

@@ -7,6 +7,7 @@
 #include "codegen/CUDA/BlockOfKeys.h"
 
 #include "dialect/BlockPartition.h"
+#include "passes/FormReuse.h"
 
 using namespace mlir;
 using namespace weft;
@@ -18,11 +19,12 @@ int64_t weft::cuda::countKeyBlocks(BlockAttentionOp op) {
 
 BlockOfKeys::BlockOfKeys(StageKernel &k, BlockAttentionOp op, int64_t columns, const Arguments &arguments,
                          unsigned firstOfGrid)
-    : grid(k, firstOfGrid), keyBlocks(countKeyBlocks(op)), columns(columns), k(k), e(k.e), arguments(arguments) {
+    : grid(k, firstOfGrid), keyBlocks(countKeyBlocks(op)), columns(columns), isOnePool(weft::isOnePool(op)), k(k), e(k.e),
+      arguments(arguments) {
   Value set = e.remainder(k.y, k.argument(arguments.flagSets));
   Value flags = e.loadAt(k.i32(), k.argument(arguments.flags), e.add(e.mul(set, keyBlocks), k.x));
-  isVisited = e.notEqual(e.bitAnd(flags, 1), 0);
-  merges = e.equal(e.bitAnd(flags, 2), 0);
+  isVisited = isOnePool ? e.i1(true) : e.notEqual(e.bitAnd(flags, 1), 0);
+  merges = isOnePool ? e.i1(true) : e.equal(e.bitAnd(flags, 2), 0);
   poolSet = e.mul(e.remainder(k.y, k.argument(arguments.poolSets)), keyBlocks);
   base = baseOf(k.x);
   number = e.add(e.mul(k.y, keyBlocks), k.x);
@@ -43,6 +45,8 @@ Value BlockOfKeys::isAlike(Value other, Value token, Value donor) {
   return e.valueWhen(
       e.less(e.i32(-1), other),
       [&] {
+        if (isOnePool)
+          return e.equal(donorOf(other), donor);
         Value otherBlock = e.loadAt(k.i32(), k.argument(arguments.blockOf), other);
         Value same = e.bitAnd(e.equal(donorOf(other), donor), e.equal(baseOf(otherBlock), base));
         return e.select(merges, same, e.equal(other, token));

@@ -30,6 +30,8 @@ public:
 
   CellGrid grid;
   int64_t keyBlocks, columns;
+  /// All blocks are of one pool, which merges.
+  bool isOnePool;
   /// Of the block; its number among those of all pairs; its pool's first place; where its set of pools begins.
   mlir::Value isVisited, merges, number, base, poolSet;
 

@@ -8,6 +8,7 @@
 // its values, and the item they belong to; the block of a turn may already be the next item's first.
 
 #include "codegen/CUDA/HopperKernel.h"
+#include "codegen/CUDA/ItemPieces.h"
 #include "codegen/CUDA/KeyBias.h"
 #include "codegen/CUDA/RegisterMask.h"
 #include "codegen/CUDA/RegisterSoftmax.h"
@@ -88,6 +89,7 @@ private:
     valueDescriptor = makeDescriptor(e, e.sharedAddress(e.i32(s.valueOffset)), group);
     Value warp = e.bitAnd(e.shiftRight(k.thread, 5), 3);
     rowInTile = e.add(e.add(e.mul(index, 64), e.mul(warp, 16)), e.shiftRight(k.lane, 2));
+    pieces().clear();
   }
 
   //===--- Items ---===//
@@ -119,6 +121,45 @@ private:
   SmallVector<Type> itemTypes() { return SmallVector<Type>(Item::kSize, i32()); }
 
   RowStore store(const Item &item) { return RowStore(k, rowInTile, item.block, item.pair); }
+
+  /// Where an item's rows go: their tokens, or of piece `share` a number below -1 that says which.
+  RowPair loadTokens(const Item &item, Value share) {
+    RowPair tokens = store(item).loadTokens();
+    return {e.select(e.less(e.i32(-1), share), e.sub(e.i32(-2), share), tokens[0]), tokens[1]};
+  }
+
+  /// Stores an item's rows, or leaves those of a piece.
+  void storeRows(const Item &item, const RowPair &tokens, const PartialRows &rows) {
+    Block *piece = e.createBlock(), *all = e.createBlock(), *done = e.createBlock();
+    e.branchIf(e.less(tokens[0], e.i32(-1)), piece, all);
+    e.enter(all);
+    store(item).storeRows(tokens, rows.accumulator, rows.maximum, rows.sum, factor);
+    e.branch(done);
+    e.enter(piece);
+    pieces().leave(e.sub(e.i32(-2), tokens[0]), loadParts(), rows);
+    e.branch(done);
+    e.enter(done);
+  }
+
+  /// The thread is asked for anew, so that nothing which pieces need is kept in registers from one to the next.
+  PieceStore pieces() {
+    Value thread = e.assembly("mov.u32 $0, %tid.x;", "=r", {}, {i32()})[0];
+    Value tile = e.add(e.shiftRight(thread, 5), -4), lane = e.bitAnd(thread, 31);
+    return PieceStore(e, k.argument(kPieces), {4 * s.consumers, s.valueChannels}, tile, lane, e.i32(s.notesOffset));
+  }
+
+  Value loadParts() { return e.load(i32(), partsAt(k), 4); }
+
+  /// Behind the last item: the rows of items that were cut.
+  void storePieces() {
+    Value ctas = NVVM::GridDimXOp::create(e.b, i32()), items = e.load(i32(), k.argument(kNumItems), 4);
+    Value whole = e.sub(items, e.remainder(items, ctas));
+    pieces().addUpLast(loadParts(), factor, [&](Value number, const PartialRows &rows) {
+      Values words = e.load4(e.advance(k.argument(kItems), e.mul(e.extend(e.add(whole, number)), 16)));
+      RowStore to(k, rowInTile, words[0], words[1]);
+      to.storeRows(to.loadTokens(), rows.accumulator, rows.maximum, rows.sum, factor);
+    });
+  }
 
   //===--- Steps ---===//
 
@@ -248,10 +289,12 @@ private:
     e.branchIf(e.equal(state.use, state.item.end), next, {}, turn, same);
 
     e.enter(next);
+    HopperKernel::Slot query = k.querySlotOf(state.item.queryUse);
+    Value share = e.load(i32(), shareAt(k, query), 4);
     k.meetWarp();
-    k.arrive(Barrier::EmptyQuery, k.querySlotOf(state.item.queryUse).index);
+    k.arrive(Barrier::EmptyQuery, query.index);
     // Read where the rows go while the next item's queries are on their way.
-    RowPair tokens = store(state.item).loadTokens();
+    RowPair tokens = loadTokens(state.item, share);
     Block *found = e.createBlock(itemTypes());
     emitFetch(e.add(state.item.queryUse, 1), state.use, found, drain);
     e.enter(found);
@@ -270,7 +313,8 @@ private:
     askForOutput(state.accumulator, state.weights, state.keep, stage);
     waitForProducts(e, 0, {&state.accumulator});
     k.arriveAsWarp(Barrier::EmptyValue, stage.index);
-    store(state.item).storeRows(tokens, state.accumulator, state.maximum, state.sum, factor);
+    storeRows(state.item, tokens, {state.accumulator, state.maximum, state.sum});
+    storePieces();
     e.branch(exit);
   }
 
@@ -293,9 +337,7 @@ private:
     waitForProducts(e, 0, {&state.accumulator});
     k.arriveAsWarp(Barrier::EmptyValue, previous.index);
 
-    e.when(isFirst, [&] {
-      store(state.item).storeRows(tokens, state.accumulator, state.maximum, state.sum, factor);
-    });
+    e.when(isFirst, [&] { storeRows(state.item, tokens, {state.accumulator, state.maximum, state.sum}); });
     correct(state.accumulator, step.correction);
     State after{state.accumulator, packPairs(e, step.weights, type),      step.maximum, sum,
                 e.add(state.use, 1), e.bitXor(e.extend(isFirst, 32), 1), item};

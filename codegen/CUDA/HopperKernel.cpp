@@ -94,4 +94,10 @@ SharedItem weft::cuda::loadItem(HopperKernel &k, HopperKernel::Slot query) {
   return {words[0], words[1], words[2], words[3]};
 }
 
+Value weft::cuda::shareAt(HopperKernel &k, HopperKernel::Slot query) {
+  return k.e.shared(k.bufferAt(k.s.shareOffset, 4, query.index));
+}
+
+Value weft::cuda::partsAt(HopperKernel &k) { return k.e.shared(k.e.i32(k.s.shareOffset + 8)); }
+
 Value HopperKernel::bufferAt(int64_t base, int64_t bytes, Value index) { return e.add(e.mul(index, bytes), base); }

@@ -84,6 +84,10 @@ struct SharedItem {
 };
 SharedItem loadItem(HopperKernel &kernel, HopperKernel::Slot query);
 
+/// Where the number of an item's piece is in shared memory, ItemPiece::share; and how many pieces an item has.
+mlir::Value shareAt(HopperKernel &kernel, HopperKernel::Slot query);
+mlir::Value partsAt(HopperKernel &kernel);
+
 /// Emits the producer's code, from the current block to the function's end.
 void emitProducer(HopperKernel &kernel);
 /// Emits the code of a consumer warpgroup likewise.

@@ -5,6 +5,7 @@
 // The producer: one thread that draws items, walks their lists and asks for the copies.
 
 #include "codegen/CUDA/HopperKernel.h"
+#include "codegen/CUDA/ItemPieces.h"
 #include "codegen/CUDA/KeyBias.h"
 #include "codegen/CUDA/MaskStage.h"
 #include "codegen/CUDA/QueryGather.h"
@@ -32,9 +33,13 @@ public:
       emitWarps(e.equal(warp, HopperKernel::kBiasWarp), emitBias);
     if (k.hasRows())
       emitWarps(e.less(e.i32(HopperKernel::kFirstGatherWarp - 1), warp), emitGather);
-    Block *start = e.createBlock();
+    Block *first = e.createBlock(), *start = e.createBlock();
+    e.branchIf(e.equal(warp, 0), first, exit);
+    e.enter(first);
+    plan = planPieces(e, table(), k.lane);
     e.branchIf(e.equal(k.thread, 0), start, exit);
     e.enter(start);
+    e.store(plan.parts, partsAt(k), 4);
     emitItems();
     e.enter(exit);
     LLVM::ReturnOp::create(e.b, ValueRange());
@@ -52,6 +57,8 @@ private:
     e.enter(others);
   }
 
+  ItemTable table() const { return {k.argument(kItems), k.argument(kNumItems), k.argument(kPieces)}; }
+
   Value drawTicket() {
     return LLVM::AtomicRMWOp::create(e.b, LLVM::AtomicBinOp::add, k.argument(kTicket), e.i32(1),
                                      LLVM::AtomicOrdering::monotonic, "device");
@@ -59,19 +66,23 @@ private:
 
   /// Loops over items; carries the uses of the stages and of the query buffers so far, and the ticket.
   void emitItems() {
-    numItems = e.load(i32(), k.argument(kNumItems), 4);
     Block *next = e.createBlock({i32(), i32(), i32()});
     e.branch(next, {e.i32(0), e.i32(0), drawTicket()});
     e.enter(next);
     Value stageUses = next->getArgument(0), queryUses = next->getArgument(1), ticket = next->getArgument(2);
     HopperKernel::Slot query = k.querySlotOf(queryUses);
     k.waitFor(Barrier::EmptyQuery, query.index, e.bitXor(query.parity, 1));
-    Block *item = e.createBlock(), *end = e.createBlock();
-    e.branchIf(e.below(ticket, numItems), item, end);
+    Block *some = e.createBlock(), *taken = e.createBlock(), *item = e.createBlock(), *end = e.createBlock();
+    e.branchIf(e.below(ticket, plan.tickets), some, end);
     e.enter(end);
     emitEnd(query, ticket);
+    e.enter(some);
+    ItemPiece piece = pieceOf(e, table(), plan, ticket);
+    e.branchIf(piece.isTaken, taken, item);
+    e.enter(taken);
+    e.branch(next, {stageUses, queryUses, drawTicket()});
     e.enter(item);
-    Value uses = emitItem(query, ticket, stageUses);
+    Value uses = emitItem(query, piece, stageUses);
     e.branch(next, {uses, e.add(queryUses, 1), drawTicket()});
   }
 
@@ -81,7 +92,7 @@ private:
     storeItem(query, {e.i32(-1), e.i32(0), e.i32(0), e.i32(0)});
     k.arrive(Barrier::FullQuery, query.index);
     Value ctas = NVVM::GridDimXOp::create(e.b, i32());
-    Value last = e.add(e.add(numItems, ctas), -1);
+    Value last = e.add(e.add(plan.tickets, ctas), -1);
     e.when(e.equal(ticket, last), [&] { e.store(e.i32(0), k.argument(kTicket), 4); });
     e.branch(exit);
   }
@@ -95,20 +106,19 @@ private:
   }
 
   /// Returns the uses of the stages afterwards.
-  Value emitItem(HopperKernel::Slot query, Value ticket, Value stageUses) {
-    Values item = e.load4(e.advance(k.argument(kItems), e.mul(e.extend(ticket), 16)));
-    Value block = item[0], pair = item[1], offset = item[2], count = item[3];
-    storeItem(query, {count, block, pair, offset});
+  Value emitItem(HopperKernel::Slot query, const ItemPiece &item, Value stageUses) {
+    e.store(item.share, shareAt(k, query), 4);
+    storeItem(query, {item.count, item.block, item.pair, item.offset});
     Block *empty = e.createBlock(), *some = e.createBlock(), *done = e.createBlock({i32()});
-    e.branchIf(e.equal(count, 0), empty, some);
+    e.branchIf(e.equal(item.count, 0), empty, some);
     e.enter(empty);
     k.arrive(Barrier::FullQuery, query.index);
     e.branch(done, stageUses);
     e.enter(some);
-    copyQuery(query, block, pair);
+    copyQuery(query, item.block, item.pair);
     if (s.problem.readsMaskBits)
-      maskRow = MaskReader(k).rowOf(block, pair);
-    Value end = emitList(pair, offset, count, stageUses);
+      maskRow = MaskReader(k).rowOf(item.block, item.pair);
+    Value end = emitList(item.pair, item.offset, item.count, stageUses);
     e.branch(done, end);
     e.enter(done);
     return done->getArgument(0);
@@ -286,7 +296,7 @@ private:
   Emitter &e;
   const HopperSchedule &s;
   Block *exit = nullptr;
-  Value numItems;
+  PiecePlan plan;
   /// Of the item's row in the index of mask tiles.
   Value maskRow;
 };

@@ -28,6 +28,8 @@ static void layOut(HopperSchedule &s) {
   s.maskBitsOffset = place(stages * s.maskBitsBytes(), 16);
   s.maskOffset = place(stages * 16, 16);
   s.itemOffset = place(2 * 16, 16);
+  s.shareOffset = place(3 * 4, 16);
+  s.notesOffset = place(s.notesBytes(), 16);
   s.flagOffset = place(stages * 4, 8);
   s.barrierOffset = place(static_cast<int64_t>(Barrier::Count) * 8, 8);
   s.sharedBytes = offset;

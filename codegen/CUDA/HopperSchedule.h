@@ -67,7 +67,7 @@ struct HopperSchedule {
 
   /// Byte offsets in shared memory.
   int64_t queryOffset = 0, keyOffset = 0, valueOffset = 0, queryCoordinatesOffset = 0, keyCoordinatesOffset = 0,
-          biasOffset = 0, onesOffset = 0, maskBitsOffset = 0, maskOffset = 0, flagOffset = 0, itemOffset = 0, barrierOffset = 0, sharedBytes = 0;
+          biasOffset = 0, onesOffset = 0, maskBitsOffset = 0, maskOffset = 0, flagOffset = 0, itemOffset = 0, shareOffset = 0, notesOffset = 0, barrierOffset = 0, sharedBytes = 0;
 
   int64_t threads() const { return 128 * (consumers + 1); }
   /// Columns that hold a token in a usual block; 0 if these are all.
@@ -83,6 +83,8 @@ struct HopperSchedule {
   int64_t biasBytes() const { return problem.hasBias ? columns * 32 : 0; }
   /// The same beside the queries'.
   int64_t onesBytes() const { return problem.hasBias ? 64 * 32 : 0; }
+  /// What warps note of pieces: see PieceStore.
+  int64_t notesBytes() const { return rows / 16 * 128; }
 
   /// Most tokens of a query block for a head dim, and most of a key block beside query blocks of that size.
   static int64_t mostQueries(int64_t headDim) { return headDim <= 128 ? 192 : 128; }

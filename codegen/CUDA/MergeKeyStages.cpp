@@ -68,9 +68,12 @@ public:
   }
 
 private:
+  /// Donors stay as they are, and lie before whom they give to.
   Value findFirst(Value token) {
-    CellGrid::Cell cell = keys.grid.cellOf(token);
     Value donor = keys.donorOf(token);
+    if (keys.isOnePool)
+      return donor;
+    CellGrid::Cell cell = keys.grid.cellOf(token);
     return e.loop(e.i32(0), keys.grid.size, e.i32(1), e.i32(-1), [&](Value position, ValueRange found) {
       Value other = keys.grid.placeAt(cell, position).token;
       Value isFirst = e.bitAnd(e.less(found[0], e.i32(0)), keys.isAlike(other, token, donor));

@@ -39,16 +39,28 @@ public:
     /// Whether the lane has one, and what it is; 0 if there is none.
     Value exists, entry;
   };
-  /// Walks list `list` of the ranges, 32 entries at a time.
+  /// Entries of a lane that are under way together: a warp waits for memory once for all of them.
+  static constexpr int64_t kAtOnce = 8;
+  using Entries = SmallVector<Entry, kAtOnce>;
+
+  /// Walks list `list` of the ranges, 32 entries at a time and some such times together.
   Values walk(Value ranges, Value list, Value entries, ValueRange carried,
-              llvm::function_ref<Values(const Entry &entry, ValueRange carried)> body) {
+              llvm::function_ref<Values(const Entries &entries, ValueRange carried)> body) {
     Value range = e.advance(ranges, e.mul(e.extend(list), 8));
     Value offset = e.load(k.i32(), range, 4), count = e.load(k.i32(), e.advance(range, e.i64(4)), 4);
-    return e.loop(e.i32(0), count, e.i32(32), carried, [&](Value first, ValueRange state) {
-      Value number = e.add(first, k.lane), exists = e.below(number, count);
-      Value entry = e.valueWhen(exists, [&] { return e.loadAt(k.i32(), entries, e.add(offset, number)); }, e.i32(0));
-      return body({exists, entry}, state);
+    return e.loop(e.i32(0), count, e.i32(32 * kAtOnce), carried, [&](Value first, ValueRange state) {
+      Entries found;
+      for (int64_t i = 0; i < kAtOnce; ++i) {
+        Value number = e.add(e.add(first, 32 * i), k.lane), exists = e.below(number, count);
+        found.push_back({exists, lookUp(exists, entries, e.add(offset, number))});
+      }
+      return body(found, state);
     });
+  }
+
+  /// An array's element, or 0 where there is none.
+  Value lookUp(Value exists, Value array, Value index) {
+    return e.valueWhen(exists, [&] { return e.loadAt(k.i32(), array, index); }, e.i32(0));
   }
 };
 
@@ -66,18 +78,23 @@ void emitInspect(func::FuncOp kernel, BlockAttentionOp op) {
     Value flags = e.advance(k.argument(kKeyFlags), e.mul(e.extend(k.y), stage.keyBlocks * 4));
     Values found = stage.walk(
         k.argument(kRanges), list, k.argument(kEntries), {e.i32(0), e.i32(0)},
-        [&](const ListStage::Entry &entry, ValueRange state) {
-          Value isPartial = e.bitAnd(entry.entry, kPartialFlag);
-          if (mergesKeys(op))
-            e.when(entry.exists, [&] {
-              Value at = e.advance(flags, e.extend(e.shiftRight(entry.entry, 2)), k.i32());
-              LLVM::AtomicRMWOp::create(e.b, LLVM::AtomicBinOp::_or, at, e.bitOr(e.i32(1), e.shiftLeft(isPartial, 1)),
-                                        LLVM::AtomicOrdering::monotonic, "device");
-            });
-          Value keys = e.valueWhen(
-              entry.exists, [&] { return e.loadAt(k.i32(), k.argument(kBlockKeys), e.shiftRight(entry.entry, 2)); },
-              e.i32(0));
-          return Values{e.bitOr(state[0], e.ballot(e.notEqual(isPartial, 0))), e.add(state[1], keys)};
+        [&](const ListStage::Entries &entries, ValueRange state) {
+          Values keys, next(state);
+          for (const ListStage::Entry &entry : entries)
+            keys.push_back(stage.lookUp(entry.exists, k.argument(kBlockKeys), e.shiftRight(entry.entry, 2)));
+          for (auto [i, entry] : llvm::enumerate(entries)) {
+            Value isPartial = e.bitAnd(entry.entry, kPartialFlag);
+            if (mergesKeys(op))
+              e.when(entry.exists, [&, number = entry.entry] {
+                Value at = e.advance(flags, e.extend(e.shiftRight(number, 2)), k.i32());
+                LLVM::AtomicRMWOp::create(e.b, LLVM::AtomicBinOp::_or, at,
+                                          e.bitOr(e.i32(1), e.shiftLeft(isPartial, 1)),
+                                          LLVM::AtomicOrdering::monotonic, "device");
+              });
+            next[0] = e.bitOr(next[0], e.ballot(e.notEqual(isPartial, 0)));
+            next[1] = e.add(next[1], keys[i]);
+          }
+          return next;
         });
     Value columns = e.sumWarp(found[1]);
     e.when(e.equal(k.lane, 0), [&] {
@@ -118,20 +135,21 @@ void emitMerge(func::FuncOp kernel, BlockAttentionOp op) {
     Value lower = e.add(e.shiftLeft(e.i32(1), k.lane), -1);
     Values found = stage.walk(
         k.argument(kOldRanges), list, k.argument(kOldEntries), {e.i32(0), e.i32(0)},
-        [&](const ListStage::Entry &entry, ValueRange state) {
-          Value place = e.valueWhen(
-              entry.exists,
-              [&] { return e.loadAt(k.i32(), k.argument(kPlaceOf), e.add(placeSet, e.shiftRight(entry.entry, 2))); },
-              e.i32(0));
-          Value block = e.add(pairFirst, place);
-          Value size =
-              e.valueWhen(entry.exists, [&] { return e.loadAt(k.i32(), k.argument(kSizes), block); }, e.i32(0));
-          Value stays = e.less(e.i32(0), size), staying = e.ballot(stays);
-          Value position = e.add(e.add(first, state[0]), e.countBits(e.bitAnd(staying, lower)));
-          e.when(stays, [&] {
-            e.storeAt(e.bitOr(e.shiftLeft(block, 2), e.bitAnd(entry.entry, 3)), k.argument(kNewEntries), position);
-          });
-          return Values{e.add(state[0], e.countBits(staying)), e.add(state[1], size)};
+        [&](const ListStage::Entries &entries, ValueRange state) {
+          Values blocks, sizes, next(state);
+          for (const ListStage::Entry &entry : entries)
+            blocks.push_back(e.add(pairFirst, stage.lookUp(entry.exists, k.argument(kPlaceOf),
+                                                           e.add(placeSet, e.shiftRight(entry.entry, 2)))));
+          for (auto [i, entry] : llvm::enumerate(entries))
+            sizes.push_back(stage.lookUp(entry.exists, k.argument(kSizes), blocks[i]));
+          for (auto [i, entry] : llvm::enumerate(entries)) {
+            Value stays = e.less(e.i32(0), sizes[i]), staying = e.ballot(stays);
+            Value position = e.add(e.add(first, next[0]), e.countBits(e.bitAnd(staying, lower)));
+            Value merged = e.bitOr(e.shiftLeft(blocks[i], 2), e.bitAnd(entry.entry, 3));
+            e.when(stays, [&] { e.storeAt(merged, k.argument(kNewEntries), position); });
+            next[0] = e.add(next[0], e.countBits(staying)), next[1] = e.add(next[1], sizes[i]);
+          }
+          return next;
         });
     Value columns = e.sumWarp(found[1]);
     e.when(e.equal(k.lane, 0), [&] {

@@ -55,6 +55,10 @@ void weft::buildCUDAPipeline(OpPassManager &manager, const CUDATarget &target) {
   if (target.isSpecific)
     manager.addPass(createFormHopperKernelPass());
   manager.addPass(createFormMMAKernelPass());
+  buildNVVMPipeline(manager);
+}
+
+void weft::buildNVVMPipeline(OpPassManager &manager) {
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
   // Division that rounds to the floor or the ceiling.

@@ -42,6 +42,9 @@ void buildCUDAProgramPipeline(mlir::OpPassManager &manager, const CUDATarget &ta
 /// A plan to the LLVM and NVVM dialects.
 void buildCUDAPipeline(mlir::OpPassManager &manager, const CUDATarget &target);
 
+/// What emitters emit, which has ops of arith too, to the LLVM and NVVM dialects alone.
+void buildNVVMPipeline(mlir::OpPassManager &manager);
+
 /// Registers `weft-to-cuda`.
 void registerWeftCUDAPipelines();
 

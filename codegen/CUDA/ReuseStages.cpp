@@ -23,7 +23,8 @@ void weft::cuda::formReuseStages(func::FuncOp kernel, BlockAttentionOp op, int64
       formMarkRows(kernel, op);
   }
   if (mergesQueries(op)) {
-    formMergeRows(kernel, op);
+    if (!isOnePool(op))
+      formMergeRows(kernel, op);
     formSpread(kernel, op);
   }
   if (mergesKeys(op)) {

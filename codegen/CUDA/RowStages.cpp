@@ -5,6 +5,7 @@
 // Rows: query tokens of one pool, whose blocks have one list, fill tiles together.
 
 #include "codegen/CUDA/Stages.h"
+#include "passes/FormReuse.h"
 #include "runtime/CUDA/StageShapes.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -32,7 +33,8 @@ public:
       : k(kernel, name, (kRowLetters + letters).str(), Shape::kThreads), e(k.e),
         heads(op.getQuery().getType().getDimSize(1)), tokens(op.getQueryGrid().getTokens()),
         queryBlocks(partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()).numBlocks()),
-        pair(k.y), set(e.remainder(pair, k.argument(kSets))) {}
+        byToken(mergesQueries(op)), inOnePool(byToken && isOnePool(op)), pair(k.y),
+        set(e.remainder(pair, k.argument(kSets))) {}
 
   struct Row {
     /// Query token and pool, -1 where there is none; what takeNumber() gave for the pool.
@@ -54,7 +56,7 @@ public:
           e.below(place, count),
           [&] { return e.load(k.i32(), e.advance(indices, e.mul(e.extend(place), k.argument(kIndexStride)), k.i32()), 4); },
           e.i32(-1));
-      Value exists = e.below(token, e.i32(tokens));
+      Value exists = byToken ? e.equal(token, place) : e.below(token, e.i32(tokens));
       Value pool = e.valueWhen(exists, [&] { return loadPool(token); }, e.i32(-1));
       Value counter = e.select(exists, e.add(e.mul(pool, k.argument(kPairs)), pair), e.i32(-1));
       Value number = e.takeNumber(k.argument(kNumbers), counter, k.lane);
@@ -66,10 +68,14 @@ public:
   StageKernel k;
   Emitter &e;
   int64_t heads, tokens, queryBlocks;
+  /// Indices have a place per token, and name those to compute in their own. All tokens may be of one pool.
+  bool byToken, inOnePool;
   Value pair, set;
 
 private:
   Value loadPool(Value token) {
+    if (inOnePool)
+      return e.i32(0);
     Value block = e.loadAt(k.i32(), k.argument(kBlockOf), token);
     return e.loadAt(k.i32(), k.argument(kPoolOf), e.add(e.mul(set, queryBlocks), block));
   }

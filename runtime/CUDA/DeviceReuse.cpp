@@ -35,7 +35,7 @@ Status DeviceReuse::findStages(Module module, const KernelImage &image) {
   };
   for (auto [stage, suffix, isWanted] :
        {Wanted{snap, "snap", true}, Wanted{inspect, "inspect_lists", reuse.whole},
-        Wanted{mark, "mark_rows", reuse.whole && image.hasRows}, Wanted{merge, "merge_rows", queries},
+        Wanted{mark, "mark_rows", reuse.whole && image.hasRows}, Wanted{merge, "merge_rows", queries && !reuse.isOnePool},
         Wanted{copy, "spread", queries}, Wanted{count, "count_keys", keys}, Wanted{plan, "plan_keys", keys},
         Wanted{fill, "fill_keys", keys}, Wanted{lists, "merge_lists", keys}}) {
     if (!isWanted)
@@ -70,7 +70,8 @@ Status DeviceReuse::uploadTables(const KernelImage &image) {
   for (auto &[memory, table] :
        {Upload{queryBlockOf, image.query.blockByToken()}, Upload{keyBlockOf, image.key.blockByToken()},
         Upload{coordinates, image.key.coordinatesByToken()}, Upload{places, makePlaces(image.key.count())},
-        Upload{allTokens, tokens}, Upload{blockKeys, sizes}}) {
+        Upload{allTokens, tokens}, Upload{blockKeys, sizes},
+        Upload{numTokens, {static_cast<int32_t>(tokens.size())}}}) {
     auto made = DeviceMemory::upload(device, table.data(), table.size() * sizeof(int32_t), nullptr);
     if (!made)
       return made.status();
@@ -94,16 +95,16 @@ DeviceReuse::Memory DeviceReuse::layOut(ScratchLayout &layout, const KernelImage
     return take(isUsed, rows * image.headDim * static_cast<int64_t>(sizeOf(image.dtype)) / 4);
   };
   Memory memory;
-  memory.query = takeRows(reuse.query.snaps(), queryTokens);
+  bool copiesRows = queries && !reuse.isOnePool;
+  memory.query = takeRows(reuse.whole ? copiesRows : reuse.query.snaps(), queryTokens);
   memory.key = takeRows(reuse.key.snaps(), keys ? mergedKeys : keyTokens);
   memory.value = takeRows(keys, mergedKeys);
   memory.replaced = take(!reuse.whole, 2 * pairs);
   memory.queryDonors = take(queries, queryTokens);
   memory.keyDonors = take(keys, keyTokens);
   memory.listed = take(reuse.whole && image.hasRows, queryTokens);
-  memory.chosen = take(queries, queryTokens);
-  memory.leaders = take(queries, queryTokens);
-  memory.numRows = take(reuse.whole, 1);
+  memory.chosen = copiesRows ? take(true, queryTokens) : memory.queryDonors;
+  memory.leaders = copiesRows ? take(true, queryTokens) : memory.queryDonors;
   memory.isPartial = take(reuse.whole, pairs * image.query.count());
   memory.columns = take(reuse.whole, pairs * image.query.count());
   memory.keyFlags = take(reuse.whole, blocks);
@@ -215,6 +216,8 @@ Status DeviceReuse::mergeRows(const Call &call, Tensor &query, const ListRanges 
   const Memory &memory = call.memory;
   int64_t pairs = pairsOf(query), tokens = query.shape[2];
   Status status = enqueueSnap(call, reuse.query, query, call.at(memory.queryDonors), 0);
+  if (reuse.isOnePool)
+    return status;
   if (status)
     status = withGrid(reuse, reuse.query, tokens, [&](auto... cells) {
       return merge.launch({ctasFor(tokens, RowGroupShape::kThreads), pairs, 1}, RowGroupShape::kThreads,
@@ -301,7 +304,7 @@ Status DeviceReuse::planTokens(const Call &call, Tensor &query, const Tensor &ke
   if (blocks * std::max(tile.columns * std::max<int64_t>(tile.axes, 1), ranges.pools) > INT32_MAX)
     return Status::error(
         "reuse: expected at most 2^31 coordinates of keys and entries of lists in a call, but got more");
-  Status status = inspectLists(call, work, ranges);
+  Status status = reuse.isOnePool ? Status::ok() : inspectLists(call, work, ranges);
   if (status && call.rows)
     status = markRows(call, pairs);
   if (status && reuse.mergesQueries())
@@ -325,15 +328,13 @@ Result<std::optional<RowLists>> DeviceReuse::mergeTokens(const Call &call, Atten
   if (!reuse.mergesQueries() && call.rows)
     return std::optional<RowLists>();
   int64_t tokens = call.image.query.tokens;
-  if (Status status = set(call, call.memory.numRows, static_cast<unsigned>(tokens), 1); !status)
-    return status;
   auto rows = [&](DevicePointer data, std::vector<int64_t> shape) {
     return Tensor::contiguous(reinterpret_cast<void *>(data), DType::I32, std::move(shape));
   };
   Tensor indices = reuse.mergesQueries()
                        ? rows(call.at(call.memory.chosen), {operands.query.shape[0], call.image.heads, tokens})
                        : rows(allTokens.get(), {1, 1, tokens});
-  return std::optional(RowLists{indices, rows(call.at(call.memory.numRows), {1, 1})});
+  return std::optional(RowLists{indices, rows(numTokens.get(), {1, 1})});
 }
 
 Status DeviceReuse::spread(const Call &call, const Tensor &out, const Tensor *lse) const {

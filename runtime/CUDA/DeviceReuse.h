@@ -32,8 +32,9 @@ public:
     size_t query, key, value;
     /// How many values of queries and then of keys were replaced, by pair.
     size_t replaced;
-    /// By pair and token: donors; marks of listed rows; the rows to compute; whose result a token takes. Their number.
-    size_t queryDonors, keyDonors, listed, chosen, leaders, numRows;
+    /// By pair and token: donors; marks of listed rows; the rows to compute, each in its own place; whose result a token
+    /// takes. In one pool donors are both.
+    size_t queryDonors, keyDonors, listed, chosen, leaders;
     /// By set of lists and pool, and by set and key block: what the stage inspect_lists says.
     size_t isPartial, columns, keyFlags;
     /// By pair and key block, or place: what counting and planning of keys say.
@@ -98,8 +99,8 @@ private:
   Stage snap, inspect, mark, merge, copy, count, plan, fill, lists;
   KeyTile tile{};
   /// The block of each token; coordinates t, h, w, index of each key; places where every key block is a pool; all query
-  /// tokens; and the keys of each block.
-  DeviceMemory queryBlockOf, keyBlockOf, coordinates, places, allTokens, blockKeys;
+  /// tokens, and how many these are; and the keys of each block.
+  DeviceMemory queryBlockOf, keyBlockOf, coordinates, places, allTokens, numTokens, blockKeys;
 };
 
 } // namespace weft::rt::cuda

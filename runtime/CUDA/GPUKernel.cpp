@@ -15,7 +15,7 @@ GPUKernel::GPUKernel(std::shared_ptr<const Device> device, GPUKernelImage image)
     : gpu(std::move(device)), parts(std::move(image)), host(std::move(parts.host)),
       maskBytes(parts.maskHeads ? mostMaskBytes() : 0), lists(gpu, host.image().heads, kMostMaskSets * maskBytes),
       predictionScratch(gpu), rowScratch(gpu), reuseScratch(gpu), selectionScratch(gpu), recognitionScratch(gpu),
-      choiceListScratch(gpu) {}
+      choiceListScratch(gpu), pieceScratch(gpu, ScratchPool::kZeros) {}
 
 Result<std::shared_ptr<const GPUKernel>> GPUKernel::load(std::shared_ptr<const Device> device, GPUKernelImage image) {
   if (image.isSpecific ? device->capability != image.capability : device->capability < image.capability)

@@ -46,6 +46,8 @@ struct GPUKernelImage {
   bool usesTensorMaps = true;
   /// Items that each query block of a list is.
   int64_t queryParts = 1;
+  /// Whether the kernel cuts items into pieces.
+  bool cutsItems = false;
   /// Coordinates of a query and of a key that the predicate reads.
   int64_t queryAxes = 0, keyAxes = 0;
   /// Partial blocks are masked by bits, with an index of these extents; 0 if they are not.
@@ -217,6 +219,9 @@ private:
   AttentionOperands operandsOf(const Batches &batches) const;
   /// What reuse needs to be enqueued; `rows` are the call's.
   Result<DeviceReuse::Call> prepareReuse(const Batches &batches, const Lists &lists, const RowLists *rows) const;
+  /// Memory for pieces of items, whose counters are 0 between launches; 0 if the kernel cuts none, or if there is none: then
+  /// items stay whole.
+  DevicePointer findPieces(const Batches &batches, int64_t ctas) const;
   Status launchAttention(const Batches &batches, AttentionOperands &operands, const WorkList &work) const;
 
   std::shared_ptr<const Device> gpu;
@@ -238,7 +243,7 @@ private:
   std::optional<DeviceRecognition> recognition;
   mutable ListCache lists;
   mutable ScratchPool predictionScratch, rowScratch, reuseScratch, selectionScratch, recognitionScratch,
-      choiceListScratch;
+      choiceListScratch, pieceScratch;
   /// Held while the stages of a launch are enqueued: those of another on its stream use the same memory.
   mutable std::mutex enqueuing;
 

@@ -6,6 +6,7 @@
 
 #include "runtime/CUDA/GPUKernel.h"
 #include "runtime/CUDA/DeviceArguments.h"
+#include "runtime/CUDA/StageShapes.h"
 #include "runtime/CUDA/TensorMaps.h"
 
 #include <fmt/format.h>
@@ -76,6 +77,14 @@ AttentionOperands GPUKernel::operandsOf(const Batches &batches) const {
   return operands;
 }
 
+DevicePointer GPUKernel::findPieces(const Batches &batches, int64_t ctas) const {
+  if (!parts.cutsItems)
+    return 0;
+  size_t bytes = PieceShape{parts.rows / parts.queryParts / 16, host.image().headDim}.bytes(ctas);
+  auto memory = pieceScratch.get(batches.stream, bytes, batches.isCaptured);
+  return memory ? *memory : 0;
+}
+
 Status GPUKernel::launchAttention(const Batches &batches, AttentionOperands &operands,
                                   const WorkList &work) const {
   if (!batches.attends)
@@ -109,13 +118,18 @@ Status GPUKernel::launchAttention(const Batches &batches, AttentionOperands &ope
   void *memory[] = {out.data, lse.data, bias.data};
   int64_t strides[] = {out.strides[0], out.strides[1], out.strides[2], lse.strides[0], lse.strides[1], lse.strides[2],
                        bias.strides[0], bias.strides[1], bias.strides[2]};
+  int64_t ctas = gpu->multiprocessors * parts.ctasPerSM;
+  DevicePointer pieces = findPieces(batches, ctas);
+  if (!pieces)
+    ctas = std::min(ctas, work.mostItems * parts.queryParts);
   DevicePointer blocks = work.keyBlocks ? work.keyBlocks : keyBlocks.get();
   DevicePointer coordinates = work.keyCoordinates ? work.keyCoordinates : keyCoordinates.get();
   DevicePointer tables[] = {work.items,         work.entries,      ticketFor(batches.stream),
                             work.numItems,      queryBlocks.get(), blocks,
                             columnMasks.get(),  work.rowTokens,    work.queryCoordinates,
                             coordinates,        tokens,            work.maskIndex,
-                            work.maskBits,      batches.ownChoices(host.image().heads)};
+                            work.maskBits,      batches.ownChoices(host.image().heads),
+                            pieces};
   std::vector<int32_t> values = valuesOf(batches.parameters);
 
   // In the order of the generator's KernelArg.
@@ -123,11 +137,11 @@ Status GPUKernel::launchAttention(const Batches &batches, AttentionOperands &ope
                                      &strides[4], &strides[5], &tables[0],  &tables[1],  &tables[2], &tables[3],
                                      &tables[4],  &tables[5],  &tables[6],  &tables[7],  &tables[8], &tables[9],
                                      &memory[2],  &strides[6], &strides[7], &strides[8], &tables[10], &tables[11],
-                                     &tables[12], &tables[13]});
+                                     &tables[12], &tables[13], &tables[14]});
   for (int32_t &value : values)
     arguments.push_back(&value);
-  unsigned ctas = std::min<int64_t>(work.mostItems * parts.queryParts, gpu->multiprocessors * parts.ctasPerSM);
-  return gpu->driver.check(gpu->driver.launch(function, ctas, 1, 1, static_cast<unsigned>(parts.threads), 1, 1,
+  return gpu->driver.check(gpu->driver.launch(function, static_cast<unsigned>(ctas), 1, 1,
+                                              static_cast<unsigned>(parts.threads), 1, 1,
                                               static_cast<unsigned>(parts.sharedBytes), batches.stream,
                                               arguments.data(), nullptr),
                            "cuLaunchKernel");

@@ -94,6 +94,8 @@ Status DeviceReuse::measure(const Call &call, const Tensor &query, const Tensor 
   Status status = set(call, call.memory.columns, 0, ranges.rangeSets * blocks);
   if (status && call.image.reuse->mergesKeys())
     status = set(call, call.memory.newColumns, 0, pairs * blocks);
+  if (status && call.image.reuse->isOnePool)
+    status = inspectLists(call, work, ranges);
   if (status)
     status = planTokens(call, operands.query, key, changedWork, changedRanges);
   if (status && call.image.reuse->mergesKeys())

@@ -35,6 +35,9 @@ Result<DevicePointer> ScratchPool::get(Stream stream, size_t bytes, bool isCaptu
   auto made = DeviceMemory::allocate(device, bytes);
   if (!made)
     return made.status();
+  if (contents == kZeros)
+    if (int code = device->driver.fill32(made->get(), 0, (bytes + 3) / 4, stream))
+      return device->driver.check(code, "cuMemsetD32Async");
   if (own != pieces.end())
     pieces.erase(own);
   pieces.push_front({stream, bytes, std::move(*made), false});

@@ -28,7 +28,10 @@ private:
 /// A piece of memory per stream: launches of one stream follow one another. Thread-safe.
 class ScratchPool {
 public:
-  explicit ScratchPool(std::shared_ptr<const Device> device) : device(std::move(device)) {}
+  /// What new memory holds: anything, or zeros.
+  enum Contents { kAnything, kZeros };
+  explicit ScratchPool(std::shared_ptr<const Device> device, Contents contents = kAnything)
+      : device(std::move(device)), contents(contents) {}
 
   /// At least `bytes` bytes for launches on `stream`. A stream that is being captured takes what its last launch used
   /// away with it, since its graph may run at any time; then nothing is allocated, and there must be such memory.
@@ -46,6 +49,7 @@ private:
   void dropOldest();
 
   std::shared_ptr<const Device> device;
+  Contents contents;
   std::mutex mutex;
   /// The latest first.
   std::list<Piece> pieces;

@@ -45,7 +45,22 @@ struct SortShape {
 
 /// CTAs that share the rows of a pair, and one that plans their tiles.
 struct RowShape {
-  static constexpr int64_t kThreads = 256, kParts = 8, kPlanThreads = 1024;
+  static constexpr int64_t kThreads = 256, kParts = 64, kPlanThreads = 1024;
+};
+
+/// Pieces of items in memory: a counter per item that is cut and tile; then tiles of 16 rows, of which each lane of a warp
+/// has `headDim` / 2 numbers and four for its two rows.
+struct PieceShape {
+  /// Most items that are cut, and most pieces for each of a launch's CTAs.
+  static constexpr int64_t kMostItems = 1024, kPiecesPerCTA = 2;
+  /// Four numbers of each lane.
+  static constexpr int64_t kQuadBytes = 32 * 16;
+  int64_t tiles, headDim;
+
+  int64_t tileBytes() const { return (headDim / 8 + 1) * kQuadBytes; }
+  int64_t pieceBytes() const { return tiles * tileBytes(); }
+  int64_t counterBytes() const { return kMostItems * tiles * 4; }
+  int64_t bytes(int64_t ctas) const { return counterBytes() + ctas * kPiecesPerCTA * pieceBytes(); }
 };
 
 /// A CTA per tile of bits.

@@ -64,7 +64,13 @@ std::string PTXTest::assemble(const std::string &text, const std::string &target
 
 PTXOutcome PTXTest::launch(const PTXKernel &kernel, std::vector<uint64_t> parameters, unsigned shared, unsigned ctas,
                            std::vector<CUtensorMap> maps) {
-  std::string text = kernel.text();
+  return launch(PTXModule{kernel.text(), "k", kernel.target, kernel.threads}, std::move(parameters), shared, ctas,
+                std::move(maps));
+}
+
+PTXOutcome PTXTest::launch(const PTXModule &kernel, std::vector<uint64_t> parameters, unsigned shared, unsigned ctas,
+                           std::vector<CUtensorMap> maps) {
+  const std::string &text = kernel.text;
   static std::set<std::string> assembled;
   if (hasAssembler() && assembled.insert(text).second)
     EXPECT_EQ(assemble(text, kernel.target), "") << text;
@@ -78,7 +84,7 @@ PTXOutcome PTXTest::launch(const PTXKernel &kernel, std::vector<uint64_t> parame
   EXPECT_EQ(outcome.result, CUDA_SUCCESS) << log << text;
   if (outcome.result != CUDA_SUCCESS)
     return outcome;
-  EXPECT_EQ(cuModuleGetFunction(&function, module, "k"), CUDA_SUCCESS);
+  EXPECT_EQ(cuModuleGetFunction(&function, module, kernel.name.c_str()), CUDA_SUCCESS);
   EXPECT_EQ(cuFuncSetAttribute(function, 8, static_cast<int>(shared)), CUDA_SUCCESS);
   std::vector<void *> pointers;
   for (uint64_t &parameter : parameters)

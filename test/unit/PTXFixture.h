@@ -35,6 +35,12 @@ struct PTXKernel {
   std::string text() const;
 };
 
+/// PTX with a kernel `name`.
+struct PTXModule {
+  std::string text, name, target;
+  unsigned threads;
+};
+
 /// Statements that make %out of %in, and what they should make.
 struct PTXCase {
   std::string body;
@@ -61,6 +67,9 @@ protected:
     return elements;
   }
 
+  /// One CTA of a module's kernel, or `ctas` of them.
+  PTXOutcome launch(const PTXModule &module, std::vector<uint64_t> parameters, unsigned shared = 0, unsigned ctas = 1,
+                    std::vector<CUtensorMap> maps = {});
   /// One CTA of `kernel.threads` threads, or `ctas` of them.
   PTXOutcome launch(const PTXKernel &kernel, std::vector<uint64_t> parameters, unsigned shared = 0, unsigned ctas = 1,
                     std::vector<CUtensorMap> maps = {});
