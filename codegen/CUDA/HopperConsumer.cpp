@@ -131,7 +131,7 @@ private:
   /// Stores an item's rows, or leaves those of a piece.
   void storeRows(const Item &item, const RowPair &tokens, const PartialRows &rows) {
     Block *piece = e.createBlock(), *all = e.createBlock(), *done = e.createBlock();
-    e.branchIf(e.less(tokens[0], e.i32(-1)), piece, all);
+    e.branchIf(e.notEqual(e.ballot(e.less(tokens[0], e.i32(-1))), 0), piece, all);
     e.enter(all);
     store(item).storeRows(tokens, rows.accumulator, rows.maximum, rows.sum, factor);
     e.branch(done);
