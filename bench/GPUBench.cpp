@@ -273,7 +273,8 @@ void predict(benchmark::State &state, const CompileRequest &request, double copy
   auto lists = call.kernel->resolveLists(call.args);
   call.args.given = nullptr;
   auto times = millisecondsOf({[&] { return dense.launch(); }, [&] { return call.launch(kept->get()); },
-                               [&] { return call.launch(); }});
+                               [&] { return call.launch(); },
+                               [&] { return call.kernel->launchStages(call.args, nullptr); }});
   if (!lists || !times)
     return state.SkipWithError((times ? lists.message() : times.message()).c_str());
   double denseTime = (*times)[0], keptTime = (*times)[1], time = (*times)[2];
@@ -288,6 +289,8 @@ void predict(benchmark::State &state, const CompileRequest &request, double copy
   state.counters["predict_us"] = (time - keptTime) * 1e3;
   state.counters["of_dense_%"] = 100 * (time - keptTime) / denseTime;
   state.counters["of_read"] = (time - keptTime) / (bytes / copyRate / 1e6);
+  state.counters["stages_us"] = (*times)[3] * 1e3;
+  state.counters["stages_of_read"] = (*times)[3] / (bytes / copyRate / 1e6);
   state.counters["speedup"] = denseTime / time;
   state.counters["kept_efficiency"] = denseTime * density / keptTime;
   state.counters["efficiency"] = denseTime * density / time;
@@ -372,7 +375,8 @@ void recognize(benchmark::State &state) {
   if (std::ranges::count(recognized->candidates, choices.candidates.front()) != 12)
     return state.SkipWithError("expected all heads to take the candidate");
   auto times = millisecondsOf({[&] { return dense.launch(); }, [&] { return chosen.launch(); },
-                               [&] { return call.launch(); }});
+                               [&] { return call.launch(); },
+                               [&] { return call.kernel->launchStages(call.args, nullptr); }});
   if (!times)
     return state.SkipWithError(times.message().c_str());
   for (auto _ : state)
@@ -383,6 +387,8 @@ void recognize(benchmark::State &state) {
   state.counters["dense_ms"] = (*times)[0];
   state.counters["recognize_us"] = ((*times)[2] - (*times)[1]) * 1e3;
   state.counters["of_dense_%"] = 100 * ((*times)[2] - (*times)[1]) / (*times)[0];
+  state.counters["stages_us"] = (*times)[3] * 1e3;
+  state.counters["stages_%"] = 100 * (*times)[3] / (*times)[0];
   state.counters["speedup"] = (*times)[0] / (*times)[2];
 }
 

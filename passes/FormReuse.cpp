@@ -50,13 +50,15 @@ static bool visitsAll(BlockListsAttr lists, int64_t keyBlocks) {
   return lists.getEntries().getNumElements() == offsets[0] * (offsets[1] - 1) * keyBlocks;
 }
 
-bool weft::isOnePool(BlockAttentionOp op) {
-  if (!op.getBody().empty() || op.getGiven() || op.getRows() || !op.getLists())
+bool weft::visitsAll(BlockAttentionOp op) {
+  if (!op.getBody().empty() || op.getGiven() || !op.getLists())
     return false;
   int64_t keyBlocks = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()).numBlocks();
   return llvm::all_of(op.getLists()->getAsRange<BlockListsAttr>(),
-                      [&](BlockListsAttr lists) { return visitsAll(lists, keyBlocks); });
+                      [&](BlockListsAttr lists) { return ::visitsAll(lists, keyBlocks); });
 }
+
+bool weft::isOnePool(BlockAttentionOp op) { return visitsAll(op) && !op.getRows(); }
 
 DictionaryAttr weft::describeReuse(func::FuncOp kernel, BlockAttentionOp op) {
   SnapOp query = snapOf(op.getQuery()), key = snapOf(op.getKey()), either = query ? query : key;

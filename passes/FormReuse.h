@@ -22,6 +22,9 @@ bool mergesQueries(BlockAttentionOp op);
 /// Whether keys of equal rows are computed once, with a bias that counts them.
 bool mergesKeys(BlockAttentionOp op);
 
+/// Whether the mask leaves nothing out, as is known when it is compiled.
+bool visitsAll(BlockAttentionOp op);
+
 /// Whether no token is told from another by where it is: every query visits all keys, and all rows are computed.
 bool isOnePool(BlockAttentionOp op);
 

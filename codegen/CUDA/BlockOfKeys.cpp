@@ -41,6 +41,30 @@ Value BlockOfKeys::baseOf(Value block) {
   return e.loadAt(k.i32(), k.argument(arguments.baseOf), e.add(poolSet, block));
 }
 
+Value BlockOfKeys::alikeInCell(Value token, Value donor, int64_t count) {
+  CellGrid::Cell cell = grid.cellOf(token);
+  // In the place of a token that does not exist, the key itself.
+  Values others, exist, same;
+  for (int64_t position = 0; position < count; ++position) {
+    Value other = grid.placeAt(cell, e.i32(position)).token;
+    exist.push_back(e.bitAnd(e.less(e.i32(-1), other), e.below(e.i32(position), grid.size)));
+    others.push_back(e.select(exist.back(), other, token));
+  }
+  for (Value other : others)
+    same.push_back(e.equal(donorOf(other), donor));
+  if (!isOnePool) {
+    Values blocks;
+    for (Value other : others)
+      blocks.push_back(e.loadAt(k.i32(), k.argument(arguments.blockOf), other));
+    for (auto [i, other] : llvm::enumerate(others))
+      same[i] = e.select(merges, e.bitAnd(same[i], e.equal(baseOf(blocks[i]), base)), e.equal(other, token));
+  }
+  Value bits = e.i32(0);
+  for (auto [i, isSame] : llvm::enumerate(same))
+    bits = e.bitOr(bits, e.select(e.bitAnd(exist[i], isSame), e.i32(int64_t{1} << i), e.i32(0)));
+  return bits;
+}
+
 Value BlockOfKeys::isAlike(Value other, Value token, Value donor) {
   return e.valueWhen(
       e.less(e.i32(-1), other),

@@ -40,6 +40,8 @@ public:
   mlir::Value donorOf(mlir::Value token);
   /// Whether `other`, which may be -1, is merged with a token of the block.
   mlir::Value isAlike(mlir::Value other, mlir::Value token, mlir::Value donor);
+  /// A bit for each of the first `count` places of the token's cell: whether its token is. All are read together.
+  mlir::Value alikeInCell(mlir::Value token, mlir::Value donor, int64_t count);
 
 private:
   mlir::Value baseOf(mlir::Value block);

@@ -73,6 +73,8 @@ void weft::cuda::describeDevice(Builder &b, func::FuncOp kernel, BlockAttentionO
     add("query_parts", shape.queryParts);
   if (shape.usualColumns)
     add("usual_columns", shape.usualColumns);
+  if (shape.cutsItems)
+    cuda.push_back(b.getNamedAttr("cuts_items", b.getUnitAttr()));
   if (shape.readsMaskBits) {
     MaskIndexShape index = MaskIndexShape::of(op);
     add("mask_givens", index.givens);

@@ -28,6 +28,8 @@ struct DeviceShape {
   int64_t usualColumns = 0;
   /// Partial blocks are masked by bits where there are some.
   bool readsMaskBits = false;
+  /// Items may be cut into pieces.
+  bool cutsItems = false;
 };
 
 /// Declares the kernels' shared memory, unless the module has it.

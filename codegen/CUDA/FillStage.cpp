@@ -80,13 +80,12 @@ public:
   void emit() {
     if (hasBias)
       bias = biasAddress();
-    Value firstStart = e.mul(k.y, keys.keyBlocks + 1);
-    auto startOf = [&](Value place) { return e.loadAt(k.i32(), k.argument(kFillStarts), e.add(firstStart, place)); };
-    Value place = e.loadAt(k.i32(), k.argument(kPlaceOf), e.add(keys.poolSet, k.x)), start = startOf(place);
-    Value first = e.add(e.mul(keys.base, keys.columns), e.sub(start, startOf(keys.base)));
-    Value count = e.sub(startOf(e.add(place, 1)), start);
+    Value slots = e.shared(e.i32(Shape{keys.columns}.placeOffset())), number = e.advance(slots, e.i64(4));
     e.when(e.below(k.thread, e.i32(keys.columns)), [&] { noteKey(k.thread); });
+    // By a warp that has no key.
+    e.when(e.equal(k.thread, k.threads - 1), [&] { noteSlots(slots, number); });
     k.meet();
+    Value first = e.load(k.i32(), slots, 4), count = e.load(k.i32(), number, 4);
     // All lanes of a warp come along, since they may look for members together.
     e.loop(e.i32(0), count, e.i32(rows.shape.groups()), [&](Value begin) {
       Value rank = e.add(begin, rows.group), stays = e.below(rank, count);
@@ -117,9 +116,20 @@ private:
   }
 
   bool hasSmallCells() const { return cellTokens <= 32; }
+  /// Members whose values are under way together.
+  static constexpr int64_t kAtOnce = 4;
 
   Value placeOfNote(Note what, Value rank) { return e.shared(e.shiftLeft(e.add(rank, what * keys.columns), 2)); }
   Value noted(Note what, Value rank) { return e.load(k.i32(), placeOfNote(what, rank), 4); }
+
+  /// The first slot of the block's keys, and how many stay.
+  void noteSlots(Value slots, Value number) {
+    Value firstStart = e.mul(k.y, keys.keyBlocks + 1);
+    auto startOf = [&](Value place) { return e.loadAt(k.i32(), k.argument(kFillStarts), e.add(firstStart, place)); };
+    Value place = e.loadAt(k.i32(), k.argument(kPlaceOf), e.add(keys.poolSet, k.x)), start = startOf(place);
+    e.store(e.add(e.mul(keys.base, keys.columns), e.sub(start, startOf(keys.base))), slots, 4);
+    e.store(e.sub(startOf(e.add(place, 1)), start), number, 4);
+  }
 
   void noteKey(Value column) {
     Value rank = e.loadAt(k.i32(), k.argument(kFillRanks), e.add(e.mul(keys.number, keys.columns), column));
@@ -131,6 +141,8 @@ private:
   }
 
   Value findMembers(Value token, Value donor) {
+    if (cellTokens <= kAtOnce * 2)
+      return keys.alikeInCell(token, donor, cellTokens);
     CellGrid::Cell cell = keys.grid.cellOf(token);
     return e.loop(e.i32(0), keys.grid.size, e.i32(1), e.i32(0), [&](Value position, ValueRange found) {
       Value isAlike = keys.isAlike(keys.grid.placeAt(cell, position).token, token, donor);
@@ -216,9 +228,12 @@ private:
     for (int64_t pass = 0; pass < rows.shape.passes(); ++pass) {
       Value takesPart = e.bitAnd(merged.stays, rows.hasChunk(pass));
       Values sums(rows.elements + 2, e.f32(0));
-      sums = overMembers(merged, sums, [&](Value member, ValueRange state) {
-        return e.valuesWhen(rows.hasChunk(pass), [&] { return addMember(weight, member, state, pass); }, state);
-      });
+      if (hasSmallCells() && !hasBias)
+        sums = sumFew(merged, sums, pass);
+      else
+        sums = overMembers(merged, sums, [&](Value member, ValueRange state) {
+          return e.valuesWhen(rows.hasChunk(pass), [&] { return addMember(weight, member, state, pass); }, state);
+        });
       e.when(takesPart, [&] {
         rows.store(rows.load(rows.chunkAt(key, merged.donor, k.argument(kKeyTokenStride), pass)),
                    rows.chunkAt(newKey, slot, rows.contiguousStride(), pass));
@@ -230,6 +245,41 @@ private:
           });
       });
     }
+  }
+
+  /// As addMember of all members of a small cell, each with a weight of 1: some are read before the first is added.
+  Values sumFew(const Key &key, ValueRange sums, int64_t pass) {
+    CellGrid::Cell cell = keys.grid.cellOf(key.token);
+    Values carried = {key.members};
+    carried.append(sums.begin(), sums.end());
+    Value turns = e.divide(e.add(e.countBits(key.members), kAtOnce - 1), kAtOnce);
+    Values ends = e.loop(e.i32(0), turns, e.i32(1), carried, [&](Value, ValueRange current) {
+      Value left = current[0];
+      Values exist, chunks, next(current.drop_front());
+      for (int64_t i = 0; i < kAtOnce; ++i) {
+        exist.push_back(e.bitAnd(e.notEqual(left, 0), rows.hasChunk(pass)));
+        // Behind the last member its first place, where the key itself may be read.
+        Value position = e.select(e.notEqual(left, 0), e.lowestBit(left), e.i32(0));
+        Value member = e.select(exist.back(), keys.grid.placeAt(cell, position).token, key.token);
+        chunks.push_back(readValue(member, exist.back(), pass));
+        left = e.bitAnd(left, e.add(left, -1));
+      }
+      for (int64_t i = 0; i < kAtOnce; ++i) {
+        for (int64_t j = 0; j < rows.elements; ++j)
+          next[j] = e.addF(next[j], e.select(exist[i], e.toF32(rows.at(chunks[i], j)), e.f32(0)));
+        next[rows.elements] = e.addF(next[rows.elements], e.select(exist[i], e.f32(1), e.f32(0)));
+      }
+      next.insert(next.begin(), left);
+      return next;
+    });
+    return Values(ArrayRef<Value>(ends).drop_front());
+  }
+
+  /// A member's chunk, or zeros.
+  Value readValue(Value member, Value exists, int64_t pass) {
+    Value none = LLVM::ZeroOp::create(e.b, VectorType::get(rows.elements, rows.element));
+    return e.valueWhen(
+        exists, [&] { return rows.load(rows.chunkAt(value, member, k.argument(kValueTokenStride), pass)); }, none);
   }
 
   /// Channels' sums, the sum of the weights, and something that is NaN if a bias is.

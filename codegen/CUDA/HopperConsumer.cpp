@@ -89,7 +89,8 @@ private:
     valueDescriptor = makeDescriptor(e, e.sharedAddress(e.i32(s.valueOffset)), group);
     Value warp = e.bitAnd(e.shiftRight(k.thread, 5), 3);
     rowInTile = e.add(e.add(e.mul(index, 64), e.mul(warp, 16)), e.shiftRight(k.lane, 2));
-    pieces().clear();
+    if (s.problem.cutsItems)
+      pieces().clear();
   }
 
   //===--- Items ---===//
@@ -122,14 +123,19 @@ private:
 
   RowStore store(const Item &item) { return RowStore(k, rowInTile, item.block, item.pair); }
 
-  /// Where an item's rows go: their tokens, or of piece `share` a number below -1 that says which.
+  /// Where an item's rows go: their tokens, or of piece `share`, if that is given and not -1, a number below -1 that says
+  /// which.
   RowPair loadTokens(const Item &item, Value share) {
     RowPair tokens = store(item).loadTokens();
+    if (!share)
+      return tokens;
     return {e.select(e.less(e.i32(-1), share), e.sub(e.i32(-2), share), tokens[0]), tokens[1]};
   }
 
   /// Stores an item's rows, or leaves those of a piece.
   void storeRows(const Item &item, const RowPair &tokens, const PartialRows &rows) {
+    if (!s.problem.cutsItems)
+      return store(item).storeRows(tokens, rows.accumulator, rows.maximum, rows.sum, factor);
     Block *piece = e.createBlock(), *all = e.createBlock(), *done = e.createBlock();
     e.branchIf(e.notEqual(e.ballot(e.less(tokens[0], e.i32(-1))), 0), piece, all);
     e.enter(all);
@@ -290,7 +296,7 @@ private:
 
     e.enter(next);
     HopperKernel::Slot query = k.querySlotOf(state.item.queryUse);
-    Value share = e.load(i32(), shareAt(k, query), 4);
+    Value share = s.problem.cutsItems ? e.load(i32(), shareAt(k, query), 4) : Value();
     k.meetWarp();
     k.arrive(Barrier::EmptyQuery, query.index);
     // Read where the rows go while the next item's queries are on their way.
@@ -314,7 +320,8 @@ private:
     waitForProducts(e, 0, {&state.accumulator});
     k.arriveAsWarp(Barrier::EmptyValue, stage.index);
     storeRows(state.item, tokens, {state.accumulator, state.maximum, state.sum});
-    storePieces();
+    if (s.problem.cutsItems)
+      storePieces();
     e.branch(exit);
   }
 

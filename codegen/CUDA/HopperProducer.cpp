@@ -36,10 +36,11 @@ public:
     Block *first = e.createBlock(), *start = e.createBlock();
     e.branchIf(e.equal(warp, 0), first, exit);
     e.enter(first);
-    plan = planPieces(e, table(), k.lane);
+    plan = s.problem.cutsItems ? planPieces(e, table(), k.lane) : planWholeItems(e, table());
     e.branchIf(e.equal(k.thread, 0), start, exit);
     e.enter(start);
-    e.store(plan.parts, partsAt(k), 4);
+    if (s.problem.cutsItems)
+      e.store(plan.parts, partsAt(k), 4);
     emitItems();
     e.enter(exit);
     LLVM::ReturnOp::create(e.b, ValueRange());
@@ -107,7 +108,8 @@ private:
 
   /// Returns the uses of the stages afterwards.
   Value emitItem(HopperKernel::Slot query, const ItemPiece &item, Value stageUses) {
-    e.store(item.share, shareAt(k, query), 4);
+    if (s.problem.cutsItems)
+      e.store(item.share, shareAt(k, query), 4);
     storeItem(query, {item.count, item.block, item.pair, item.offset});
     Block *empty = e.createBlock(), *some = e.createBlock(), *done = e.createBlock({i32()});
     e.branchIf(e.equal(item.count, 0), empty, some);

@@ -28,6 +28,8 @@ struct HopperProblem {
   int64_t usualKeyTokens = 128;
   /// Partial blocks come with bits.
   bool readsMaskBits = false;
+  /// What a whole turn of all CTAs leaves is cut into pieces: see ItemPieces.h.
+  bool cutsItems = true;
 };
 
 /// Barriers of the pipeline: the first of each kind, in units of 8 bytes. Two of each.
@@ -84,7 +86,7 @@ struct HopperSchedule {
   /// The same beside the queries'.
   int64_t onesBytes() const { return problem.hasBias ? 64 * 32 : 0; }
   /// What warps note of pieces: see PieceStore.
-  int64_t notesBytes() const { return rows / 16 * 128; }
+  int64_t notesBytes() const { return problem.cutsItems ? rows / 16 * 128 : 0; }
 
   /// Most tokens of a query block for a head dim, and most of a key block beside query blocks of that size.
   static int64_t mostQueries(int64_t headDim) { return headDim <= 128 ? 192 : 128; }

@@ -51,6 +51,11 @@ PiecePlan weft::cuda::planPieces(Emitter &e, const ItemTable &table, Value lane)
   return {whole, parts, e.add(whole, e.mul(left, parts))};
 }
 
+PiecePlan weft::cuda::planWholeItems(Emitter &e, const ItemTable &table) {
+  Value items = e.load(e.b.getI32Type(), table.numItems, 4);
+  return {items, e.i32(1), items};
+}
+
 ItemPiece weft::cuda::pieceOf(Emitter &e, const ItemTable &table, const PiecePlan &plan, Value ticket) {
   Value isPart = e.bitAnd(e.below(plan.whole, e.add(ticket, 1)), e.below(e.i32(1), plan.parts));
   Values place = e.valuesWhen(

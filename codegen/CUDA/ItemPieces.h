@@ -35,6 +35,9 @@ struct PiecePlan {
 /// Plans a launch's pieces; all lanes of the warp come here.
 PiecePlan planPieces(Emitter &e, const ItemTable &table, mlir::Value lane);
 
+/// Without pieces.
+PiecePlan planWholeItems(Emitter &e, const ItemTable &table);
+
 /// An item, or a part of it.
 struct ItemPiece {
   /// What the item table says: query block, batch * heads + head, the list's first entry and their number; both of the

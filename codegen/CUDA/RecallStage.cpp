@@ -27,13 +27,12 @@ using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
 
-/// Values would be a third operand; their stages are not used. Blocks of 64 queries, since probes are small: with 128 a
-/// large GPU has one or two warps per scheduler, and these wait for their products.
+/// Values would be a third operand; their stages are not used.
 static MMASchedule scheduleOf(BlockAttentionOp op) {
   RankedTensorType type = op.getQuery().getType();
   MMAProblem problem;
   problem.headDim = type.getDimSize(3), problem.elementBytes = type.getElementTypeBitWidth() / 8;
-  problem.queryTokens = 64, problem.keyTokens = 16;
+  problem.queryTokens = 128, problem.keyTokens = 16;
   std::string error;
   std::optional<MMASchedule> schedule = MMASchedule::choose(problem, "", error);
   assert(schedule && "the attention has one, by now");

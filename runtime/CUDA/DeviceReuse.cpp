@@ -267,7 +267,7 @@ Status DeviceReuse::fillKeys(const Call &call, AttentionOperands &operands, cons
                                    {key.shape[0], key.shape[1], rows});
   const Tensor &given = operands.bias ? *operands.bias : bias;
   Status status = withGrid(reuse, reuse.key, key.shape[2], [&](auto... cells) {
-    return fill.launch({places.blocks, pairs, 1}, RowGroupShape::kThreads, FillShape::kNotes * tile.columns * 4,
+    return fill.launch({places.blocks, pairs, 1}, RowGroupShape::kThreads, FillShape{tile.columns}.sharedBytes(),
                        call.stream, key.data, key.strides[0],
                        key.strides[1], key.strides[2], value.data, value.strides[0], value.strides[1], value.strides[2],
                        given.data, given.strides[0], given.strides[1], given.strides[2], call.keyTokens,

@@ -85,9 +85,14 @@ struct RowGroupShape {
   int64_t groups() const { return kThreads / lanes(); }
 };
 
-/// A CTA per key block and pair that fills merged keys: in shared memory, numbers of each that stays.
+/// A CTA per key block and pair that fills merged keys: in shared memory, numbers of each that stays; where they go, and how
+/// many they are.
 struct FillShape {
   static constexpr int64_t kNotes = 3;
+  int64_t columns;
+
+  int64_t placeOffset() const { return kNotes * columns * 4; }
+  int64_t sharedBytes() const { return placeOffset() + 8; }
 };
 
 /// A warp per list of a pool.
