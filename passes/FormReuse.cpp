@@ -68,7 +68,7 @@ DictionaryAttr weft::describeReuse(func::FuncOp kernel, BlockAttentionOp op) {
   SmallVector<NamedAttribute> description = {b.getNamedAttr("window", either.getWindowAttr())};
   if (either.getWhole())
     description.push_back(b.getNamedAttr("whole", b.getUnitAttr()));
-  if (isOnePool(op))
+  if (either.getWhole() && isOnePool(op))
     description.push_back(b.getNamedAttr("one_pool", b.getUnitAttr()));
   if (query)
     description.push_back(b.getNamedAttr("query_axes", query.getAxesAttr()));

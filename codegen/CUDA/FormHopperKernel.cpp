@@ -95,13 +95,13 @@ private:
   ImplicitLocOpBuilder b;
 };
 
-/// Lists of one length make a last turn that many CTAs miss: of all keys, of listed or merged tokens, and of heads of one
-/// type. Others, drawn longest first, do so less, and code that cuts them takes 1 % of the time: it pays where there are few
-/// turns.
+/// Lists of one length make a last turn that many CTAs miss: of all keys, and of listed or merged tokens. Others, drawn longest
+/// first, do so less, and code that cuts them takes 1 % of the time: it pays where there are few turns. Beside a predicate
+/// there are no registers for it.
 bool cutsItems(BlockAttentionOp op, int64_t queryBlocks) {
   constexpr int64_t kFewItems = 8 * 132;
-  bool isEven = gathersRows(op) || visitsAll(op) || (!op.getBody().empty() && recognitionOf(op));
-  return isEven || queryBlocks * op.getQuery().getType().getDimSize(1) <= kFewItems;
+  bool isFew = queryBlocks * op.getQuery().getType().getDimSize(1) <= kFewItems;
+  return gathersRows(op) || visitsAll(op) || (op.getBody().empty() && isFew);
 }
 
 HopperProblem describeProblem(BlockAttentionOp op) {

@@ -92,7 +92,7 @@ func.func @masked(%q: tensor<?x2x64x72xbf16>, %k: tensor<?x2x64x72xbf16>, %v: te
 
 // Boxes of 120 tokens leave the tile's last rows as they are: the kernel clears them once. Boxes are copied by maps of
 // five axes.
-// CHECK: cuda = {columns = 128 : i64, ctas_per_sm = 1 : i64, key_axes = array<i64>, query_axes = array<i64>, rows = 128 : i64,
+// CHECK: cuda = {columns = 128 : i64, ctas_per_sm = 1 : i64, cuts_items, key_axes = array<i64>, query_axes = array<i64>, rows = 128 : i64,
 // CHECK-SAME: kernels_masked = 0 : i64
 // CHECK-LABEL: llvm.func @weft_boxes(
 // CHECK: st.shared.v4.b32
