@@ -110,7 +110,7 @@ public:
   /// ages: one that is out of range is read as the nearest that is not. Block lists that are new to the kernel are
   /// copied to the device. With known ones a launch neither allocates nor waits, and may be captured, as long as the
   /// kernel outlives the graph; predictions, rows and recognition need working memory, which the last launch on the
-  /// stream leaves behind. Given lists are known if `args.lists` names what resolveLists() made of them. A
+  /// stream leaves behind. So do items that are cut; without it they stay whole. Given lists are known if `args.lists` names what resolveLists() made of them. A
   /// predicted mask is predicted on the device, at every launch that gets no lists of `kept`.
   Status launch(const RunArgs &args, Stream stream, const PredictedLists *kept = nullptr) const;
 
