@@ -73,4 +73,19 @@ def FormMMAKernelPass : Pass<"weft-cuda-form-mma-kernel", "mlir::ModuleOp"> {
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::LLVM::LLVMDialect", "mlir::NVVM::NVVMDialect"];
 }
 
+def ChainKernelsPass : Pass<"weft-cuda-chain-kernels", "mlir::ModuleOp"> {
+  let summary = "lets a kernel start while the one before it ends";
+  let description = [{
+    Before: kernels in the LLVM and NVVM dialects for sm_90 or later.
+
+    After: each first lets the next kernel of its stream come to the multiprocessors, and then waits until the one before
+    it has ended and its stores are there. `weft.image` says so, since the driver may be asked for it only then.
+
+    Counts in `weft.statistics`: `kernels_chained`.
+
+    Example: test/codegen/cuda/chain-kernels.mlir.
+  }];
+  let dependentDialects = ["mlir::LLVM::LLVMDialect"];
+}
+
 #endif // WEFT_CODEGEN_CUDA_PASSES_TD

@@ -55,6 +55,8 @@ void weft::buildCUDAPipeline(OpPassManager &manager, const CUDATarget &target) {
   if (target.isSpecific)
     manager.addPass(createFormHopperKernelPass());
   manager.addPass(createFormMMAKernelPass());
+  if (target.capability >= 90)
+    manager.addPass(createChainKernelsPass());
   buildNVVMPipeline(manager);
 }
 

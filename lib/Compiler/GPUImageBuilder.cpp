@@ -155,7 +155,7 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
   result.rows = integer("rows"), result.columns = integer("columns"), result.threads = integer("threads");
   if (auto queryParts = cuda.getAs<IntegerAttr>("query_parts"))
     result.usesTensorMaps = false, result.queryParts = queryParts.getInt();
-  result.cutsItems = cuda.contains("cuts_items");
+  result.cutsItems = cuda.contains("cuts_items"), result.waits = cuda.contains("waits");
   if (auto heads = cuda.getAs<IntegerAttr>("mask_heads"))
     result.maskHeads = heads.getInt(), result.maskGivens = integer("mask_givens");
   result.ctasPerSM = integer("ctas_per_sm"), result.sharedBytes = integer("shared_bytes");

@@ -46,6 +46,10 @@ Status Device::initialize() {
     if (int code = driver.deviceGetAttribute(value, attribute, handle))
       return driver.check(code, "cuDeviceGetAttribute");
   capability = 10 * major + minor;
+  int version = 0;
+  if (int code = driver.driverGetVersion(&version))
+    return driver.check(code, "cuDriverGetVersion");
+  chains = version >= kCapturesChains;
   return driver.check(driver.primaryContextRetain(&context, handle), "cuDevicePrimaryCtxRetain");
 }
 

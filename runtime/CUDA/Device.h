@@ -32,6 +32,8 @@ public:
   int multiprocessors = 0;
   /// Shared memory of a CTA at most, in bytes.
   int sharedLimit = 0;
+  /// Whether a kernel may be launched so that it starts while the one before it ends.
+  bool chains = false;
 
   /// Makes the context current while it lives, and then the caller's again.
   class Scope {

@@ -57,13 +57,13 @@ static std::vector<int32_t> blocksOf(const TokenPools &pools) {
   return blocks;
 }
 
-Result<DevicePrediction> DevicePrediction::load(std::shared_ptr<const Device> device, Module module,
+Result<DevicePrediction> DevicePrediction::load(std::shared_ptr<const Device> device, const Code &code,
                                                 const KernelImage &image) {
   DevicePrediction result;
   std::string name = "weft_" + image.name + "_";
   for (auto [stage, suffix] : {std::pair{&result.pool, "pool"}, std::pair{&result.score, "score"},
                                std::pair{&result.select, "select"}, std::pair{&result.sort, "sort"}}) {
-    auto found = Stage::find(*device, module, name + suffix);
+    auto found = Stage::find(*device, code, name + suffix);
     if (!found)
       return found.status();
     *stage = *found;

@@ -24,7 +24,7 @@ std::vector<uint8_t> makeCodes(const ClassifiedCandidates &candidates);
 /// The stages pool, score, select and sort of one kernel.
 class DevicePrediction {
 public:
-  static Result<DevicePrediction> load(std::shared_ptr<const Device> device, Module module, const KernelImage &image);
+  static Result<DevicePrediction> load(std::shared_ptr<const Device> device, const Code &code, const KernelImage &image);
 
   /// Where the parts of a call's working memory lie.
   struct Memory {

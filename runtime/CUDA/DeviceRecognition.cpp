@@ -15,14 +15,14 @@
 using namespace weft::rt;
 using namespace weft::rt::cuda;
 
-Result<DeviceRecognition> DeviceRecognition::load(std::shared_ptr<const Device> device, Module module,
+Result<DeviceRecognition> DeviceRecognition::load(std::shared_ptr<const Device> device, const Code &code,
                                                   const KernelImage &image, RecallLaunch shape) {
   DeviceRecognition result;
   result.device = std::move(device), result.image = &image, result.shape = shape;
   std::string name = "weft_" + image.name + "_";
   for (auto [stage, suffix] : {std::pair{&result.recall, "recall"}, std::pair{&result.choose, "choose"},
                                std::pair{&result.chooseListsStage, "choose_lists"}, std::pair{&result.sort, "sort"}}) {
-    auto found = Stage::find(*result.device, module, name + suffix);
+    auto found = Stage::find(*result.device, code, name + suffix);
     if (!found)
       return found.status();
     *stage = *found;

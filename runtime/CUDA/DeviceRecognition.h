@@ -23,7 +23,7 @@ struct RecallLaunch {
 class DeviceRecognition {
 public:
   /// `image` must outlive the result.
-  static Result<DeviceRecognition> load(std::shared_ptr<const Device> device, Module module, const KernelImage &image,
+  static Result<DeviceRecognition> load(std::shared_ptr<const Device> device, const Code &code, const KernelImage &image,
                                         RecallLaunch shape);
 
   /// Of a call: shares by pair, candidate and row, recalls in f64 by pair and candidate with a probe, choices by pair.

@@ -14,18 +14,18 @@
 using namespace weft::rt;
 using namespace weft::rt::cuda;
 
-Result<DeviceReuse> DeviceReuse::load(std::shared_ptr<const Device> device, Module module, const KernelImage &image,
+Result<DeviceReuse> DeviceReuse::load(std::shared_ptr<const Device> device, const Code &code, const KernelImage &image,
                                       KeyTile tile) {
   DeviceReuse result;
   result.device = std::move(device), result.tile = tile;
-  if (Status status = result.findStages(module, image); !status)
+  if (Status status = result.findStages(code, image); !status)
     return status;
   if (Status status = result.uploadTables(image); !status)
     return status;
   return result;
 }
 
-Status DeviceReuse::findStages(Module module, const KernelImage &image) {
+Status DeviceReuse::findStages(const Code &code, const KernelImage &image) {
   const Reuse &reuse = *image.reuse;
   bool queries = reuse.mergesQueries(), keys = reuse.mergesKeys();
   struct Wanted {
@@ -40,7 +40,7 @@ Status DeviceReuse::findStages(Module module, const KernelImage &image) {
         Wanted{fill, "fill_keys", keys}, Wanted{lists, "merge_lists", keys}}) {
     if (!isWanted)
       continue;
-    auto found = Stage::find(*device, module, "weft_" + image.name + "_" + suffix);
+    auto found = Stage::find(*device, code, "weft_" + image.name + "_" + suffix);
     if (!found)
       return found.status();
     stage = *found;

@@ -23,7 +23,7 @@ public:
   struct KeyTile {
     int64_t columns, axes;
   };
-  static Result<DeviceReuse> load(std::shared_ptr<const Device> device, Module module, const KernelImage &image,
+  static Result<DeviceReuse> load(std::shared_ptr<const Device> device, const Code &code, const KernelImage &image,
                                   KeyTile tile);
 
   /// Where the parts of a call's working memory lie; parts that a kernel does not need have no bytes.
@@ -76,7 +76,7 @@ public:
                  const ListRanges &ranges, ReuseCounts &counts) const;
 
 private:
-  Status findStages(Module module, const KernelImage &image);
+  Status findStages(const Code &code, const KernelImage &image);
   Status uploadTables(const KernelImage &image);
   Status set(const Call &call, size_t offset, unsigned value, int64_t count) const;
   Status enqueueSnap(const Call &call, const SnapGrid &grid, const Tensor &source, DevicePointer target,

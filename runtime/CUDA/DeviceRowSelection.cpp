@@ -22,7 +22,7 @@ static std::vector<int32_t> bitsOf(const std::vector<int32_t> &tokens, int64_t c
   return std::vector<int32_t>(words.begin(), words.end());
 }
 
-Result<DeviceRowSelection> DeviceRowSelection::load(std::shared_ptr<const Device> device, Module module,
+Result<DeviceRowSelection> DeviceRowSelection::load(std::shared_ptr<const Device> device, const Code &code,
                                                     const KernelImage &image) {
   DeviceRowSelection result;
   result.selection = *image.rowSelection, result.tokens = image.query.tokens;
@@ -30,7 +30,7 @@ Result<DeviceRowSelection> DeviceRowSelection::load(std::shared_ptr<const Device
   for (auto [stage, suffix] : {std::pair{&result.importance, "importance"}, std::pair{&result.selectRows, "select_rows"},
                                std::pair{&result.growAges, "grow_ages"}, std::pair{&result.resetAges, "reset_ages"},
                                std::pair{&result.drift, "measure_drift"}, std::pair{&result.keep, "keep_inputs"}}) {
-    auto found = Stage::find(*device, module, name + suffix);
+    auto found = Stage::find(*device, code, name + suffix);
     if (!found)
       return found.status();
     *stage = *found;

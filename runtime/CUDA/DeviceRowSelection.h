@@ -24,7 +24,7 @@ struct SelectedRows {
 /// keep_inputs.
 class DeviceRowSelection {
 public:
-  static Result<DeviceRowSelection> load(std::shared_ptr<const Device> device, Module module,
+  static Result<DeviceRowSelection> load(std::shared_ptr<const Device> device, const Code &code,
                                          const KernelImage &image);
 
   struct Memory {

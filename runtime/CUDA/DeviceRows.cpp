@@ -13,14 +13,14 @@
 using namespace weft::rt;
 using namespace weft::rt::cuda;
 
-Result<DeviceRows> DeviceRows::load(std::shared_ptr<const Device> device, Module module, const KernelImage &image,
+Result<DeviceRows> DeviceRows::load(std::shared_ptr<const Device> device, const Code &code, const KernelImage &image,
                                     int64_t tileRows, int64_t numAxes) {
   DeviceRows result;
   result.tileRows = tileRows, result.numAxes = numAxes;
   std::string name = "weft_" + image.name + "_";
   for (auto [stage, suffix] : {std::pair{&result.count, "count_rows"}, std::pair{&result.plan, "plan_rows"},
                                std::pair{&result.scatter, "scatter_rows"}}) {
-    auto found = Stage::find(*device, module, name + suffix);
+    auto found = Stage::find(*device, code, name + suffix);
     if (!found)
       return found.status();
     *stage = *found;

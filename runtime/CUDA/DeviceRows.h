@@ -17,7 +17,7 @@ namespace weft::rt::cuda {
 class DeviceRows {
 public:
   /// `tileRows` are the query rows of a tile, `numAxes` the coordinates of a query that the predicate reads.
-  static Result<DeviceRows> load(std::shared_ptr<const Device> device, Module module, const KernelImage &image,
+  static Result<DeviceRows> load(std::shared_ptr<const Device> device, const Code &code, const KernelImage &image,
                                  int64_t tileRows, int64_t numAxes);
 
   struct Memory {

@@ -52,7 +52,7 @@ Status fillTable(void *library, const char *name, Driver &driver) {
   find(driver.eventRecord, "cuEventRecord");
   find(driver.eventSynchronize, "cuEventSynchronize");
   find(driver.eventElapsedTime, "cuEventElapsedTime");
-  find(driver.launch, "cuLaunchKernel");
+  find(driver.launch, "cuLaunchKernelEx");
   find(driver.encodeTensorMap, "cuTensorMapEncodeTiled");
   if (missing.empty())
     return Status::ok();

@@ -34,12 +34,30 @@ enum DeviceAttribute : int {
   kCapabilityMinor = 76,
   kMaxSharedPerBlockOptIn = 97,
 };
+/// CTAs may come to the multiprocessors once all of the launch before have let them, or have ended.
+enum LaunchAttributeKind : int { kProgrammaticSerialization = 6 };
+/// The driver's version from which on streams with such launches can be captured.
+inline constexpr int kCapturesChains = 12030;
 enum FunctionAttribute : int { kMaxDynamicShared = 8 };
 enum JITOption : int { kErrorLogBuffer = 5, kErrorLogBufferBytes = 6 };
 enum CaptureStatus : int { kCaptureNone = 0 };
 enum TensorMapType : int { kTensorF16 = 6, kTensorBF16 = 9 };
 enum TensorMapSwizzle : int { kSwizzle128 = 3 };
 enum TensorMapPromotion : int { kPromoteL2To256 = 3 };
+
+struct alignas(8) LaunchAttribute {
+  int kind;
+  int padding = 0;
+  /// What it says, of at most 64 bytes.
+  int value[16];
+};
+
+struct LaunchConfig {
+  unsigned gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes;
+  Stream stream;
+  const LaunchAttribute *attributes;
+  unsigned numAttributes;
+};
 
 /// The driver's functions; a code other than 0 is an error.
 struct Driver {
@@ -70,8 +88,7 @@ struct Driver {
   int (*eventRecord)(Event event, Stream stream);
   int (*eventSynchronize)(Event event);
   int (*eventElapsedTime)(float *milliseconds, Event begin, Event end);
-  int (*launch)(Function function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY,
-                unsigned blockZ, unsigned sharedBytes, Stream stream, void **arguments, void **extra);
+  int (*launch)(const LaunchConfig *config, Function function, void **arguments, void **extra);
   int (*encodeTensorMap)(TensorMap *map, int type, unsigned rank, void *address, const uint64_t *extents,
                          const uint64_t *strides, const uint32_t *box, const uint32_t *elementStrides,
                          int interleave, int swizzle, int promotion, int fill);

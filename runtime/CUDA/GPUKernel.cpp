@@ -33,10 +33,10 @@ Result<std::shared_ptr<const GPUKernel>> GPUKernel::load(std::shared_ptr<const D
 }
 
 GPUKernel::~GPUKernel() {
-  if (!module)
+  if (!code.module)
     return;
   Device::Scope scope(*gpu);
-  gpu->driver.moduleUnload(module);
+  gpu->driver.moduleUnload(code.module);
 }
 
 Status GPUKernel::initialize() {
@@ -54,7 +54,7 @@ Status GPUKernel::initialize() {
 
 Status GPUKernel::loadMasker() {
   auto loaded = PairMasker::load(
-      gpu, module, host.image().name, {parts.maskGivens, parts.maskHeads, parts.rows, maskBytes},
+      gpu, code, host.image().name, {parts.maskGivens, parts.maskHeads, parts.rows, maskBytes},
       {queryCoordinates.get(), keyCoordinates.get(), keyBlocks.get(), columnMasks.get()});
   if (!loaded)
     return loaded.status();
@@ -64,31 +64,31 @@ Status GPUKernel::loadMasker() {
 
 Status GPUKernel::loadStages() {
   if (host.image().prediction) {
-    auto loaded = DevicePrediction::load(gpu, module, host.image());
+    auto loaded = DevicePrediction::load(gpu, code, host.image());
     if (!loaded)
       return loaded.status();
     prediction = std::move(*loaded);
   }
   if (host.image().gathersRows()) {
-    auto loaded = DeviceRows::load(gpu, module, host.image(), parts.rows, parts.queryAxes);
+    auto loaded = DeviceRows::load(gpu, code, host.image(), parts.rows, parts.queryAxes);
     if (!loaded)
       return loaded.status();
     rows = std::move(*loaded);
   }
   if (host.image().reuse) {
-    auto loaded = DeviceReuse::load(gpu, module, host.image(), {parts.columns, parts.keyAxes});
+    auto loaded = DeviceReuse::load(gpu, code, host.image(), {parts.columns, parts.keyAxes});
     if (!loaded)
       return loaded.status();
     reuse = std::move(*loaded);
   }
   if (host.image().rowSelection) {
-    auto loaded = DeviceRowSelection::load(gpu, module, host.image());
+    auto loaded = DeviceRowSelection::load(gpu, code, host.image());
     if (!loaded)
       return loaded.status();
     rowSelection = std::move(*loaded);
   }
   if (host.image().recognition) {
-    auto loaded = DeviceRecognition::load(gpu, module, host.image(), parts.recall);
+    auto loaded = DeviceRecognition::load(gpu, code, host.image(), parts.recall);
     if (!loaded)
       return loaded.status();
     recognition = std::move(*loaded);
@@ -98,17 +98,18 @@ Status GPUKernel::loadStages() {
 
 Status GPUKernel::loadCode() {
   const Driver &driver = gpu->driver;
+  code.waits = parts.waits;
   std::string log(8192, '\0');
   int options[] = {kErrorLogBuffer, kErrorLogBufferBytes};
   void *values[] = {log.data(), reinterpret_cast<void *>(log.size())};
-  if (!parts.cubin.empty() && driver.moduleLoad(&module, parts.cubin.data(), 2, options, values) == 0)
+  if (!parts.cubin.empty() && driver.moduleLoad(&code.module, parts.cubin.data(), 2, options, values) == 0)
     return Status::ok();
   // The call above may have changed how much it wrote.
   values[1] = reinterpret_cast<void *>(log.size());
-  if (int code = driver.moduleLoad(&module, parts.ptx.c_str(), 2, options, values)) {
-    module = nullptr;
+  if (int error = driver.moduleLoad(&code.module, parts.ptx.c_str(), 2, options, values)) {
+    code.module = nullptr;
     log.resize(log.find('\0') == std::string::npos ? log.size() : log.find('\0'));
-    return Status::error(driver.check(code, "cuModuleLoadDataEx").message() + (log.empty() ? "" : ": " + log));
+    return Status::error(driver.check(error, "cuModuleLoadDataEx").message() + (log.empty() ? "" : ": " + log));
   }
   return Status::ok();
 }
@@ -116,12 +117,11 @@ Status GPUKernel::loadCode() {
 Status GPUKernel::loadModule() {
   if (Status status = loadCode(); !status)
     return status;
-  const Driver &driver = gpu->driver;
-  std::string name = "weft_" + host.image().name;
-  if (int code = driver.moduleGetFunction(&function, module, name.c_str()))
-    return driver.check(code, "cuModuleGetFunction");
-  return driver.check(driver.functionSetAttribute(function, kMaxDynamicShared, static_cast<int>(parts.sharedBytes)),
-                      "cuFuncSetAttribute");
+  auto found = Stage::find(*gpu, code, "weft_" + host.image().name);
+  if (!found)
+    return found.status();
+  attention = *found;
+  return attention.reserveShared(parts.sharedBytes);
 }
 
 Status GPUKernel::uploadTables() {

@@ -48,6 +48,8 @@ struct GPUKernelImage {
   int64_t queryParts = 1;
   /// Whether the kernel cuts items into pieces.
   bool cutsItems = false;
+  /// Whether every function waits for those launched before it.
+  bool waits = false;
   /// Coordinates of a query and of a key that the predicate reads.
   int64_t queryAxes = 0, keyAxes = 0;
   /// Partial blocks are masked by bits, with an index of these extents; 0 if they are not.
@@ -227,8 +229,8 @@ private:
   std::shared_ptr<const Device> gpu;
   GPUKernelImage parts;
   Kernel host;
-  Module module = nullptr;
-  Function function = nullptr;
+  Code code;
+  Stage attention;
   DeviceMemory queryBlocks, keyBlocks, columnMasks, rowTokens, keyTokens, queryCoordinates, keyCoordinates,
       tickets;
 

@@ -140,11 +140,7 @@ Status GPUKernel::launchAttention(const Batches &batches, AttentionOperands &ope
                                      &tables[12], &tables[13], &tables[14]});
   for (int32_t &value : values)
     arguments.push_back(&value);
-  return gpu->driver.check(gpu->driver.launch(function, static_cast<unsigned>(ctas), 1, 1,
-                                              static_cast<unsigned>(parts.threads), 1, 1,
-                                              static_cast<unsigned>(parts.sharedBytes), batches.stream,
-                                              arguments.data(), nullptr),
-                           "cuLaunchKernel");
+  return attention.launch({ctas, 1, 1}, parts.threads, parts.sharedBytes, batches.stream, arguments);
 }
 
 std::vector<int32_t> GPUKernel::valuesOf(const std::vector<int64_t> &parameters) const {

@@ -29,10 +29,10 @@ int64_t weft::rt::cuda::mostMaskBytes() {
   return mebibytes << 20;
 }
 
-Result<PairMasker> PairMasker::load(std::shared_ptr<const Device> device, Module module, const std::string &kernel,
+Result<PairMasker> PairMasker::load(std::shared_ptr<const Device> device, const Code &code, const std::string &kernel,
                                     const MaskShape &shape, const MaskTables &tables) {
   PairMasker masker;
-  auto found = Stage::find(*device, module, "weft_" + kernel + "_mask");
+  auto found = Stage::find(*device, code, "weft_" + kernel + "_mask");
   if (!found)
     return found.status();
   masker.device = std::move(device), masker.stage = *found, masker.shape = shape, masker.tables = tables;

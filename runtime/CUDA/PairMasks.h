@@ -60,7 +60,7 @@ struct MaskTables {
 /// Makes the tiles of a kernel.
 class PairMasker {
 public:
-  static Result<PairMasker> load(std::shared_ptr<const Device> device, Module module, const std::string &kernel,
+  static Result<PairMasker> load(std::shared_ptr<const Device> device, const Code &code, const std::string &kernel,
                                  const MaskShape &shape, const MaskTables &tables);
 
   /// Allocates, and enqueues what fills the tiles. `parameters` are those that are no floats.

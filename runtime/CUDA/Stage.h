@@ -63,10 +63,17 @@ private:
   DevicePointer table(int64_t number) const { return tables + 4 * number * sets * blocks; }
 };
 
-/// A function of a kernel's module.
+/// A kernel's code on a device.
+struct Code {
+  Module module = nullptr;
+  /// Whether every function waits for those launched before it, so that it may start while they end.
+  bool waits = false;
+};
+
+/// A function of a kernel's code.
 class Stage {
 public:
-  static Result<Stage> find(const Device &device, Module module, const std::string &name);
+  static Result<Stage> find(const Device &device, const Code &code, const std::string &name);
 
   /// Enqueues it with arguments of the types that the function has.
   template <typename... Args>
@@ -87,9 +94,9 @@ private:
   Status launch(std::array<int64_t, 3> grid, int64_t threads, int64_t sharedBytes, Stream stream,
                 void **arguments) const;
 
-private:
   const Driver *driver = nullptr;
   Function function = nullptr;
+  bool mayOverlap = false;
   std::string name;
 };
 

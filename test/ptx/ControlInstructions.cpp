@@ -108,7 +108,9 @@ static bool decodeSetRegisters(Decoder &d) {
 /// Dependencies between launches hold already: a launch ends before the next begins.
 static bool decodeDependency(Decoder &d) {
   d.instruction.run = nothing;
-  return d.takeOneOf({"wait", "launch_dependents"}) >= 0;
+  int kind = d.takeOneOf({"wait", "launch_dependents"});
+  d.builder.kernel.waitsForLaunches |= kind == 0;
+  return kind >= 0;
 }
 
 void weft::ptx::addControlInstructions(DecodeTable &table) {

@@ -317,12 +317,19 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gridX, unsigned gridY, uns
 CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra) {
   if (!config || (config->numAttrs && !config->attrs))
     return CUDA_ERROR_INVALID_VALUE;
-  constexpr int kClusterDimension = 4;
+  constexpr int kClusterDimension = 4, kProgrammaticSerialization = 6;
   for (unsigned at = 0; at < config->numAttrs; ++at) {
     unsigned cluster[3];
     std::memcpy(cluster, config->attrs[at].value, sizeof cluster);
     if (config->attrs[at].id == kClusterDimension && (cluster[0] > 1 || cluster[1] > 1 || cluster[2] > 1))
       return CUDA_ERROR_NOT_SUPPORTED;
+    int overlaps = 0;
+    std::memcpy(&overlaps, config->attrs[at].value, sizeof overlaps);
+    if (config->attrs[at].id == kProgrammaticSerialization && overlaps && function &&
+        !function->kernel->waitsForLaunches) {
+      std::fprintf(stderr, "weft-cuda-emulator: a kernel that may start early does not wait for what was launched before\n");
+      return CUDA_ERROR_INVALID_VALUE;
+    }
   }
   return cuLaunchKernel(function, config->gridDimX, config->gridDimY, config->gridDimZ, config->blockDimX,
                         config->blockDimY, config->blockDimZ, config->sharedMemBytes, config->hStream, parameters,

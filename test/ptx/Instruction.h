@@ -119,6 +119,8 @@ struct Kernel {
   /// CTAs between which a multiprocessor's registers are divided, from .minnctapersm.
   uint32_t minCtas = 1;
   bool usesSetmaxnreg = false;
+  /// Whether some thread may wait for earlier launches.
+  bool waitsForLaunches = false;
   /// The registers that wgmma names.
   std::vector<uint32_t> productSlots;
 

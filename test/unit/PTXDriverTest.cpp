@@ -268,6 +268,24 @@ TEST_F(PTXDriverTest, TakesParametersInEveryForm) {
   EXPECT_EQ(cuLaunchKernelEx(&config, k, parameters, nullptr), CUDA_ERROR_NOT_SUPPORTED);
 }
 
+TEST_F(PTXDriverTest, LetsOnlyKernelsThatWaitStartEarly) {
+  CUlaunchConfig config = {};
+  config.gridDimX = config.gridDimY = config.gridDimZ = config.blockDimX = config.blockDimY = config.blockDimZ = 1;
+  CUlaunchAttribute overlap = {6, {}, {1}};
+  config.attrs = &overlap, config.numAttrs = 1;
+  uint64_t zero = 0;
+  void *parameters[] = {&zero};
+  auto launch = [&](const char *body) {
+    return cuLaunchKernelEx(&config, function(kernel(body)), parameters, nullptr);
+  };
+  EXPECT_EQ(launch("griddepcontrol.wait; ret;"), CUDA_SUCCESS);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(launch("griddepcontrol.launch_dependents; ret;"), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("does not wait"), std::string::npos);
+  overlap.value[0] = 0;
+  EXPECT_EQ(launch("griddepcontrol.launch_dependents; ret;"), CUDA_SUCCESS);
+}
+
 TEST_F(PTXDriverTest, FindsItsFunctionsByName) {
   void *function = nullptr;
   int status = -1;
