@@ -60,6 +60,10 @@ bool weft::visitsAll(BlockAttentionOp op) {
 
 bool weft::isOnePool(BlockAttentionOp op) { return visitsAll(op) && !op.getRows(); }
 
+bool weft::mergesByCells(BlockAttentionOp op) {
+  return mergesQueries(op) && mergesKeys(op) && snapOf(op.getQuery()).getWindow() == 2 && !op.getBias() && isOnePool(op);
+}
+
 DictionaryAttr weft::describeReuse(func::FuncOp kernel, BlockAttentionOp op) {
   SnapOp query = snapOf(op.getQuery()), key = snapOf(op.getKey()), either = query ? query : key;
   if (!either)
@@ -70,6 +74,8 @@ DictionaryAttr weft::describeReuse(func::FuncOp kernel, BlockAttentionOp op) {
     description.push_back(b.getNamedAttr("whole", b.getUnitAttr()));
   if (either.getWhole() && isOnePool(op))
     description.push_back(b.getNamedAttr("one_pool", b.getUnitAttr()));
+  if (mergesByCells(op))
+    description.push_back(b.getNamedAttr("by_cells", b.getUnitAttr()));
   if (query)
     description.push_back(b.getNamedAttr("query_axes", query.getAxesAttr()));
   if (key)

@@ -28,6 +28,9 @@ bool visitsAll(BlockAttentionOp op);
 /// Whether no token is told from another by where it is: every query visits all keys, and all rows are computed.
 bool isOnePool(BlockAttentionOp op);
 
+/// Whether queries and keys of one pool are merged cell by cell: they have windows of two, and no bias tells them apart.
+bool mergesByCells(BlockAttentionOp op);
+
 /// What the runtime must know of the reuse of scores, as `reuse` in the `weft.image`; null without.
 mlir::DictionaryAttr describeReuse(mlir::func::FuncOp kernel, BlockAttentionOp op);
 

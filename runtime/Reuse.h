@@ -41,6 +41,8 @@ struct Reuse {
   bool whole = false;
   /// No mask, list or choice of rows tells tokens apart.
   bool isOnePool = false;
+  /// Such queries and keys have windows of two, and no bias.
+  bool isByCells = false;
   /// The bound on deviations, unless parameter number `parameter` says it.
   double threshold = 0;
   int64_t parameter = -1;

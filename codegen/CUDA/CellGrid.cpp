@@ -66,7 +66,7 @@ CellGrid::Place CellGrid::placeAt(const Cell &cell, const std::array<Value, 3> &
   Value exists = e.i1(true), isFirst = e.i1(true), token = begin;
   for (int64_t axis = 0; axis < 3; ++axis) {
     Value at = e.add(cell.begin[axis], place.offset[axis]);
-    exists = e.bitAnd(exists, e.less(at, extents[axis]));
+    exists = e.bitAnd(exists, e.bitAnd(e.less(at, extents[axis]), e.less(offset[axis], window[axis])));
     isFirst = e.bitAnd(isFirst, e.equal(offset[axis], 0));
     token = e.add(token, e.mul(at, steps[axis]));
   }

@@ -82,6 +82,7 @@ Value Emitter::divideF(Value lhs, Value rhs) { return arith::DivFOp::create(b, l
 Value Emitter::negate(Value value) { return arith::NegFOp::create(b, value); }
 Value Emitter::fma(Value a, Value x, Value y) { return LLVM::FMAOp::create(b, a, x, y); }
 Value Emitter::maximum(Value lhs, Value rhs) { return LLVM::MaxNumOp::create(b, lhs, rhs); }
+Value Emitter::maximumOrNaN(Value lhs, Value rhs) { return LLVM::MaximumOp::create(b, lhs, rhs); }
 Value Emitter::equalF(Value lhs, Value rhs) {
   return arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, lhs, rhs);
 }
@@ -90,6 +91,7 @@ Value Emitter::greaterF(Value lhs, Value rhs) {
 }
 Value Emitter::absolute(Value value) { return LLVM::FAbsOp::create(b, value); }
 Value Emitter::squareRoot(Value value) { return LLVM::SqrtOp::create(b, value); }
+Value Emitter::countToF32(Value value) { return arith::SIToFPOp::create(b, b.getF32Type(), value); }
 Value Emitter::toF32(Value value) {
   return value.getType().isF32() ? value : Value(arith::ExtFOp::create(b, b.getF32Type(), value));
 }
@@ -204,6 +206,9 @@ Value Emitter::takeNumber(Value array, Value index, Value lane) {
   return add(broadcastLane(first, leader), countBits(before));
 }
 
+Value Emitter::isGiven(Value pointer) {
+  return notEqual(LLVM::PtrToIntOp::create(b, b.getI64Type(), pointer), 0);
+}
 Value Emitter::shared(Value offset) { return advance(sharedBase, offset); }
 Value Emitter::sharedAddress(Value offset) { return add(sharedBaseAddress, offset); }
 

@@ -70,9 +70,13 @@ public:
   mlir::Value fma(mlir::Value a, mlir::Value x, mlir::Value y);
   /// The greater of both, the other if one is NaN.
   mlir::Value maximum(mlir::Value lhs, mlir::Value rhs);
+  /// The greater of both, NaN if one is.
+  mlir::Value maximumOrNaN(mlir::Value lhs, mlir::Value rhs);
   mlir::Value equalF(mlir::Value lhs, mlir::Value rhs);
   mlir::Value absolute(mlir::Value value);
   mlir::Value squareRoot(mlir::Value value);
+  /// An i32 that is not negative as f32.
+  mlir::Value countToF32(mlir::Value value);
   /// A float as f32, or as f64.
   mlir::Value toF32(mlir::Value value);
   mlir::Value toF64(mlir::Value value);
@@ -109,6 +113,8 @@ public:
   mlir::Value advance(mlir::Value pointer, mlir::Value count, mlir::Type element);
   mlir::Value load(mlir::Type type, mlir::Value pointer, unsigned alignment);
   void store(mlir::Value value, mlir::Value pointer, unsigned alignment);
+  /// Whether a pointer is not null.
+  mlir::Value isGiven(mlir::Value pointer);
   /// Four neighbouring i32 from an address that is a multiple of 16.
   Values load4(mlir::Value pointer);
   void store4(llvm::ArrayRef<mlir::Value> values, mlir::Value pointer);

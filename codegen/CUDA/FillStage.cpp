@@ -10,6 +10,7 @@
 
 #include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/BlockOfKeys.h"
+#include "codegen/CUDA/MergedKeys.h"
 #include "codegen/CUDA/ReuseStages.h"
 #include "codegen/CUDA/RowGroup.h"
 #include "runtime/CUDA/StageShapes.h"
@@ -72,10 +73,10 @@ public:
         keys(k, op, columns,
              {kFillTokens, kFillDonors, kFillBlockOf, kFillBaseOf, kFillPoolSets, kFillFlags, kFillFlagSets},
              kFillGrid),
-        axes(usedAxes(op, kKeyT)), hasBias(op.getBias() != nullptr),
-        cellTokens(mostTokensOfCell(op.getKey().getDefiningOp<SnapOp>())), pairRows(e.i32(keys.keyBlocks * columns)),
-        key(rows.chunkAddress(kKey, kKeyBatchStride, k.y)), value(rows.chunkAddress(kValue, kValueBatchStride, k.y)),
-        newKey(rows.chunkAddress(kNewKey, k.y, pairRows)), newValue(rows.chunkAddress(kNewValue, k.y, pairRows)) {}
+        merged(k, rows, op, columns, keys.grid.tokens,
+               {kTokenCoordinates, kNewKey, kNewValue, kNewBias, kNewTokens, kNewCoordinates}),
+        hasBias(op.getBias() != nullptr), cellTokens(mostTokensOfCell(op.getKey().getDefiningOp<SnapOp>())),
+        keyRows(rows.chunkAddress(kKey, kKeyBatchStride, k.y)), value(rows.chunkAddress(kValue, kValueBatchStride, k.y)) {}
 
   void emit() {
     if (hasBias)
@@ -116,8 +117,6 @@ private:
   }
 
   bool hasSmallCells() const { return cellTokens <= 32; }
-  /// Members whose values are under way together.
-  static constexpr int64_t kAtOnce = 4;
 
   Value placeOfNote(Note what, Value rank) { return e.shared(e.shiftLeft(e.add(rank, what * keys.columns), 2)); }
   Value noted(Note what, Value rank) { return e.load(k.i32(), placeOfNote(what, rank), 4); }
@@ -141,7 +140,7 @@ private:
   }
 
   Value findMembers(Value token, Value donor) {
-    if (cellTokens <= kAtOnce * 2)
+    if (cellTokens <= 8)
       return keys.alikeInCell(token, donor, cellTokens);
     CellGrid::Cell cell = keys.grid.cellOf(token);
     return e.loop(e.i32(0), keys.grid.size, e.i32(1), e.i32(0), [&](Value position, ValueRange found) {
@@ -223,63 +222,23 @@ private:
     return e.select(isNaN, e.f32(std::numeric_limits<double>::quiet_NaN()), total);
   }
 
-  void fill(const Key &merged, Value slot) {
-    Weight weight = compareBiases(merged);
+  void fill(const Key &key, Value slot) {
+    Weight weight = compareBiases(key);
     for (int64_t pass = 0; pass < rows.shape.passes(); ++pass) {
-      Value takesPart = e.bitAnd(merged.stays, rows.hasChunk(pass));
-      Values sums(rows.elements + 2, e.f32(0));
-      if (hasSmallCells() && !hasBias)
-        sums = sumFew(merged, sums, pass);
-      else
-        sums = overMembers(merged, sums, [&](Value member, ValueRange state) {
-          return e.valuesWhen(rows.hasChunk(pass), [&] { return addMember(weight, member, state, pass); }, state);
-        });
+      Value takesPart = e.bitAnd(key.stays, rows.hasChunk(pass));
+      Values sums = overMembers(key, Values(rows.elements + 2, e.f32(0)), [&](Value member, ValueRange state) {
+        return e.valuesWhen(rows.hasChunk(pass), [&] { return addMember(weight, member, state, pass); }, state);
+      });
       e.when(takesPart, [&] {
-        rows.store(rows.load(rows.chunkAt(key, merged.donor, k.argument(kKeyTokenStride), pass)),
-                   rows.chunkAt(newKey, slot, rows.contiguousStride(), pass));
-        rows.store(mean(sums), rows.chunkAt(newValue, slot, rows.contiguousStride(), pass));
+        merged.storeKey(slot, rows.load(rows.chunkAt(keyRows, key.donor, k.argument(kKeyTokenStride), pass)), pass);
+        merged.storeValue(slot, mean(sums), pass);
         if (pass == 0)
           e.when(rows.isLeader, [&] {
             Value isNaN = e.equal(e.extend(e.equalF(sums.back(), sums.back()), 32), 0);
-            describe(slot, merged.token, totalBias(weight, sums[rows.elements], isNaN));
+            merged.describe(slot, key.token, totalBias(weight, sums[rows.elements], isNaN));
           });
       });
     }
-  }
-
-  /// As addMember of all members of a small cell, each with a weight of 1: some are read before the first is added.
-  Values sumFew(const Key &key, ValueRange sums, int64_t pass) {
-    CellGrid::Cell cell = keys.grid.cellOf(key.token);
-    Values carried = {key.members};
-    carried.append(sums.begin(), sums.end());
-    Value turns = e.divide(e.add(e.countBits(key.members), kAtOnce - 1), kAtOnce);
-    Values ends = e.loop(e.i32(0), turns, e.i32(1), carried, [&](Value, ValueRange current) {
-      Value left = current[0];
-      Values exist, chunks, next(current.drop_front());
-      for (int64_t i = 0; i < kAtOnce; ++i) {
-        exist.push_back(e.bitAnd(e.notEqual(left, 0), rows.hasChunk(pass)));
-        // Behind the last member its first place, where the key itself may be read.
-        Value position = e.select(e.notEqual(left, 0), e.lowestBit(left), e.i32(0));
-        Value member = e.select(exist.back(), keys.grid.placeAt(cell, position).token, key.token);
-        chunks.push_back(readValue(member, exist.back(), pass));
-        left = e.bitAnd(left, e.add(left, -1));
-      }
-      for (int64_t i = 0; i < kAtOnce; ++i) {
-        for (int64_t j = 0; j < rows.elements; ++j)
-          next[j] = e.addF(next[j], e.select(exist[i], e.toF32(rows.at(chunks[i], j)), e.f32(0)));
-        next[rows.elements] = e.addF(next[rows.elements], e.select(exist[i], e.f32(1), e.f32(0)));
-      }
-      next.insert(next.begin(), left);
-      return next;
-    });
-    return Values(ArrayRef<Value>(ends).drop_front());
-  }
-
-  /// A member's chunk, or zeros.
-  Value readValue(Value member, Value exists, int64_t pass) {
-    Value none = LLVM::ZeroOp::create(e.b, VectorType::get(rows.elements, rows.element));
-    return e.valueWhen(
-        exists, [&] { return rows.load(rows.chunkAt(value, member, k.argument(kValueTokenStride), pass)); }, none);
   }
 
   /// Channels' sums, the sum of the weights, and something that is NaN if a bias is.
@@ -307,54 +266,21 @@ private:
     return chunk;
   }
 
-  /// What is known of a slot beside its rows.
-  void describe(Value slot, Value token, Value number) {
-    Value at = e.add(e.mul(k.y, pairRows), slot);
-    e.storeAt(number, k.argument(kNewBias), at);
-    e.storeAt(slot, k.argument(kNewTokens), at);
-    forEachCoordinate(slot, [&](int64_t axis, Value place) {
-      Value from = e.add(token, e.mul(keys.grid.tokens, axis));
-      e.storeAt(e.loadAt(k.i32(), k.argument(kTokenCoordinates), from), k.argument(kNewCoordinates), place);
-    });
-  }
-
-  void forEachCoordinate(Value slot, llvm::function_ref<void(int64_t axis, Value place)> body) {
-    Value block = e.divide(slot, keys.columns), column = e.sub(slot, e.mul(block, keys.columns));
-    Value first = e.mul(e.add(e.mul(k.y, keys.keyBlocks), block), static_cast<int64_t>(axes.size()));
-    for (auto [i, axis] : llvm::enumerate(axes))
-      body(axis, e.add(e.mul(e.add(first, static_cast<int64_t>(i)), keys.columns), column));
-  }
-
-  /// The columns behind the last key of the merged block in place x: zeros, since copies take the whole block.
+  /// The columns behind the last key of the merged block in place x.
   void pad() {
-    Value size = e.loadAt(k.i32(), k.argument(kFillSizes), keys.number);
+    Value size = e.loadAt(k.i32(), k.argument(kFillSizes), keys.number), block = e.mul(k.x, keys.columns);
     Value begin = e.select(e.equal(size, 0), e.i32(keys.columns), size);
-    Value none = LLVM::ZeroOp::create(e.b, VectorType::get(rows.elements, rows.element));
-    e.loop(e.add(begin, rows.group), e.i32(keys.columns), e.i32(rows.shape.groups()), [&](Value column) {
-      Value slot = e.add(e.mul(k.x, keys.columns), column), at = e.add(e.mul(k.y, pairRows), slot);
-      for (int64_t pass = 0; pass < rows.shape.passes(); ++pass)
-        e.when(rows.hasChunk(pass), [&] {
-          for (Value target : {newKey, newValue})
-            rows.store(none, rows.chunkAt(target, slot, rows.contiguousStride(), pass));
-        });
-      e.when(rows.isLeader, [&] {
-        e.storeAt(e.f32(0), k.argument(kNewBias), at);
-        e.storeAt(e.i32(-1), k.argument(kNewTokens), at);
-        forEachCoordinate(slot, [&](int64_t, Value place) { e.storeAt(e.i32(0), k.argument(kNewCoordinates), place); });
-      });
-    });
+    merged.clear(e.add(block, begin), e.add(block, keys.columns));
   }
 
   StageKernel k;
   Emitter &e;
   RowGroup rows;
   BlockOfKeys keys;
-  SmallVector<int64_t> axes;
+  MergedKeys merged;
   bool hasBias;
   int64_t cellTokens;
-  /// Rows of a pair's merged keys.
-  Value pairRows;
-  Value key, value, newKey, newValue, bias;
+  Value keyRows, value, bias;
 };
 
 } // namespace

@@ -199,27 +199,36 @@ private:
     commitProducts(e);
   }
 
-  Value loadFlag(HopperKernel::Slot stage) {
-    return e.load(i32(), e.shared(k.bufferAt(s.flagOffset, 4, stage.index)), 4);
-  }
-
   MaskTables maskTables(const Item &item, HopperKernel::Slot stage) {
     Value query = k.bufferAt(s.queryCoordinatesOffset, s.queryCoordinateBytes(), k.querySlotOf(item.queryUse).index);
     return {e.load4(e.shared(k.bufferAt(s.maskOffset, 16, stage.index))),
             e.shared(e.add(query, e.shiftLeft(rowInTile, 2))),
             e.shared(k.bufferAt(s.keyCoordinatesOffset, s.keyCoordinateBytes(), stage.index)), s.rows, s.columns,
-            s.usualColumns(),
-            s.problem.readsMaskBits ? e.shared(k.bufferAt(s.maskBitsOffset, s.maskBitsBytes(), stage.index)) : Value(),
-            rowInTile};
+            s.usualColumns(), {}};
+  }
+
+  /// What masks need of a stage before its scores are there.
+  struct StageMask {
+    Value flag;
+    Values pairBits;
+  };
+  StageMask loadMask(HopperKernel::Slot stage) {
+    Value flag = e.load(i32(), e.shared(k.bufferAt(s.flagOffset, 4, stage.index)), 4);
+    if (!s.problem.readsMaskBits)
+      return {flag, {}};
+    Value words = e.sharedAddress(k.bufferAt(s.maskBitsOffset, s.maskBitsBytes(), stage.index));
+    return {flag, loadPairBits(e, flag, words, rowInTile, k.lane)};
   }
 
   /// Masks the scores where the stage's flag asks for it, and gives the stage's keys back.
-  void maskScores(Values &scores, Value flag, const Item &item, HopperKernel::Slot stage) {
+  void maskScores(Values &scores, const StageMask &known, const Item &item, HopperKernel::Slot stage) {
     Block *masked = e.createBlock(), *done = e.createBlock(SmallVector<Type>(scores.size(), f32()));
     int64_t bits = kShortFlag | kTailFlag | (k.isMasked() ? kPartialFlag : 0);
-    e.branchIf(e.equal(e.bitAnd(flag, bits), 0), done, scores, masked, {});
+    e.branchIf(e.equal(e.bitAnd(known.flag, bits), 0), done, scores, masked, {});
     e.enter(masked);
-    RegisterMask mask(k, maskTables(item, stage), item.pair, flag);
+    MaskTables tables = maskTables(item, stage);
+    tables.pairBits = known.pairBits;
+    RegisterMask mask(k, std::move(tables), item.pair, known.flag);
     e.branch(done, mask.apply(scores));
     e.enter(done);
     scores.assign(done->args_begin(), done->args_end());
@@ -257,10 +266,10 @@ private:
     Item item = Item::from(found->getArguments());
     HopperKernel::Slot stage = k.slotOf(e.i32(0));
     k.waitFor(Barrier::FullKey, stage.index, stage.parity);
-    Value flag = loadFlag(stage);
+    StageMask mask = loadMask(stage);
     Values scores = askForScores(item, stage);
     waitForProducts(e, 0, {&scores});
-    maskScores(scores, flag, item, stage);
+    maskScores(scores, mask, item, stage);
     SoftmaxResult step = emitSoftmax(e, scores, {lowest(), lowest()}, factor);
     State state{zeros(s.valueChannels / 2), packPairs(e, step.weights, type), step.maximum, step.sum, e.i32(1), e.i32(0), item};
     Values flat = state.flat();
@@ -329,12 +338,12 @@ private:
   void emitTurn(State state, const Item &item, Value isFirst, const RowPair &tokens) {
     HopperKernel::Slot stage = k.slotOf(state.use), previous = k.slotOf(e.add(state.use, -1));
     k.waitFor(Barrier::FullKey, stage.index, stage.parity);
-    Value flag = loadFlag(stage);
     Values scores = askForScores(item, stage);
     k.waitFor(Barrier::FullValue, previous.index, previous.parity);
     askForOutput(state.accumulator, state.weights, state.keep, previous);
+    StageMask mask = loadMask(stage);
     waitForProducts(e, 1, {&scores});
-    maskScores(scores, flag, item, stage);
+    maskScores(scores, mask, item, stage);
     RowPair maximum, sum;
     for (int64_t r = 0; r < 2; ++r)
       maximum[r] = e.select(isFirst, lowest(), state.maximum[r]);

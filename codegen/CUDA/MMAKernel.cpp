@@ -300,7 +300,7 @@ private:
     return {loadColumns(state.current.shape, part),
             coordinates(kQueryCoordinates, item.block, k.queryAxes.size(), s.blockRows(), item.row),
             coordinates(kKeyCoordinates, block, k.keyAxes.size(), s.blockColumns(), e.mul(part, s.columns)),
-            s.blockRows(), s.blockColumns(), 0, Value(), Value()};
+            s.blockRows(), s.blockColumns(), 0, {}};
   }
 
   /// Masks the scores where the step's entry or its block's shape asks for it.

@@ -182,31 +182,47 @@ enum SpreadArgument : unsigned {
 };
 
 class SpreadStage {
+  using Shape = rt::cuda::SpreadShape;
+
 public:
   SpreadStage(func::FuncOp kernel, BlockAttentionOp op)
       : k(kernel, "spread", "plllplllpi", rt::cuda::RowGroupShape::kThreads), e(k.e), rows(k, op) {}
 
+  /// A group's rows are asked for together.
   void emit() {
-    Value token = e.add(e.mul(k.x, rows.shape.groups()), rows.group);
+    Value first = e.add(e.mul(k.x, Shape::kEach * rows.shape.groups()), rows.group);
     Value sources = e.advance(k.argument(kSources), e.mul(e.extend(k.y), e.extend(k.argument(kTokens))), k.i32());
-    Value source =
-        e.valueWhen(e.below(token, k.argument(kTokens)), [&] { return e.loadAt(k.i32(), sources, token); }, e.i32(-1));
-    Value takes = e.bitAnd(e.less(e.i32(-1), source), e.notEqual(e.sub(source, token), 0));
-    e.when(takes, [&] {
-      copyRow(source, token);
-      Value wanted = e.notEqual(LLVM::PtrToIntOp::create(e.b, e.b.getI64Type(), k.argument(kLse)), 0);
-      e.when(e.bitAnd(wanted, rows.isLeader), [&] { e.store(e.load(k.f32(), lseOf(source), 4), lseOf(token), 4); });
-    });
+    SmallVector<Copy, Shape::kEach> copies;
+    for (int64_t i = 0; i < Shape::kEach; ++i) {
+      Value token = e.add(first, i * rows.shape.groups()), exists = e.below(token, k.argument(kTokens));
+      copies.push_back({token, e.valueWhen(exists, [&] { return e.loadAt(k.i32(), sources, token); }, e.i32(-1)), {}});
+    }
+    for (Copy &copy : copies)
+      copy.takes = e.bitAnd(e.less(e.i32(-1), copy.source), e.notEqual(e.sub(copy.source, copy.token), 0));
+    for (int64_t pass = 0; pass < rows.shape.passes(); ++pass)
+      copyChunks(copies, pass);
+    Value wantsLse = e.bitAnd(e.isGiven(k.argument(kLse)), rows.isLeader);
+    for (const Copy &copy : copies)
+      e.when(e.bitAnd(copy.takes, wantsLse),
+             [&] { e.store(e.load(k.f32(), lseOf(copy.source), 4), lseOf(copy.token), 4); });
     k.finish();
   }
 
 private:
-  void copyRow(Value from, Value to) {
+  struct Copy {
+    Value token, source, takes;
+  };
+
+  void copyChunks(ArrayRef<Copy> copies, int64_t pass) {
     Value out = rows.chunkAddress(kOut, kOutBatchStride, k.y), stride = k.argument(kOutTokenStride);
-    for (int64_t pass = 0; pass < rows.shape.passes(); ++pass)
-      e.when(rows.hasChunk(pass), [&] {
-        rows.store(rows.load(rows.chunkAt(out, from, stride, pass)), rows.chunkAt(out, to, stride, pass));
-      });
+    Value none = LLVM::ZeroOp::create(e.b, VectorType::get(rows.elements, rows.element));
+    Values chunks;
+    for (const Copy &copy : copies)
+      chunks.push_back(e.valueWhen(e.bitAnd(copy.takes, rows.hasChunk(pass)),
+                                   [&] { return rows.load(rows.chunkAt(out, copy.source, stride, pass)); }, none));
+    for (auto [copy, chunk] : llvm::zip_equal(copies, chunks))
+      e.when(e.bitAnd(copy.takes, rows.hasChunk(pass)),
+             [&] { rows.store(chunk, rows.chunkAt(out, copy.token, stride, pass)); });
   }
 
   Value lseOf(Value token) {

@@ -10,6 +10,8 @@
 #include "codegen/CUDA/RegisterSoftmax.h"
 #include "passes/FormRecognition.h"
 
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
 #include <limits>
 
 using namespace mlir;
@@ -25,7 +27,7 @@ static Value replaceUnless(Emitter &e, Value condition, Value score) {
 }
 
 Values RegisterMask::apply(ArrayRef<Value> scores) {
-  if (!tables.pairWords)
+  if (tables.pairBits.empty())
     return evaluate(scores);
   Block *bits = e.createBlock(), *others = e.createBlock();
   Block *done = e.createBlock(SmallVector<Type>(scores.size(), e.b.getF32Type()));
@@ -155,18 +157,31 @@ void RegisterMask::maskPairs(Values &scores, PairPredicate &predicate) {
   }
 }
 
-Value RegisterMask::loadWord(int64_t r) {
-  Value word = e.add(e.shiftLeft(tables.row, 2), e.bitAnd(k.lane, 3));
-  return e.load(e.b.getI32Type(), e.advance(tables.pairWords, e.add(e.shiftLeft(word, 2), 8 * 16 * r)), 4);
+/// Without a branch: one in the loop of products costs more.
+Values weft::cuda::loadPairBits(Emitter &e, Value flag, Value words, Value row, Value lane) {
+  Value word = e.add(e.shiftLeft(row, 2), e.bitAnd(lane, 3)), address = e.add(words, e.shiftLeft(word, 2));
+  return e.assembly("{ .reg .pred p; setp.ne.b32 p, $2, 0; mov.b32 $0, 0; mov.b32 $1, 0;"
+                    " @p ld.shared.b32 $0, [$3]; @p ld.shared.b32 $1, [$3+128]; }",
+                    "=&r,=&r,r,r", {e.bitAnd(flag, kBitsFlag), address}, {e.b.getI32Type(), e.b.getI32Type()});
+}
+
+/// As replaceUnless() by a bit of a word, but on the multiply-add units: the maxima of other warps keep busy those that
+/// select. The integer product with 0 is 0 whatever the score is; if ptxas knew the 0, it would select.
+static Value replaceUnlessBit(Emitter &e, Value word, int64_t bit, Value score, Value zero) {
+  std::string text = "{ .reg .pred p; .reg .b32 t; and.b32 t, $2, " + std::to_string(uint32_t{1} << bit) +
+                     "; setp.eq.s32 p, t, 0; mov.b32 $0, $1; @p mad.lo.s32 $0, $0, $3, 0xFF800000; }";
+  Type i32 = e.b.getI32Type();
+  Value masked = e.convert(text, "=r,r,r,r", {LLVM::BitcastOp::create(e.b, i32, score), word, zero}, i32);
+  return LLVM::BitcastOp::create(e.b, e.b.getF32Type(), masked);
 }
 
 /// Row by row, so that ptxas takes as many bits of a word at once as it has predicates.
 void RegisterMask::maskByBits(Values &scores) {
-  Values words = {loadWord(0), loadWord(1)};
+  Value zero = NVVM::BlockIdYOp::create(e.b, e.b.getI32Type());
   for (int64_t row = 0; row < 2; ++row)
     for (auto [i, score] : llvm::enumerate(scores)) {
       int64_t bit = 2 * (static_cast<int64_t>(i) / 4) + i % 2;
       if (rowOf(i) == row)
-        score = replaceUnless(e, e.notEqual(e.bitAnd(words[row], int64_t{1} << bit), 0), score);
+        score = replaceUnlessBit(e, tables.pairBits[row], bit, score, zero);
     }
 }

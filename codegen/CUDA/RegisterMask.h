@@ -25,12 +25,14 @@ struct MaskTables {
   int64_t queryPitch = 0, keyPitch = 0;
   /// Columns of a block of the usual size, if kTailFlag says that the others are empty.
   int64_t usualColumns = 0;
-  /// Words of 32 bits, four to a row: see MaskStage.h. Null if the kernel knows no bits; else the flag says whether there
-  /// are some.
-  mlir::Value pairWords;
-  /// The thread's first row among them.
-  mlir::Value row;
+  /// What loadPairBits() gave; empty if the kernel knows no bits.
+  Values pairBits;
 };
+
+/// The bits of a thread's pairs, a word for each of its two rows, where the flag says that there are some: see MaskStage.h.
+/// `words` is where those of the tile lie in shared memory, as a 32-bit address, and `row` the thread's first row. To be
+/// asked for ahead, since the address and the words take a hundred cycles.
+Values loadPairBits(Emitter &e, mlir::Value flag, mlir::Value words, mlir::Value row, mlir::Value lane);
 
 /// Replaces scores that do not count by -inf: columns that hold no token of the block, and pairs for which the
 /// predicate is false.
@@ -48,8 +50,6 @@ private:
   void maskColumns(Values &scores);
   void maskTail(Values &scores);
   void maskPairs(Values &scores);
-  /// Of the thread's row `r`, 0 or 1.
-  mlir::Value loadWord(int64_t r);
   void maskByBits(Values &scores);
   void maskChosenPairs(Values &scores, ChooseOp choose, PairPredicate &predicate);
   void maskPairs(Values &scores, PairPredicate &predicate);

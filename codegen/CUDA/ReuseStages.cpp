@@ -12,10 +12,18 @@ using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
 
-void weft::cuda::formReuseStages(func::FuncOp kernel, BlockAttentionOp op, int64_t columns) {
+void weft::cuda::formReuseStages(func::FuncOp kernel, BlockAttentionOp op, int64_t tileRows,
+                                 int64_t columns) {
   auto query = op.getQuery().getDefiningOp<SnapOp>(), key = op.getKey().getDefiningOp<SnapOp>();
   if (!query && !key)
     return;
+  if (mergesByCells(op)) {
+    formSnapCells(kernel, op);
+    formPlanCells(kernel, op, columns);
+    formFillCells(kernel, op, tileRows, columns);
+    formSpread(kernel, op);
+    return;
+  }
   formSnap(kernel, op, query ? query : key);
   if (mergesQueries(op) || mergesKeys(op)) {
     formInspectLists(kernel, op);

@@ -32,7 +32,7 @@ void formMarkRows(mlir::func::FuncOp kernel, BlockAttentionOp op);
 /// Lists the first query of those that are alike, with its donor's row, and tells the others. Grid: tokens / groups x
 /// pairs.
 void formMergeRows(mlir::func::FuncOp kernel, BlockAttentionOp op);
-/// Copies results to the queries that were merged. Grid: tokens / groups x pairs.
+/// Copies results to the queries that were merged. Grid: tokens / four groups x pairs.
 void formSpread(mlir::func::FuncOp kernel, BlockAttentionOp op);
 
 /// Numbers the keys of each block that stay, a block of `columns` keys. Grid: key blocks x pairs.
@@ -44,8 +44,16 @@ void formFillKeys(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t column
 /// Lists of merged blocks from those of the original ones. Grid: pools / 8 x pairs.
 void formMergeLists(mlir::func::FuncOp kernel, BlockAttentionOp op);
 
-/// Adds the stages that an attention with reuse needs, whose key blocks have `columns` keys.
-void formReuseStages(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t columns);
+/// Where mergesByCells() holds, four stages do all that: see CellStages.cpp. They find donors and count who stays. Grid:
+/// cells / groups of a CTA x pairs x 2 sides. Then they say where rows and merged keys go, and write lists of the latter.
+/// Grid: 2 sides x pairs. Then they write merged keys and values, and the rows and items of the attention. Grid: as the
+/// first, and one more x pairs x 3. Results are copied by the stage above.
+void formSnapCells(mlir::func::FuncOp kernel, BlockAttentionOp op);
+void formPlanCells(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t columns);
+void formFillCells(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t tileRows, int64_t columns);
+
+/// Adds the stages that an attention with reuse needs, whose tiles have so many rows and columns.
+void formReuseStages(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t tileRows, int64_t columns);
 
 } // namespace weft::cuda
 

@@ -52,14 +52,16 @@ void SnapPairs::findPlaces(const CellGrid::Cell &cell) {
       }
 }
 
+Value SnapPairs::tokenOr0(const Place &place) {
+  return e.select(e.less(e.i32(-1), place.token), place.token, e.i32(0));
+}
+
 /// Of places without a token another row, which no window that counts has.
 Values SnapPairs::loadRows(int64_t pass) {
   auto load = [&] {
     Values chunks;
-    for (const Place &place : places) {
-      Value token = e.select(e.less(e.i32(-1), place.token), place.token, e.i32(0));
-      chunks.push_back(rows.load(rows.chunkAt(source, token, stride, pass)));
-    }
+    for (const Place &place : places)
+      chunks.push_back(rows.load(rows.chunkAt(source, tokenOr0(place), stride, pass)));
     return chunks;
   };
   if (rows.shape.chunks() % rows.shape.lanes() == 0)
@@ -68,44 +70,55 @@ Values SnapPairs::loadRows(int64_t pass) {
   return e.valuesWhen(rows.hasChunk(pass), load, Values(places.size(), zeros));
 }
 
-/// NaN if a distance is.
-Value SnapPairs::greatestDistance(ArrayRef<Value> chunks, const Window &window) {
-  Values distances;
+/// Of each window over the thread's channels, NaN if a distance is. Channel by channel, so that few numbers of all tokens
+/// are in registers at once.
+Values SnapPairs::greatestDistances(ArrayRef<Value> chunks) {
+  Values greatest(windows.size());
   for (int64_t i = 0; i < rows.elements; ++i) {
-    Value one = e.toF32(rows.at(chunks[window.first], i)), other = e.toF32(rows.at(chunks[window.last], i));
-    distances.push_back(e.absolute(e.subF(one, other)));
+    Values channel;
+    for (Value chunk : chunks)
+      channel.push_back(e.toF32(rows.at(chunk, i)));
+    for (auto [number, window] : llvm::enumerate(windows)) {
+      Value distance = e.absolute(e.subF(channel[window.first], channel[window.last])), &before = greatest[number];
+      before = before ? e.maximumOrNaN(before, distance) : distance;
+    }
   }
-  return e.reduce(distances, [&](Value a, Value b) -> Value { return arith::MaximumFOp::create(e.b, a, b); });
+  return greatest;
 }
 
 /// A bit for each window that does not fire in some channel of the thread's chunk.
 Value SnapPairs::findFailures(int64_t pass) {
   Values chunks = loadRows(pass);
   Value failures = e.i32(0), isNear = e.i1(false);
-  for (auto [number, window] : llvm::enumerate(windows)) {
-    Value greatest = greatestDistance(chunks, window);
+  for (auto [number, greatest] : llvm::enumerate(greatestDistances(chunks))) {
     Value fires = e.greaterF(surelyBelow, greatest);
     failures = e.bitOr(failures, e.select(fires, e.i32(0), e.i32(int64_t{1} << number)));
     Value mayFire = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OLE, greatest, surelyNotBelow);
     isNear = e.bitOr(isNear, e.select(fires, e.i1(false), mayFire));
   }
-  return e.valueWhen(isNear, [&] { return judgeExactly(chunks); }, failures);
+  return e.valueWhen(e.bitAnd(isNear, rows.hasChunk(pass)), [&] { return judgeExactly(pass); }, failures);
 }
 
-Value SnapPairs::judgeExactly(ArrayRef<Value> chunks) {
-  Value failures = e.i32(0);
-  for (auto [number, window] : llvm::enumerate(windows)) {
-    Value fires = e.i1(true);
-    for (int64_t i = 0; i < rows.elements; ++i) {
-      Value one = e.toF64(rows.at(chunks[window.first], i)), other = e.toF64(rows.at(chunks[window.last], i));
-      fires = e.bitAnd(fires, e.greaterF(bound, e.absolute(e.subF(one, other))));
+/// Rarely needed: channels are read again one by one, so that this takes no registers from what is always done.
+Value SnapPairs::judgeExactly(int64_t pass) {
+  // Known here, but if the compiler knew it, it would unroll the loop and do just that.
+  Value count = e.assembly("mov.b32 $0, " + std::to_string(rows.elements) + ";", "=r", {}, {e.b.getI32Type()})[0];
+  return e.loop(e.i32(0), count, e.i32(1), e.i32(0), [&](Value i, ValueRange before) {
+    Values channel;
+    for (const Place &place : places) {
+      Value chunk = rows.chunkAt(source, tokenOr0(place), stride, pass);
+      channel.push_back(e.toF64(e.load(rows.element, e.advance(chunk, e.extend(i), rows.element), rows.shape.elementBytes)));
     }
-    failures = e.bitOr(failures, e.select(fires, e.i32(0), e.i32(int64_t{1} << number)));
-  }
-  return failures;
+    Value failures = before[0];
+    for (auto [number, window] : llvm::enumerate(windows)) {
+      Value fires = e.greaterF(bound, e.absolute(e.subF(channel[window.first], channel[window.last])));
+      failures = e.bitOr(failures, e.select(fires, e.i32(0), e.i32(int64_t{1} << number)));
+    }
+    return Values{failures};
+  })[0];
 }
 
-void SnapPairs::storeDonors(const CellGrid::Cell &cell, Value donorsOfPair) {
+Value SnapPairs::storeDonors(const CellGrid::Cell &cell, Value donorsOfPair) {
   findPlaces(cell);
   Value failures = e.i32(0);
   for (int64_t pass = 0; pass < rows.shape.passes(); ++pass)
@@ -123,7 +136,11 @@ void SnapPairs::storeDonors(const CellGrid::Cell &cell, Value donorsOfPair) {
       }
     donors.push_back(donor);
   }
-  for (auto [place, donor] : llvm::zip_equal(places, donors))
-    e.when(e.bitAnd(rows.isLeader, e.less(e.i32(-1), place.token)),
-           [&] { e.storeAt(donor, donorsOfPair, place.token); });
+  Value own = e.i32(0);
+  for (auto [place, donor] : llvm::zip_equal(places, donors)) {
+    Value exists = e.less(e.i32(-1), place.token);
+    e.when(e.bitAnd(rows.isLeader, exists), [&] { e.storeAt(donor, donorsOfPair, place.token); });
+    own = e.add(own, e.extend(e.bitAnd(exists, e.equal(donor, place.token)), 32));
+  }
+  return own;
 }

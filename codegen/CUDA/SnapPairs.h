@@ -22,8 +22,11 @@ public:
   SnapPairs(StageKernel &k, RowGroup &rows, CellGrid &grid, const std::array<bool, 3> &axes, mlir::Value source,
             mlir::Value stride, mlir::Value bound);
 
-  /// Stores the donor of each token of the cell at its place in `donors`.
-  void storeDonors(const CellGrid::Cell &cell, mlir::Value donors);
+  /// CTAs that a multiprocessor's registers should suffice for.
+  static int64_t mostCTAs(const RowGroup &rows) { return rows.element.isF32() ? 2 : 3; }
+
+  /// Stores the donor of each token of the cell at its place in `donors`. Returns how many tokens are their own.
+  mlir::Value storeDonors(const CellGrid::Cell &cell, mlir::Value donors);
 
 private:
   struct Place {
@@ -40,8 +43,9 @@ private:
   size_t numberOf(const std::array<int64_t, 3> &offset) const;
   Values loadRows(int64_t pass);
   mlir::Value findFailures(int64_t pass);
-  mlir::Value judgeExactly(llvm::ArrayRef<mlir::Value> chunks);
-  mlir::Value greatestDistance(llvm::ArrayRef<mlir::Value> chunks, const Window &window);
+  mlir::Value tokenOr0(const Place &place);
+  mlir::Value judgeExactly(int64_t pass);
+  Values greatestDistances(llvm::ArrayRef<mlir::Value> chunks);
 
   Emitter &e;
   RowGroup &rows;

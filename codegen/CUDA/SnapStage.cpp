@@ -36,6 +36,8 @@ public:
   void emit() {
     if (window > 2) // roots and divisions
       k.takeRegisters();
+    else if (isWhole)
+      k.shareRegisters(SnapPairs::mostCTAs(rows));
     CellGrid::Cell cell = grid.cellAt(e.add(e.mul(k.x, rows.shape.groups()), rows.group));
     if (isWhole && window == 2)
       SnapPairs(k, rows, grid, axes, source, stride, k.argument(kBound)).storeDonors(cell, donorsOfPair());

@@ -51,7 +51,8 @@ StageKernel::StageKernel(func::FuncOp kernel, StringRef suffix, StringRef argume
     : StageKernel(declareStage(kernel, suffix, arguments, threads), threads) {}
 
 StageKernel::StageKernel(LLVM::LLVMFuncOp function, int64_t threads)
-    : e(builderIn(function), kSharedName), threads(threads), arguments(function.getArguments()) {
+    : e(builderIn(function), kSharedName), threads(threads), arguments(function.getArguments()),
+      chosen(arguments.begin(), arguments.end()) {
   thread = NVVM::ThreadIdXOp::create(e.b, i32());
   lane = e.bitAnd(thread, 31);
   warp = e.broadcastFirstLane(e.shiftRight(thread, 5));
@@ -60,7 +61,14 @@ StageKernel::StageKernel(LLVM::LLVMFuncOp function, int64_t threads)
   z = NVVM::BlockIdZOp::create(e.b, i32());
 }
 
+void StageKernel::chooseSide(Value isSecond, unsigned first, unsigned count) {
+  for (unsigned i = first; i < first + count; ++i)
+    chosen[i] = e.select(isSecond, chosen[i + count], chosen[i]);
+  chosen.erase(chosen.begin() + first + count, chosen.begin() + first + 2 * count);
+}
+
 Value StageKernel::gridX() { return NVVM::GridDimXOp::create(e.b, i32()); }
+Value StageKernel::gridY() { return NVVM::GridDimYOp::create(e.b, i32()); }
 
 Value StageKernel::sumBefore(Value own) {
   auto place = [&](Value thread) { return e.shared(e.shiftLeft(thread, 2)); };
@@ -77,8 +85,11 @@ Value StageKernel::sumBefore(Value own) {
   return e.sub(sum, own);
 }
 
-void StageKernel::takeRegisters() {
-  x.getParentBlock()->getParentOp()->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), e.b.getI32IntegerAttr(1));
+void StageKernel::takeRegisters() { shareRegisters(1); }
+
+void StageKernel::shareRegisters(int64_t ctas) {
+  x.getParentBlock()->getParentOp()->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                                             e.b.getI32IntegerAttr(static_cast<int32_t>(ctas)));
 }
 
 Value StageKernel::scanWarp(Value value) {

@@ -26,15 +26,22 @@ public:
   /// The CTA's place in the grid.
   mlir::Value x, y, z;
 
-  mlir::Value argument(unsigned number) const { return arguments[number]; }
+  mlir::Value argument(unsigned number) const { return chosen[number]; }
+  /// Two sides have arguments of the same types: from here on argument `first` + i is `first` + `count` + i for CTAs of
+  /// the second side, and those behind these close up.
+  void chooseSide(mlir::Value isSecond, unsigned first, unsigned count);
   mlir::Type i32() { return e.b.getI32Type(); }
   mlir::Type f32() { return e.b.getF32Type(); }
   /// CTAs of the grid along x.
   mlir::Value gridX();
+  /// The same along y.
+  mlir::Value gridY();
   /// The sum of an i32 over all threads before, by doubling distances in the first four bytes a thread of shared memory.
   mlir::Value sumBefore(mlir::Value own);
   /// Lets the function take the registers that one CTA of a multiprocessor can have, where fewer would spill.
   void takeRegisters();
+  /// Lets it take no more than so many CTAs of a multiprocessor can have each.
+  void shareRegisters(int64_t ctas);
   /// The sum of an i32 over the lanes below and the own.
   mlir::Value scanWarp(mlir::Value value);
   /// All threads of the CTA wait for each other.
@@ -43,6 +50,9 @@ public:
 
 private:
   StageKernel(mlir::LLVM::LLVMFuncOp function, int64_t threads);
+
+  /// The arguments, or those of a side.
+  Values chosen;
 };
 
 } // namespace weft::cuda

@@ -11,6 +11,7 @@
 #include "dialect/RowSelection.h"
 #include "passes/FormPrediction.h"
 #include "passes/FormRecognition.h"
+#include "passes/FormReuse.h"
 
 using namespace mlir;
 using namespace weft;
@@ -31,12 +32,12 @@ void weft::cuda::formStages(func::FuncOp kernel, BlockAttentionOp op, int64_t ro
   }
   if (Selection::from(op.getGiven()) || isRecognized)
     formSort(kernel, op);
-  if (gathersRows(op)) {
+  if (gathersRows(op) && !mergesByCells(op)) {
     formCountRows(kernel, op);
     formPlanRows(kernel, op, rows);
     formScatterRows(kernel, op, rows, usedAxes(op, kQueryT));
   }
-  formReuseStages(kernel, op, columns);
+  formReuseStages(kernel, op, rows, columns);
   if (RowSelection::from(op.getRows())) {
     formImportance(kernel, op);
     formSelectRows(kernel, op);

@@ -113,7 +113,7 @@ static rt::Reuse buildReuse(DictionaryAttr image, DictionaryAttr description) {
   rt::Reuse result;
   result.window = description.getAs<IntegerAttr>("window").getInt();
   result.whole = description.contains("whole");
-  result.isOnePool = description.contains("one_pool");
+  result.isOnePool = description.contains("one_pool"), result.isByCells = description.contains("by_cells");
   if (auto threshold = description.getAs<FloatAttr>("threshold"))
     result.threshold = threshold.getValueAsDouble();
   if (auto parameter = description.getAs<IntegerAttr>("parameter"))

@@ -6,10 +6,13 @@
 
 #include "runtime/CUDA/DeviceReuse.h"
 
+#include "runtime/CUDA/CellLaunch.h"
+#include "runtime/CUDA/DeviceCells.h"
 #include "runtime/CUDA/StageShapes.h"
 
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 
 using namespace weft::rt;
 using namespace weft::rt::cuda;
@@ -80,10 +83,6 @@ Status DeviceReuse::uploadTables(const KernelImage &image) {
   return Status::ok();
 }
 
-static RowGroupShape shapeOf(const KernelImage &image) {
-  return {image.headDim, static_cast<int64_t>(sizeOf(image.dtype))};
-}
-
 DeviceReuse::Memory DeviceReuse::layOut(ScratchLayout &layout, const KernelImage &image, int64_t pairs,
                                         int64_t pools) const {
   const Reuse &reuse = *image.reuse;
@@ -129,38 +128,15 @@ Status DeviceReuse::set(const Call &call, size_t offset, unsigned value, int64_t
 /// The last arguments of stages that walk cells: CellGrid's.
 template <typename Launch>
 static Status withGrid(const Reuse &reuse, const SnapGrid &grid, int64_t tokens, Launch launch) {
-  auto extent = [&](int axis) { return static_cast<int32_t>(grid.extents[axis]); };
-  auto window = [&](int axis) { return static_cast<int32_t>(grid.axes[axis] ? reuse.window : 1); };
-  return launch(extent(0), extent(1), extent(2), window(0), window(1), window(2), static_cast<int32_t>(grid.begin),
-                static_cast<int32_t>(tokens));
-}
-
-static int64_t countCells(const Reuse &reuse, const SnapGrid &grid, int64_t tokens) {
-  int64_t cells = 1;
-  for (int axis = 0; axis < 3; ++axis) {
-    int64_t window = grid.axes[axis] ? reuse.window : 1;
-    cells *= (grid.extents[axis] + window - 1) / window;
-  }
-  return cells + tokens - grid.videoTokens();
-}
-
-static int64_t pairsOf(const Tensor &tensor) { return tensor.shape[0] * tensor.shape[1]; }
-
-static int64_t ctasFor(int64_t items, int64_t each) { return (items + each - 1) / each; }
-
-/// Contiguous rows in place of a tensor's.
-static Tensor rowsIn(DevicePointer memory, const Tensor &tensor, int64_t rows) {
-  return Tensor::contiguous(reinterpret_cast<void *>(memory), tensor.dtype,
-                            {tensor.shape[0], tensor.shape[1], rows, tensor.shape[3]});
+  return std::apply(launch, cellArguments(reuse, grid, tokens));
 }
 
 Status DeviceReuse::enqueueSnap(const Call &call, const SnapGrid &grid, const Tensor &source, DevicePointer target,
                                 DevicePointer replaced) const {
   const Reuse &reuse = *call.image.reuse;
   int64_t tokens = source.shape[2];
-  int64_t ctas = ctasFor(countCells(reuse, grid, tokens), shapeOf(call.image).groups());
-  // Of two values the deviation is half the distance.
-  double bound = reuse.window == 2 ? 2 * call.threshold : call.threshold;
+  int64_t ctas = ctasForCells(call.image, grid, tokens);
+  double bound = boundOf(reuse, call.threshold);
   return withGrid(reuse, grid, tokens, [&](auto... cells) {
     return snap.launch({ctas, pairsOf(source), 1}, RowGroupShape::kThreads, 0, call.stream, source.data,
                        source.strides[0], source.strides[1], source.strides[2], target, replaced, bound, cells...);
@@ -340,10 +316,5 @@ Result<std::optional<RowLists>> DeviceReuse::mergeTokens(const Call &call, Atten
 Status DeviceReuse::spread(const Call &call, const Tensor &out, const Tensor *lse) const {
   if (!call.image.reuse->mergesQueries())
     return Status::ok();
-  const Tensor none{nullptr, DType::F32, {}, {0, 0, 0}};
-  const Tensor &sums = lse ? *lse : none;
-  int64_t tokens = out.shape[2];
-  return copy.launch({ctasFor(tokens, shapeOf(call.image).groups()), pairsOf(out), 1}, RowGroupShape::kThreads, 0,
-                     call.stream, out.data, out.strides[0], out.strides[1], out.strides[2], sums.data, sums.strides[0],
-                     sums.strides[1], sums.strides[2], call.at(call.memory.leaders), static_cast<int32_t>(tokens));
+  return enqueueSpread(copy, call.image, call.stream, out, lse, call.at(call.memory.leaders));
 }

@@ -69,13 +69,20 @@ Status GPUKernel::loadStages() {
       return loaded.status();
     prediction = std::move(*loaded);
   }
-  if (host.image().gathersRows()) {
+  bool byCells = host.image().reuse && host.image().reuse->isByCells;
+  if (byCells) {
+    auto loaded = DeviceCells::load(*gpu, code, host.image(), {parts.rows, parts.columns});
+    if (!loaded)
+      return loaded.status();
+    cells = std::move(*loaded);
+  }
+  if (host.image().gathersRows() && !byCells) {
     auto loaded = DeviceRows::load(gpu, code, host.image(), parts.rows, parts.queryAxes);
     if (!loaded)
       return loaded.status();
     rows = std::move(*loaded);
   }
-  if (host.image().reuse) {
+  if (host.image().reuse && !byCells) {
     auto loaded = DeviceReuse::load(gpu, code, host.image(), {parts.columns, parts.keyAxes});
     if (!loaded)
       return loaded.status();

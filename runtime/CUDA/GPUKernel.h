@@ -9,6 +9,7 @@
 
 #include "runtime/CUDA/DevicePrediction.h"
 #include "runtime/CUDA/DeviceRecognition.h"
+#include "runtime/CUDA/DeviceCells.h"
 #include "runtime/CUDA/DeviceReuse.h"
 #include "runtime/CUDA/DeviceRowSelection.h"
 #include "runtime/CUDA/DeviceRows.h"
@@ -220,6 +221,8 @@ private:
   Status measureBatches(const Batches &batches, ReuseCounts &counts) const;
   AttentionOperands operandsOf(const Batches &batches) const;
   /// What reuse needs to be enqueued; `rows` are the call's.
+  Result<DeviceCells::Call> prepareCells(const Batches &batches) const;
+  Status launchCells(const Batches &batches, Lists &lists) const;
   Result<DeviceReuse::Call> prepareReuse(const Batches &batches, const Lists &lists, const RowLists *rows) const;
   /// Memory for pieces of items, whose counters are 0 between launches; 0 if the kernel cuts none, or if there is none: then
   /// items stay whole.
@@ -240,7 +243,9 @@ private:
   std::optional<PairMasker> masker;
   std::optional<DevicePrediction> prediction;
   std::optional<DeviceRows> rows;
+  /// Of a kernel with reuse one of both.
   std::optional<DeviceReuse> reuse;
+  std::optional<DeviceCells> cells;
   std::optional<DeviceRowSelection> rowSelection;
   std::optional<DeviceRecognition> recognition;
   mutable ListCache lists;

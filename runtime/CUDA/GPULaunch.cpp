@@ -102,7 +102,7 @@ Status GPUKernel::launchAttention(const Batches &batches, AttentionOperands &ope
     for (TensorMap &map : maps)
       arguments.push_back(&map);
     // Queries that are gathered.
-    if (rows)
+    if (host.image().gathersRows())
       arguments.insert(arguments.end(), {&operands.query.data, &operands.query.strides[0],
                                          &operands.query.strides[1], &operands.query.strides[2]});
   } else {
@@ -209,10 +209,38 @@ Status GPUKernel::launchMerged(const Batches &batches, Lists &lists) const {
   return reuse->spread(*call, slice(batches.args.out), lse ? &*lse : nullptr);
 }
 
+Result<DeviceCells::Call> GPUKernel::prepareCells(const Batches &batches) const {
+  const KernelImage &image = host.image();
+  ScratchLayout layout;
+  auto places = cells->layOut(layout, image, batches.count * image.heads);
+  if (Status status = takeMemory(reuseScratch, layout.bytes(), batches, batches.memory.reuse); !status)
+    return status;
+  return DeviceCells::Call{image, host.thresholdOf(batches.parameters), batches.memory.reuse, places, batches.stream};
+}
+
+Status GPUKernel::launchCells(const Batches &batches, Lists &lists) const {
+  auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
+  auto call = prepareCells(batches);
+  if (!call)
+    return call.status();
+  AttentionOperands operands = operandsOf(batches);
+  Status status = cells->merge(*call, operands, lists.work);
+  if (status && lists.work.mostItems != 0)
+    status = launchAttention(batches, operands, lists.work);
+  if (!status)
+    return status;
+  std::optional<Tensor> lse;
+  if (batches.args.lse)
+    lse = slice(*batches.args.lse);
+  return cells->spread(*call, slice(batches.args.out), lse ? &*lse : nullptr);
+}
+
 Status GPUKernel::launchBatches(const Batches &batches, const PredictedLists *kept) const {
   auto found = findLists(batches, kept);
   if (!found)
     return found.status();
+  if (cells)
+    return launchCells(batches, *found);
   if (reuse && host.image().reuse->whole)
     return launchMerged(batches, *found);
   AttentionOperands operands = operandsOf(batches);
@@ -230,7 +258,7 @@ Status GPUKernel::launchBatches(const Batches &batches, const PredictedLists *ke
 }
 
 int64_t GPUKernel::batchStep(const RunArgs &args) const {
-  bool joined = !parts.usesTensorMaps || ((!parts.query.tiled || rows || joinsBatchAndHead(args.query)) &&
+  bool joined = !parts.usesTensorMaps || ((!parts.query.tiled || host.image().gathersRows() || joinsBatchAndHead(args.query)) &&
                 (!parts.key.tiled || (joinsBatchAndHead(args.key) && joinsBatchAndHead(args.value))));
   return joined ? args.query.shape[0] : 1;
 }
@@ -254,7 +282,7 @@ Status GPUKernel::enqueue(const RunArgs &args, Stream stream, const PredictedLis
   if (!scope.status)
     return scope.status;
   std::unique_lock lock(enqueuing, std::defer_lock);
-  if (prediction || rows || reuse || recognition)
+  if (prediction || rows || reuse || cells || recognition)
     lock.lock();
   bool isCaptured = isCapturing(stream);
   if (!rowSelection)
@@ -305,6 +333,12 @@ Result<std::vector<int64_t>> GPUKernel::bindQueryAndKey(const RunArgs &args) con
 }
 
 Status GPUKernel::measureBatches(const Batches &batches, ReuseCounts &counts) const {
+  Tensor query = sliceBatches(batches.args.query, batches.first, batches.count);
+  Tensor key = sliceBatches(batches.args.key, batches.first, batches.count);
+  if (cells) {
+    auto call = prepareCells(batches);
+    return call ? cells->measure(*call, query, key, counts) : call.status();
+  }
   auto found = findLists(batches, nullptr);
   if (!found)
     return found.status();
@@ -312,13 +346,11 @@ Status GPUKernel::measureBatches(const Batches &batches, ReuseCounts &counts) co
   auto call = prepareReuse(batches, *found, listed ? &*listed : nullptr);
   if (!call)
     return call.status();
-  Tensor query = sliceBatches(batches.args.query, batches.first, batches.count);
-  Tensor key = sliceBatches(batches.args.key, batches.first, batches.count);
   return reuse->measure(*call, query, key, found->work, found->ranges, counts);
 }
 
 Result<ReuseSaving> GPUKernel::measureReuse(const RunArgs &args, Stream stream) const {
-  if (!reuse)
+  if (!reuse && !cells)
     return Status::error(fmt::format("kernel '{}': expected an attention with reuse", host.image().name));
   if (Status status = host.checkRows(args, MemoryKind::Device); !status)
     return status;

@@ -4,14 +4,13 @@
 //
 // Counts what the stages of reuse left.
 
+#include "runtime/CUDA/CellLaunch.h"
 #include "runtime/CUDA/DeviceReuse.h"
 
 #include <numeric>
 
 using namespace weft::rt;
 using namespace weft::rt::cuda;
-
-static int64_t pairsOf(const Tensor &tensor) { return tensor.shape[0] * tensor.shape[1]; }
 
 Result<std::vector<int32_t>> DeviceReuse::download(const Call &call, DevicePointer from, int64_t count) const {
   std::vector<int32_t> numbers(count);

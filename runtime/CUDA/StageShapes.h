@@ -85,6 +85,11 @@ struct RowGroupShape {
   int64_t groups() const { return kThreads / lanes(); }
 };
 
+/// A group of lanes for each few tokens, whose rows it copies.
+struct SpreadShape {
+  static constexpr int64_t kEach = 4;
+};
+
 /// A CTA per key block and pair that fills merged keys: in shared memory, numbers of each that stays; where they go, and how
 /// many they are.
 struct FillShape {
