@@ -25,15 +25,6 @@ using namespace weft;
 using namespace weft::cuda;
 using rt::cuda::RowGroupShape;
 
-/// Along which axes a side has windows.
-static std::array<bool, 3> windowAxes(BlockAttentionOp op) {
-  std::array<bool, 3> axes = op.getQuery().getDefiningOp<SnapOp>().getAxisFlags(),
-                      others = op.getKey().getDefiningOp<SnapOp>().getAxisFlags();
-  for (int axis = 0; axis < 3; ++axis)
-    axes[axis] |= others[axis];
-  return axes;
-}
-
 //===----------------------------------------------------------------------===//
 // Snapping
 //===----------------------------------------------------------------------===//

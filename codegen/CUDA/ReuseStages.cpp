@@ -12,6 +12,15 @@ using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
 
+std::array<bool, 3> weft::cuda::windowAxes(BlockAttentionOp op) {
+  std::array<bool, 3> axes = {false, false, false};
+  for (Value tokens : {op.getQuery(), op.getKey()})
+    if (auto snap = tokens.getDefiningOp<SnapOp>())
+      for (auto [axis, isCut] : llvm::enumerate(snap.getAxisFlags()))
+        axes[axis] |= isCut;
+  return axes;
+}
+
 void weft::cuda::formReuseStages(func::FuncOp kernel, BlockAttentionOp op, int64_t tileRows,
                                  int64_t columns) {
   auto query = op.getQuery().getDefiningOp<SnapOp>(), key = op.getKey().getDefiningOp<SnapOp>();

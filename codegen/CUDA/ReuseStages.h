@@ -17,7 +17,13 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
+#include <array>
+
 namespace weft::cuda {
+
+/// Along which axes queries or keys have windows. A side that has none along one of them has a window of one token there,
+/// as the launch says.
+std::array<bool, 3> windowAxes(BlockAttentionOp op);
 
 /// Snaps tokens, or finds their donors if they are snapped whole; launched for queries and for keys. Grid: cells /
 /// groups of a CTA x pairs. The arguments' order is the launch's in runtime/CUDA/DeviceReuse.cpp, as that of all stages

@@ -23,7 +23,9 @@ public:
             mlir::Value stride, mlir::Value bound);
 
   /// CTAs that a multiprocessor's registers should suffice for.
-  static int64_t mostCTAs(const RowGroup &rows) { return rows.element.isF32() ? 2 : 3; }
+  static int64_t mostCTAs(const RowGroup &rows) {
+    return !rows.element.isF32() ? 3 : rows.shape.passes() == 1 ? 2 : 1;
+  }
 
   /// Stores the donor of each token of the cell at its place in `donors`. Returns how many tokens are their own.
   mlir::Value storeDonors(const CellGrid::Cell &cell, mlir::Value donors);

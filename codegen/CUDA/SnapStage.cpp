@@ -29,7 +29,7 @@ class SnapStage {
 public:
   SnapStage(func::FuncOp kernel, BlockAttentionOp op, SnapOp snap)
       : k(kernel, "snap", ("plllppd" + CellGrid::kLetters).str(), rt::cuda::RowGroupShape::kThreads), e(k.e),
-        rows(k, op), grid(k, kGrid), window(snap.getWindow()), axes(snap.getAxisFlags()),
+        rows(k, op), grid(k, kGrid), window(snap.getWindow()), axes(windowAxes(op)),
         isWhole(snap.getWhole()),
         stride(k.argument(kTokenStride)), source(rows.chunkAddress(kSource, kBatchStride, k.y)) {}
 

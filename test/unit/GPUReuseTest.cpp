@@ -185,11 +185,14 @@ TEST_F(GPUReuseTest, RowsMergeAmongTheListed) {
   compareListedRows(problem);
 }
 
-/// Queries and keys have grids of their own; where no window fits nothing is snapped.
+/// Queries and keys have grids of their own; where no window fits nothing is snapped, and one side may have windows along
+/// an axis on which the other has none.
 TEST_F(GPUReuseTest, RectangularAttention) {
   for (auto [queries, keys] : {std::pair(GridShape{1, 1, 1, 3, false}, GridShape{4, 5, 6, 0, false}),
                                {GridShape{4, 5, 6, 0, false}, GridShape{1, 1, 1, 9, true}},
-                               {GridShape{2, 5, 6, 0, false}, GridShape{3, 4, 9, 7, true}}})
+                               {GridShape{2, 5, 6, 0, false}, GridShape{3, 4, 9, 7, true}},
+                               {GridShape{1, 5, 6, 0, false}, GridShape{4, 4, 6, 0, false}},
+                               {GridShape{4, 5, 6, 2, false}, GridShape{1, 4, 6, 0, false}}})
     for (const char *clauses : {"", "rows given"})
       for (const char *target : kTargets) {
         Shape shape = kShape;
