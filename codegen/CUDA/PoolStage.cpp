@@ -16,27 +16,32 @@ using namespace weft::cuda;
 namespace {
 
 /// Source with the strides of batch, head and token; tokens in block order; where pools begin; the means.
-enum Argument : unsigned { kSource, kBatchStride, kHeadStride, kTokenStride, kTokens, kOffsets, kMeans };
+enum Argument : unsigned { kSource, kBatchStride, kHeadStride, kTokenStride, kTokens, kOffsets, kMeans, kPools, kSideArguments };
 
 class PoolStage {
 public:
   PoolStage(func::FuncOp kernel, BlockAttentionOp op)
-      : k(kernel, "pool", "plllppp", rt::cuda::PoolShape::kThreads), e(k.e),
+      : k(kernel, "pool", "plllpppiplllpppi", rt::cuda::PoolShape::kThreads), e(k.e),
         element(op.getQuery().getType().getElementType()), heads(op.getQuery().getType().getDimSize(1)),
         shape{op.getQuery().getType().getDimSize(3), op.getQuery().getType().getElementTypeBitWidth() / 8},
         lanes(16 / shape.elementBytes), group(e.divide(k.thread, shape.chunks())),
         chunk(e.remainder(k.thread, shape.chunks())) {}
 
   void emit() {
+    k.chooseSide(e.equal(k.z, 1), 0, kSideArguments);
+    e.when(e.below(k.x, k.argument(kPools)), [&] { emitPool(); });
+    k.finish();
+  }
+
+private:
+  void emitPool() {
     Value first = e.loadAt(k.i32(), k.argument(kOffsets), k.x);
     Value end = e.loadAt(k.i32(), k.argument(kOffsets), e.add(k.x, 1));
     e.when(e.below(group, e.i32(shape.groups())), [&] { storeSums(sumRows(first, end)); });
     k.meet();
     storeMean(e.sub(end, first));
-    k.finish();
   }
 
-private:
   /// The address of this thread's chunk of the pair's first token.
   Value chunkAddress() {
     Value batch = e.divide(k.y, heads), head = e.sub(k.y, e.mul(batch, heads));
@@ -72,7 +77,7 @@ private:
   /// Adds up the groups' sums, in their order.
   void storeMean(Value count) {
     Value rows = arith::UIToFPOp::create(e.b, k.f32(), count);
-    Value pool = e.add(e.mul(k.y, k.gridX()), k.x);
+    Value pool = e.add(e.mul(k.y, k.argument(kPools)), k.x);
     e.loop(k.thread, e.i32(shape.headDim), e.i32(k.threads), [&](Value channel) {
       Value sum = e.f32(0);
       for (int64_t i = 0; i < shape.groups(); ++i)

@@ -23,26 +23,27 @@ public:
         keyBlocks(keyBlocks) {}
 
   void emit() {
-    e.when(e.equal(k.warp, 0), [&] { scanLengths(); });
+    scanLengths();
     k.meet();
     placeItems();
     k.finish();
   }
 
 private:
-  /// Replaces the number of lists of each length by that of longer ones.
+  /// Replaces the number of lists of each length by that of longer ones. A thread has some neighbouring lengths.
   void scanLengths() {
-    e.loop(e.i32(0), e.i32(keyBlocks + 1), e.i32(32), e.i32(0), [&](Value first, ValueRange longer) {
-      Value length = e.sub(e.i32(keyBlocks), e.add(first, k.lane));
-      Value exists = e.less(e.i32(-1), length);
-      Value count = e.valueWhen(
-          exists, [&] { return e.loadAt(k.i32(), k.argument(kLengths), length); }, e.i32(0));
-      Value sum = k.scanWarp(count);
-      e.when(exists, [&] {
-        e.storeAt(e.add(longer[0], e.sub(sum, count)), k.argument(kLengths), length);
-      });
-      return Values{e.add(longer[0], e.broadcastLane(sum, e.i32(31)))};
-    });
+    int64_t each = (keyBlocks + k.threads) / k.threads;
+    Values lengths, counts;
+    for (int64_t i = 0; i < each; ++i) {
+      lengths.push_back(e.sub(e.i32(keyBlocks - i), e.mul(k.thread, each)));
+      counts.push_back(e.valueWhen(
+          e.less(e.i32(-1), lengths[i]), [&] { return e.loadAt(k.i32(), k.argument(kLengths), lengths[i]); }, e.i32(0)));
+    }
+    Value longer = k.sumBefore(e.reduce(counts, [&](Value a, Value b) { return e.add(a, b); }));
+    for (auto [length, count] : llvm::zip_equal(lengths, counts)) {
+      e.when(e.less(e.i32(-1), length), [&] { e.storeAt(longer, k.argument(kLengths), length); });
+      longer = e.add(longer, count);
+    }
   }
 
   void placeItems() {

@@ -113,22 +113,32 @@ DevicePrediction::Memory DevicePrediction::layOut(ScratchLayout &layout, const K
   return memory;
 }
 
-Status DevicePrediction::enqueuePool(const KernelImage &image, const Tensor &tensor, DevicePointer tokens,
-                                     DevicePointer offsets, int64_t pools, DevicePointer means, Stream stream) const {
+Status DevicePrediction::clear(const KernelImage &image, const Call &call) const {
+  const TokenPools &query = image.prediction->query, &key = image.prediction->key;
+  int64_t scores = call.query.shape[0] * image.heads * image.query.count() * image.key.count();
+  bool isWhole = query.count() == image.query.count() && key.count() == image.key.count();
+  int code = device->driver.fill32(call.scratch + call.memory.lengths, 0, image.key.count() + 1, call.stream);
+  if (!code && !isWhole)
+    code = device->driver.fill32(call.scratch + call.memory.scores, 0x80000000u, scores, call.stream);
+  return device->driver.check(code, "cuMemsetD32Async");
+}
+
+Status DevicePrediction::enqueuePools(const KernelImage &image, const Call &call) const {
   PoolShape shape{image.headDim, static_cast<int64_t>(sizeOf(image.dtype))};
-  return pool.launch({pools, tensor.shape[0] * image.heads, 1}, PoolShape::kThreads, shape.sharedBytes(), stream,
-                     tensor.data, tensor.strides[0], tensor.strides[1], tensor.strides[2], tokens, offsets, means);
+  int64_t queries = image.prediction->query.count(), keys = image.prediction->key.count();
+  const Tensor &query = call.query, &key = call.key;
+  return pool.launch({std::max(queries, keys), query.shape[0] * image.heads, 2}, PoolShape::kThreads,
+                     shape.sharedBytes(), call.stream, query.data, query.strides[0], query.strides[1],
+                     query.strides[2], queryTokens.get(), queryOffsets.get(), call.scratch + call.memory.queryMeans,
+                     static_cast<int32_t>(queries), key.data, key.strides[0], key.strides[1], key.strides[2],
+                     keyTokens.get(), keyOffsets.get(), call.scratch + call.memory.keyMeans,
+                     static_cast<int32_t>(keys));
 }
 
 Status DevicePrediction::enqueueScore(const KernelImage &image, const Call &call) const {
   const TokenPools &query = image.prediction->query, &key = image.prediction->key;
   int64_t pairs = call.query.shape[0] * image.heads;
   DevicePointer scores = call.scratch + call.memory.scores;
-  bool isWhole = query.count() == image.query.count() && key.count() == image.key.count();
-  if (!isWhole)
-    if (int code = device->driver.fill32(scores, 0x80000000u, pairs * image.query.count() * image.key.count(),
-                                         call.stream))
-      return device->driver.check(code, "cuMemsetD32Async");
   auto tiles = [](int64_t pools) { return (pools + ScoreShape::kTile - 1) / ScoreShape::kTile; };
   return score.launch({tiles(key.count()), tiles(query.count()), pairs}, ScoreShape::kThreads,
                       ScoreShape{image.headDim}.sharedBytes(), call.stream, call.scratch + call.memory.queryMeans,
@@ -152,26 +162,20 @@ Status DevicePrediction::enqueueSelect(const KernelImage &image, const Call &cal
     limit = static_cast<int32_t>(shareOf(call.amount, all));
   else if (prediction.rule == SelectionRule::Threshold)
     limit = orderOfBound(call.amount);
-  DevicePointer lengths = call.scratch + call.memory.lengths;
-  if (int code = device->driver.fill32(lengths, 0, all + 1, call.stream))
-    return device->driver.check(code, "cuMemsetD32Async");
   int64_t ctas = (rows + SelectShape::kRows - 1) / SelectShape::kRows;
   return select.launch({ctas, 1, 1}, SelectShape::kThreads, 0, call.stream, call.scratch + call.memory.scores,
-                       call.codes, static_cast<int32_t>(call.sets), call.scratch + call.memory.ranges, lengths,
+                       call.codes, static_cast<int32_t>(call.sets), call.scratch + call.memory.ranges, call.scratch + call.memory.lengths,
                        static_cast<int32_t>(rows), limit, static_cast<float>(call.amount),
                        static_cast<int32_t>(std::min(prediction.min, all)), call.choices);
 }
 
 Result<DevicePrediction::Lists> DevicePrediction::enqueue(const KernelImage &image, const Call &call) const {
-  const Prediction &prediction = *image.prediction;
   int64_t pairs = call.query.shape[0] * image.heads, rows = pairs * image.query.count();
   if (rows * image.key.count() > INT32_MAX)
     return Status::error("prediction: expected at most 2^31 pairs of blocks in a call, but got more");
-  Status status = enqueuePool(image, call.query, queryTokens.get(), queryOffsets.get(), prediction.query.count(),
-                              call.scratch + call.memory.queryMeans, call.stream);
+  Status status = clear(image, call);
   if (status)
-    status = enqueuePool(image, call.key, keyTokens.get(), keyOffsets.get(), prediction.key.count(),
-                         call.scratch + call.memory.keyMeans, call.stream);
+    status = enqueuePools(image, call);
   if (status)
     status = enqueueScore(image, call);
   if (status)
@@ -179,7 +183,7 @@ Result<DevicePrediction::Lists> DevicePrediction::enqueue(const KernelImage &ima
   DevicePointer ranges = call.scratch + call.memory.ranges, items = call.scratch + call.memory.items;
   DevicePointer numItems = call.scratch + call.memory.numItems;
   if (status)
-    status = sort.launch({1, 1, 1}, SortShape::kThreads, 0, call.stream, ranges, call.scratch + call.memory.lengths,
+    status = sort.launch({1, 1, 1}, SortShape::kThreads, SortShape::kSharedBytes, call.stream, ranges, call.scratch + call.memory.lengths,
                          items, numItems, static_cast<int32_t>(rows));
   if (!status)
     return status;

@@ -53,8 +53,9 @@ public:
 
 private:
   Status uploadTables(const KernelImage &image);
-  Status enqueuePool(const KernelImage &image, const Tensor &tensor, DevicePointer tokens, DevicePointer offsets,
-                     int64_t pools, DevicePointer means, Stream stream) const;
+  /// What must be there before the stages.
+  Status clear(const KernelImage &image, const Call &call) const;
+  Status enqueuePools(const KernelImage &image, const Call &call) const;
   Status enqueueScore(const KernelImage &image, const Call &call) const;
   Status enqueueSelect(const KernelImage &image, const Call &call) const;
 

@@ -142,7 +142,7 @@ Result<DeviceRecognition::Lists> DeviceRecognition::chooseLists(const Call &call
       call.candidates.poolOf.get(), static_cast<int32_t>(call.candidates.sets), static_cast<int32_t>(call.firstPair),
       static_cast<int32_t>(rows), at(call.memory.ranges), at(call.memory.pools), at(call.memory.lengths));
   if (status && !image->gathersRows())
-    status = sort.launch({1, 1, 1}, SortShape::kThreads, 0, call.stream, at(call.memory.ranges),
+    status = sort.launch({1, 1, 1}, SortShape::kThreads, SortShape::kSharedBytes, call.stream, at(call.memory.ranges),
                          at(call.memory.lengths), at(call.memory.items), at(call.memory.numItems),
                          static_cast<int32_t>(rows));
   if (!status)

@@ -40,7 +40,7 @@ struct SelectShape {
 
 /// One CTA that sorts items by the lengths of their lists.
 struct SortShape {
-  static constexpr int64_t kThreads = 1024;
+  static constexpr int64_t kThreads = 1024, kSharedBytes = 4 * kThreads;
 };
 
 /// CTAs that share the rows of a pair, and one that plans their tiles.
