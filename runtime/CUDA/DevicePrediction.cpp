@@ -113,13 +113,13 @@ DevicePrediction::Memory DevicePrediction::layOut(ScratchLayout &layout, const K
   return memory;
 }
 
-Status DevicePrediction::clear(const KernelImage &image, const Call &call) const {
+Status DevicePrediction::clearScores(const KernelImage &image, const Call &call) const {
   const TokenPools &query = image.prediction->query, &key = image.prediction->key;
   int64_t scores = call.query.shape[0] * image.heads * image.query.count() * image.key.count();
   bool isWhole = query.count() == image.query.count() && key.count() == image.key.count();
-  int code = device->driver.fill32(call.scratch + call.memory.lengths, 0, image.key.count() + 1, call.stream);
-  if (!code && !isWhole)
-    code = device->driver.fill32(call.scratch + call.memory.scores, 0x80000000u, scores, call.stream);
+  if (isWhole)
+    return Status::ok();
+  int code = device->driver.fill32(call.scratch + call.memory.scores, 0x80000000u, scores, call.stream);
   return device->driver.check(code, "cuMemsetD32Async");
 }
 
@@ -132,7 +132,7 @@ Status DevicePrediction::enqueuePools(const KernelImage &image, const Call &call
                      query.strides[2], queryTokens.get(), queryOffsets.get(), call.scratch + call.memory.queryMeans,
                      static_cast<int32_t>(queries), key.data, key.strides[0], key.strides[1], key.strides[2],
                      keyTokens.get(), keyOffsets.get(), call.scratch + call.memory.keyMeans,
-                     static_cast<int32_t>(keys));
+                     static_cast<int32_t>(keys), call.scratch + call.memory.lengths);
 }
 
 Status DevicePrediction::enqueueScore(const KernelImage &image, const Call &call) const {
@@ -173,7 +173,7 @@ Result<DevicePrediction::Lists> DevicePrediction::enqueue(const KernelImage &ima
   int64_t pairs = call.query.shape[0] * image.heads, rows = pairs * image.query.count();
   if (rows * image.key.count() > INT32_MAX)
     return Status::error("prediction: expected at most 2^31 pairs of blocks in a call, but got more");
-  Status status = clear(image, call);
+  Status status = clearScores(image, call);
   if (status)
     status = enqueuePools(image, call);
   if (status)

@@ -53,8 +53,8 @@ public:
 
 private:
   Status uploadTables(const KernelImage &image);
-  /// What must be there before the stages.
-  Status clear(const KernelImage &image, const Call &call) const;
+  /// Before the stages, if several pools write one score.
+  Status clearScores(const KernelImage &image, const Call &call) const;
   Status enqueuePools(const KernelImage &image, const Call &call) const;
   Status enqueueScore(const KernelImage &image, const Call &call) const;
   Status enqueueSelect(const KernelImage &image, const Call &call) const;

@@ -23,7 +23,7 @@ struct PoolShape {
 
 /// A CTA per tile of the scores of a pair's query pools and key pools.
 struct ScoreShape {
-  static constexpr int64_t kThreads = 256, kTile = 64;
+  static constexpr int64_t kThreads = 64, kTile = 32;
   /// Floats from one channel of a tile to the next.
   static constexpr int64_t kPitch = kTile + 4;
   int64_t headDim;
