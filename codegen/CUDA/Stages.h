@@ -19,8 +19,8 @@
 
 namespace weft::cuda {
 
-/// Means of the rows of pools; also zeros the counts of lists by length. Grid: pools x pairs x 2 sides. The arguments' order is the launch's in
-/// runtime/CUDA/DevicePrediction.cpp, as that of the next three.
+/// Means of the rows of pools; also zeros the counts of lists by length. Grid: pools x pairs x 2 sides. The arguments' order
+/// is the launch's in runtime/CUDA/DevicePrediction.cpp, as that of the next three.
 void formPool(mlir::func::FuncOp kernel, BlockAttentionOp op);
 
 /// Scores of all pairs of pools, as integers that have the order of the scores; the greatest of each pair of blocks.

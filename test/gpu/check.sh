@@ -66,6 +66,7 @@ if [[ -x $sanitizer ]]; then
     GPURowSelectionTest.SelectedRowsServeSeveralLaunches
     GPUReuseTest.NaNAndInfinityFireNoWindow
     GPUReuseTest.RowsMergeAmongTheListed
+    GPUReuseTest.ACellIsComputedOnce
     GPURecognitionTest.HeadsOfKnownTypes
   )
   for tool in memcheck racecheck synccheck initcheck; do
