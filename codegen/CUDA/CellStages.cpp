@@ -159,18 +159,14 @@ public:
         warps(k.argument(kFillWarps)) {}
 
   void emit() {
-    Block *others = e.createBlock(), *behind = e.createBlock(), *done = e.createBlock();
-    e.branchIf(e.equal(e.sub(k.gridX(), k.x), 1), behind, others);
-    e.enter(behind);
-    when(kMergeValues, [&] { clear(); });
-    when(kPlaceRows, [&] { listItems(); });
+    Value isBehind = e.equal(e.sub(k.gridX(), k.x), 1), isRows = e.equal(k.z, kPlaceRows);
+    Block *rowWork = e.createBlock(), *keyWork = e.createBlock(), *done = e.createBlock();
+    e.branchIf(isRows, rowWork, keyWork);
+    e.enter(rowWork);
+    choose(isBehind, [&] { listItems(); }, [&] { placeRows(); });
     e.branch(done);
-    e.enter(others);
-    findPlaces();
-    findSlots();
-    when(kMergeValues, [&] { mergeValues(); });
-    when(kCopyKeys, [&] { copyKeys(); });
-    when(kPlaceRows, [&] { placeRows(); });
+    e.enter(keyWork);
+    choose(isBehind, [&] { when(kMergeValues, [&] { clear(); }); }, [&] { mergeKeys(); });
     e.branch(done);
     e.enter(done);
     k.finish();
@@ -188,13 +184,28 @@ private:
   }
   void when(Work work, llvm::function_ref<void()> body) { e.when(e.equal(k.z, work), body); }
 
+  void choose(Value condition, llvm::function_ref<void()> first, llvm::function_ref<void()> second) {
+    Block *ifTrue = e.createBlock(), *ifFalse = e.createBlock(), *done = e.createBlock();
+    e.branchIf(condition, ifTrue, ifFalse);
+    e.enter(ifTrue);
+    first();
+    e.branch(done);
+    e.enter(ifFalse);
+    second();
+    e.branch(done);
+    e.enter(done);
+  }
+
   /// A token of the cell, -1 if there is none; whose row it takes; and, if it is its own, where its merged key goes.
   struct Place {
     Value token, donor, stays, slot;
   };
 
-  void findPlaces() {
-    CellGrid::Cell cell = grid.cellAt(e.add(e.mul(k.x, rows.shape.groups()), rows.group));
+  using Places = SmallVector<Place, 8>;
+
+  Places findPlaces(Value number) {
+    CellGrid::Cell cell = grid.cellAt(number);
+    Places places;
     Value donors = e.advance(k.argument(kFillDonors), e.mul(e.extend(k.y), e.extend(grid.tokens)), k.i32());
     for (int64_t t = 0; t < (axes[0] ? 2 : 1); ++t)
       for (int64_t h = 0; h < (axes[1] ? 2 : 1); ++h)
@@ -208,25 +219,38 @@ private:
       place.donor = e.select(exists, place.donor, e.i32(-2));
       place.stays = e.bitAnd(exists, e.equal(place.donor, place.token));
     }
+    return places;
   }
 
   Value tokenOr0(const Place &place) { return e.select(e.less(e.i32(-1), place.token), place.token, e.i32(0)); }
 
-  void findSlots() {
-    // The other side may have more cells, and so more warps.
-    Value warp = e.minimum(e.add(e.mul(k.x, k.threads / 32), k.warp), warps);
-    Value before = startOf(k.y, warp), own = e.i32(0);
+  /// Numbers the places that stay, and returns how many do.
+  static Value countStaying(Emitter &e, Places &places) {
+    Value own = e.i32(0);
     for (Place &place : places) {
       place.slot = own;
       own = e.add(own, e.extend(place.stays, 32));
     }
-    Value upToThis = k.scanWarp(e.select(rows.isLeader, own, e.i32(0)));
-    Value first = e.add(before, e.sub(upToThis, own));
-    for (Place &place : places)
-      place.slot = e.add(first, place.slot);
+    return own;
   }
 
-  Values loadValues(int64_t pass) {
+  /// The first slot of the cells of a warp that snapped. The other side may have more cells, and so more warps.
+  Value firstOfWarp(Value warp) { return startOf(k.y, e.minimum(warp, warps)); }
+
+  //===--- Keys ---===//
+
+  /// A group of lanes has a cell.
+  void mergeKeys() {
+    Places places = findPlaces(e.add(e.mul(k.x, rows.shape.groups()), rows.group));
+    Value first = firstOfWarp(e.add(e.mul(k.x, k.threads / 32), k.warp)), own = countStaying(e, places);
+    Value upToThis = k.scanWarp(e.select(rows.isLeader, own, e.i32(0)));
+    for (Place &place : places)
+      place.slot = e.add(e.add(first, e.sub(upToThis, own)), place.slot);
+    when(kMergeValues, [&] { mergeValues(places); });
+    when(kCopyKeys, [&] { copyKeys(places); });
+  }
+
+  Values loadValues(ArrayRef<Place> places, int64_t pass) {
     Value value = rows.chunkAddress(kValue, kValueBatchStride, k.y);
     auto load = [&] {
       Values chunks;
@@ -240,14 +264,14 @@ private:
   Value none() { return LLVM::ZeroOp::create(e.b, VectorType::get(rows.elements, rows.element)); }
 
   /// What the place with number `own` stands for, itself among them, comes behind it.
-  Value countMembers(size_t own) {
+  Value countMembers(ArrayRef<Place> places, size_t own) {
     Value count = e.i32(1);
     for (size_t other = own + 1; other < places.size(); ++other)
       count = e.add(count, e.extend(e.equal(places[other].donor, places[own].token), 32));
     return count;
   }
 
-  Value meanOf(size_t own, ArrayRef<Value> chunks) {
+  Value meanOf(ArrayRef<Place> places, size_t own, ArrayRef<Value> chunks) {
     Values sums;
     for (int64_t i = 0; i < rows.elements; ++i)
       sums.push_back(e.toF32(rows.at(chunks[own], i)));
@@ -257,7 +281,7 @@ private:
       for (int64_t i = 0; i < rows.elements; ++i)
         sums[i] = e.addF(sums[i], e.toF32(rows.at(chunk, i)));
     }
-    Value share = e.divideF(e.f32(1), e.countToF32(countMembers(own)));
+    Value share = e.divideF(e.f32(1), e.countToF32(countMembers(places, own)));
     Value mean = LLVM::PoisonOp::create(e.b, VectorType::get(rows.elements, rows.element));
     for (auto [i, sum] : llvm::enumerate(sums)) {
       Value number = e.mulF(sum, share);
@@ -268,16 +292,16 @@ private:
     return mean;
   }
 
-  void mergeValues() {
+  void mergeValues(ArrayRef<Place> places) {
     for (int64_t pass = 0; pass < rows.shape.passes(); ++pass) {
-      Values chunks = loadValues(pass);
+      Values chunks = loadValues(places, pass);
       for (auto [number, place] : llvm::enumerate(places))
         e.when(e.bitAnd(place.stays, rows.hasChunk(pass)),
-               [&] { merged.storeValue(place.slot, meanOf(number, chunks), pass); });
+               [&] { merged.storeValue(place.slot, meanOf(places, number, chunks), pass); });
     }
   }
 
-  void copyKeys() {
+  void copyKeys(ArrayRef<Place> places) {
     Value key = rows.chunkAddress(kKey, kKeyBatchStride, k.y);
     for (int64_t pass = 0; pass < rows.shape.passes(); ++pass) {
       Values chunks;
@@ -290,7 +314,7 @@ private:
     }
     for (auto [number, place] : llvm::enumerate(places))
       e.when(e.bitAnd(place.stays, rows.isLeader), [&] {
-        Value logarithm = e.mulF(e.log2(e.countToF32(countMembers(number))), e.f32(M_LN2));
+        Value logarithm = e.mulF(e.log2(e.countToF32(countMembers(places, number))), e.f32(M_LN2));
         merged.describe(place.slot, place.token, logarithm);
       });
   }
@@ -310,10 +334,19 @@ private:
   Value placeOfRow(Value row) { return e.add(e.mul(firstTile(), tileRows), row); }
   Value tilesOf(Value pair) { return e.divide(e.add(startOf(pair, warps), tileRows - 1), tileRows); }
 
+  /// A thread has a cell: the cells of a warp that snapped are neighbouring lanes'.
   void placeRows() {
+    Value number = e.add(e.mul(k.x, k.threads), k.thread);
+    int64_t cellsOfWarp = 32 / rows.shape.lanes();
+    Places places = findPlaces(number);
+    Value first = firstOfWarp(e.divide(number, cellsOfWarp)), own = countStaying(e, places);
+    Value before = e.sub(k.scanWarp(own), own), firstLane = e.bitAnd(k.lane, -cellsOfWarp);
+    Value beforeWarp = e.broadcastLane(before, firstLane);
     for (const Place &place : places)
-      e.when(e.bitAnd(place.stays, rows.isLeader),
-             [&] { e.storeAt(place.token, k.argument(kRowTokens), placeOfRow(place.slot)); });
+      e.when(place.stays, [&] {
+        Value row = e.add(e.add(first, e.sub(before, beforeWarp)), place.slot);
+        e.storeAt(place.token, k.argument(kRowTokens), placeOfRow(row));
+      });
   }
 
   /// The items of a pair stand behind those of the pairs before.
@@ -342,7 +375,6 @@ private:
   CellGrid grid;
   MergedKeys merged;
   Value warps;
-  SmallVector<Place, 8> places;
 };
 
 } // namespace
