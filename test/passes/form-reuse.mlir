@@ -7,7 +7,7 @@
 #all = #weft.block_lists<offsets = dense<[[0, 2, 4]]> : tensor<1x3xi32>, entries = dense<[0, 2, 0, 2]> : tensor<4xi32>>
 
 // CHECK: module attributes {weft.image = {bias_tile_bytes = 128 : i64,
-// CHECK-SAME: reuse = {key_axes = "w", one_pool, parameter = 1 : i64, query_axes = "hw", whole, window = 2 : i64}
+// CHECK-SAME: reuse = {by_cells, key_axes = "w", one_pool, parameter = 1 : i64, query_axes = "hw", whole, window = 2 : i64}
 // CHECK-LABEL: func.func @whole.attend(
 // CHECK: weft.softmax {{.*}} bias
 func.func @whole(%q: !tokens, %k: !tokens, %v: !tokens, %radius: i32, %t: f64) -> (!tokens, tensor<?x2x64xf32>) {

@@ -43,6 +43,9 @@
 // CHECK-NEXT: nvvm.cp.async.bulk.shared.cluster.global %{{.*}}, %{{.*}}, %{{.*}}, %[[COPIED]] :
 // The consumer: 72 channels are five steps of the scores' product, and 72 columns of the output's.
 // CHECK: nvvm.setmaxregister increase 216
+// The words of bits are asked for before the scores are there.
+// CHECK: %[[WORDS:.*]] = llvm.inline_asm has_side_effects {{.*}}@p ld.shared.b32 $0, [$3]; @p ld.shared.b32 $1, [$3+128];
+// CHECK: %[[ROW:.*]] = llvm.extractvalue %[[WORDS]][0]
 // CHECK-COUNT-5: wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16
 // CHECK-NOT: wgmma.mma_async
 // CHECK: nvvm.wgmma.commit.group.sync.aligned
@@ -53,7 +56,9 @@
 // CHECK-NEXT: %[[HAS_BITS:.*]] = arith.cmpi ne, %[[FLAGGED]], %[[ZERO]] : i32
 // CHECK-NEXT: llvm.cond_br %[[HAS_BITS]], ^[[READ:bb[0-9]+]], ^[[EVALUATE:bb[0-9]+]]
 // CHECK: ^[[READ]]:
-// CHECK: llvm.load %{{.*}} : !llvm.ptr<3> -> i32
+// CHECK-NOT: llvm.load
+// CHECK-NOT: arith.remsi
+// CHECK: and.b32 t, $2, 1; setp.eq.s32 p, t, 0; mov.b32 $0, $1; @p mad.lo.s32 $0, $0, $3, 0xFF800000; }", "=r,r,r,r" %{{.*}}, %[[ROW]],
 // CHECK-NOT: arith.remsi
 // CHECK: ^[[EVALUATE]]:
 // CHECK: arith.remsi
