@@ -177,7 +177,7 @@ private:
     std::string side = ("ppi" + CellGrid::kLetters).str();
     return side + side + "plllplllppppppppi";
   }
-  /// Of rows CTAs read the queries' donors, of others the keys'.
+  /// CTAs of rows read the queries' donors, others the keys'.
   static StageKernel &chooseSide(StageKernel &k) {
     k.chooseSide(k.e.bitXor(k.e.equal(k.z, kPlaceRows), k.e.i1(true)), 0, kKey);
     return k;
