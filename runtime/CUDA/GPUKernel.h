@@ -220,6 +220,10 @@ private:
   Status launchBatches(const Batches &batches, const PredictedLists *kept) const;
   Status enqueue(const RunArgs &args, Stream stream, const PredictedLists *kept, bool attends) const;
   Status launchMerged(const Batches &batches, Lists &lists) const;
+  /// The attention on what was merged, and then its results for all tokens.
+  template <typename Merger>
+  Status attendAndSpread(const Merger &merger, const typename Merger::Call &call, const Batches &batches,
+                         AttentionOperands &operands, const WorkList &work) const;
   Status measureBatches(const Batches &batches, ReuseCounts &counts) const;
   AttentionOperands operandsOf(const Batches &batches) const;
   /// What reuse needs to be enqueued; `rows` are the call's.

@@ -187,9 +187,21 @@ static std::optional<RowLists> sliceRows(const RunArgs &args, int64_t first, int
   return RowLists{sliceBatches(args.rows->indices, first, count), sliceBatches(args.rows->counts, first, count)};
 }
 
+template <typename Merger>
+Status GPUKernel::attendAndSpread(const Merger &merger, const typename Merger::Call &call, const Batches &batches,
+                                  AttentionOperands &operands, const WorkList &work) const {
+  auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
+  if (work.mostItems != 0)
+    if (Status status = launchAttention(batches, operands, work); !status)
+      return status;
+  std::optional<Tensor> lse;
+  if (batches.args.lse)
+    lse = slice(*batches.args.lse);
+  return merger.spread(call, slice(batches.args.out), lse ? &*lse : nullptr);
+}
+
 /// An attention whose tokens are merged: what is left is gathered as listed rows are.
 Status GPUKernel::launchMerged(const Batches &batches, Lists &lists) const {
-  auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
   std::optional<RowLists> listed = sliceRows(batches.args, batches.first, batches.count);
   auto call = prepareReuse(batches, lists, listed ? &*listed : nullptr);
   if (!call)
@@ -199,14 +211,7 @@ Status GPUKernel::launchMerged(const Batches &batches, Lists &lists) const {
   if (!chosen)
     return chosen.status();
   Status status = gatherRows(batches, *chosen ? **chosen : *listed, 0, lists);
-  if (status && lists.work.mostItems != 0)
-    status = launchAttention(batches, operands, lists.work);
-  if (!status)
-    return status;
-  std::optional<Tensor> lse;
-  if (batches.args.lse)
-    lse = slice(*batches.args.lse);
-  return reuse->spread(*call, slice(batches.args.out), lse ? &*lse : nullptr);
+  return status ? attendAndSpread(*reuse, *call, batches, operands, lists.work) : status;
 }
 
 Result<DeviceCells::Call> GPUKernel::prepareCells(const Batches &batches) const {
@@ -219,20 +224,12 @@ Result<DeviceCells::Call> GPUKernel::prepareCells(const Batches &batches) const 
 }
 
 Status GPUKernel::launchCells(const Batches &batches, Lists &lists) const {
-  auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
   auto call = prepareCells(batches);
   if (!call)
     return call.status();
   AttentionOperands operands = operandsOf(batches);
   Status status = cells->merge(*call, operands, lists.work);
-  if (status && lists.work.mostItems != 0)
-    status = launchAttention(batches, operands, lists.work);
-  if (!status)
-    return status;
-  std::optional<Tensor> lse;
-  if (batches.args.lse)
-    lse = slice(*batches.args.lse);
-  return cells->spread(*call, slice(batches.args.out), lse ? &*lse : nullptr);
+  return status ? attendAndSpread(*cells, *call, batches, operands, lists.work) : status;
 }
 
 Status GPUKernel::launchBatches(const Batches &batches, const PredictedLists *kept) const {
