@@ -21,12 +21,13 @@ CASES += [("dense", "f16", 128, 128)]
 # With 256 channels a bias takes three registers too many, outside of the products.
 CASES += [("biased", "bf16", dim, 128) for dim in HEAD_DIMS if dim < 256]
 METHODS = [(program, "bf16", 128, 128)
-           for program in ["listed", "selected", "snapped", "merged", "merged-rows", "important", "recognized"]]
+           for program in ["listed", "selected", "snapped", "merged", "cells", "merged-rows", "important", "recognized"]]
 if target != "sm_90a":
     CASES = [(program, dtype, dim, 128)
              for program, dtype, dim in itertools.product(["dense", "near"], ["bf16", "f32"], [64, 72, 128, 256])]
 CASES += METHODS
-# With a bias, rows and lists that the device makes, with and without pools; with reuse of channels and of tokens.
+# With a bias, rows and lists that the device makes, with and without pools; with reuse of channels and of tokens, by
+# blocks and by cells.
 OWN = {
     "biased": "attention biased { mask abs(q.t - k.t) <= 3 or k.text bias given }",
     "listed": "attention listed { order tiles mask topk(block_mean, keep: 0.3, pool: 16) or abs(q.t - k.t) <= 1 "
@@ -39,6 +40,7 @@ OWN = {
     "selected": "attention selected { mask topp(block_mean, mass: 0.5) or k.text }",
     "snapped": "attention snapped { reuse neighbours(channel, threshold: 0.2, window: 3) }",
     "merged": "attention merged { mask abs(q.t - k.t) <= 1 reuse neighbours(token, threshold: 0.2) }",
+    "cells": "attention cells { reuse neighbours(token, threshold: 0.2) }",
     "merged-rows": "attention merged_rows { order tiles mask topk(block_mean, keep: 0.3, pool: 16) or abs(q.t - k.t) <= 1 "
                    "bias given rows given reuse neighbours(token, threshold: 0.2, window: 3) }",
 }
