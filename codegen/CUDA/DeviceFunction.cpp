@@ -8,7 +8,7 @@
 
 #include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/MaskStage.h"
-#include "codegen/CUDA/Stages.h"
+#include "codegen/CUDA/RecallPlan.h"
 #include "passes/FormRecognition.h"
 #include "passes/KernelFunction.h"
 
@@ -59,10 +59,16 @@ void weft::cuda::describeDevice(Builder &b, func::FuncOp kernel, BlockAttentionO
     cuda.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
   };
   if (!op.getBody().empty() && recognitionOf(op)) {
-    RecallTile tile = recallTileOf(op);
-    image.push_back(b.getNamedAttr("recognition", describeRecognition(kernel, op, tile.rows, tile.columns, 0)));
-    add("recall_threads", tile.threads);
-    add("recall_shared_bytes", tile.sharedBytes);
+    RecallPlan plan = RecallPlan::of(op);
+    const MMASchedule &tile = plan.schedule;
+    image.push_back(b.getNamedAttr("recognition", describeRecognition(kernel, op, tile.rows(), tile.columns, 0)));
+    add("recall_threads", tile.threads());
+    add("recall_shared_bytes", plan.sharedBytes());
+    add("recall_parts", plan.parts);
+    add("recall_lines", plan.lines);
+    add("probe_words", plan.words);
+    add("probe_most_words", plan.mostWords);
+    add("probe_heads", plan.heads);
   }
   add("rows", shape.rows);
   add("columns", shape.columns);
@@ -78,6 +84,7 @@ void weft::cuda::describeDevice(Builder &b, func::FuncOp kernel, BlockAttentionO
   if (shape.readsMaskBits) {
     MaskIndexShape index = MaskIndexShape::of(op);
     add("mask_givens", index.givens);
+    add("mask_choices", index.choices);
     add("mask_heads", index.heads);
   }
   cuda.push_back(b.getNamedAttr("query_axes", b.getDenseI64ArrayAttr(usedAxes(op, kQueryT))));

@@ -120,12 +120,23 @@ Value Emitter::reduce(ArrayRef<Value> values, Combine combine, size_t chains) {
   return partial.front();
 }
 
+Value Emitter::exchange(Value value, int64_t distance) {
+  auto ofWord = [&](Value word) -> Value {
+    return NVVM::ShflOp::create(b, word.getType(), i32(-1), word, i32(distance), i32(31), NVVM::ShflKind::bfly,
+                                UnitAttr());
+  };
+  if (!value.getType().isF64())
+    return ofWord(value);
+  Type pair = VectorType::get(2, b.getI32Type());
+  Value words = LLVM::BitcastOp::create(b, pair, value), result = LLVM::PoisonOp::create(b, pair);
+  for (int64_t i = 0; i < 2; ++i)
+    result = LLVM::InsertElementOp::create(b, result, ofWord(LLVM::ExtractElementOp::create(b, words, i32(i))), i32(i));
+  return LLVM::BitcastOp::create(b, value.getType(), result);
+}
+
 Value Emitter::reduceLanes(Value value, int64_t lanes, Combine combine) {
-  for (int64_t distance = lanes / 2; distance > 0; distance /= 2) {
-    Value other = NVVM::ShflOp::create(b, value.getType(), i32(-1), value, i32(distance), i32(31),
-                                       NVVM::ShflKind::bfly, UnitAttr());
-    value = combine(value, other);
-  }
+  for (int64_t distance = lanes / 2; distance > 0; distance /= 2)
+    value = combine(value, exchange(value, distance));
   return value;
 }
 

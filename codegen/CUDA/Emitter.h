@@ -161,6 +161,8 @@ public:
   Values valuesWhen(mlir::Value condition, llvm::function_ref<Values()> body, mlir::ValueRange otherwise);
 
 private:
+  /// What the lane holds whose number differs by the bit `distance`: an i32, f32 or f64.
+  mlir::Value exchange(mlir::Value value, int64_t distance);
   mlir::Value constant(mlir::Type type, mlir::Attribute value);
 
   mlir::Region *region;

@@ -12,7 +12,6 @@
 #include "codegen/CUDA/Stages.h"
 #include "dialect/BlockPartition.h"
 #include "passes/FormReuse.h"
-#include "passes/FormRecognition.h"
 #include "passes/PassCounts.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -114,8 +113,8 @@ HopperProblem describeProblem(BlockAttentionOp op) {
   problem.usualKeyTokens = op.getKeyOrder().getTiled()
                                ? llvm::product_of(tileExtents(op.getKeyGrid(), op.getKeyOrder()))
                                : problem.keyTokens;
-  // Rows that are gathered and keys that are merged make blocks of their own, and heads that are recognized masks.
-  problem.readsMaskBits = !op.getBody().empty() && !gathersRows(op) && !mergesKeys(op) && !recognitionOf(op);
+  // Rows that are gathered and keys that are merged make blocks of their own.
+  problem.readsMaskBits = !op.getBody().empty() && !gathersRows(op) && !mergesKeys(op);
   // Merged keys fill their blocks.
   if (mergesKeys(op))
     problem.usualKeyTokens = llvm::alignTo(problem.keyTokens, 16);

@@ -6,6 +6,8 @@
 
 #include "codegen/CUDA/HopperKernel.h"
 
+#include "codegen/CUDA/WarpgroupProduct.h"
+
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
@@ -77,8 +79,7 @@ void HopperKernel::clear(Value thread, int64_t threads, int64_t begin, int64_t e
 }
 
 void HopperKernel::fenceStores() {
-  NVVM::FenceProxyOp::create(e.b, NVVM::ProxyKindAttr::get(e.b.getContext(), NVVM::ProxyKind::async_shared),
-                             NVVM::SharedSpaceAttr::get(e.b.getContext(), NVVM::SharedSpace::shared_cta));
+  fenceShared(e);
 }
 
 HopperKernel::Slot HopperKernel::slotOf(Value use) {

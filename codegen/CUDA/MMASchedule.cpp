@@ -31,6 +31,13 @@ static void layOut(MMASchedule &s) {
 }
 
 /// Copies take 8 lanes per row, so tiles are a multiple of threads / 8 rows.
+MMASchedule MMASchedule::of(const MMAProblem &problem, int64_t rowTiles, int64_t warps, int64_t columns) {
+  MMASchedule s;
+  s.problem = problem, s.rowTiles = rowTiles, s.warps = warps, s.columns = columns;
+  layOut(s);
+  return s;
+}
+
 static bool fits(const MMASchedule &s) {
   // Addresses, sums, and the fragments under way take the rest of 255. At 192 ptxas spills some twenty words, and the
   // kernel is still 15 % faster than one with smaller tiles and none.
@@ -73,13 +80,7 @@ std::optional<MMASchedule> MMASchedule::choose(const MMAProblem &problem, llvm::
             std::to_string(problem.keyTokens);
     return std::nullopt;
   }
-  auto make = [&](Variant variant) {
-    MMASchedule s;
-    s.problem = problem;
-    s.rowTiles = variant.rowTiles, s.warps = variant.warps, s.columns = variant.columns;
-    layOut(s);
-    return s;
-  };
+  auto make = [&](Variant v) { return of(problem, v.rowTiles, v.warps, v.columns); };
   if (!wanted.empty()) {
     auto variant = parseVariant(wanted);
     std::optional<MMASchedule> s = variant ? std::optional(make(*variant)) : std::nullopt;

@@ -63,6 +63,9 @@ struct MMASchedule {
   /// Registers of a thread that live through a step: output, scores, and weights or fragments.
   int64_t liveRegisters() const;
 
+  /// A schedule of these tiles, whether or not an attention's operands fit.
+  static MMASchedule of(const MMAProblem &problem, int64_t rowTiles, int64_t warps, int64_t columns);
+
   /// The schedule for a problem; on failure `error` says which limit it exceeds. `wanted` is a variant to measure:
   /// row tiles, warps and columns as "2x4x64"; empty for the best known.
   static std::optional<MMASchedule> choose(const MMAProblem &problem, llvm::StringRef wanted, std::string &error);

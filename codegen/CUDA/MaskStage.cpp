@@ -9,6 +9,7 @@
 #include "codegen/CUDA/PairPredicate.h"
 #include "codegen/CUDA/StageKernel.h"
 #include "dialect/BlockPartition.h"
+#include "passes/FormRecognition.h"
 #include "runtime/CUDA/StageShapes.h"
 
 using namespace mlir;
@@ -19,6 +20,7 @@ using Shape = rt::cuda::MaskStageShape;
 MaskIndexShape MaskIndexShape::of(BlockAttentionOp op) {
   MaskIndexShape shape;
   shape.givens = readsGiven(op) ? 2 : 1;
+  shape.choices = recognitionOf(op) ? recognitionOf(op).numCandidates() : 1;
   shape.heads = readsHead(op) ? op.getQuery().getType().getDimSize(1) : 1;
   shape.queryBlocks = partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()).numBlocks();
   shape.keyBlocks = partitionTokens(op.getKeyGrid(), op.getKeyOrder(), op.getBlock()).numBlocks();
@@ -27,9 +29,9 @@ MaskIndexShape MaskIndexShape::of(BlockAttentionOp op) {
 
 namespace {
 
-/// What the tiles are for, four numbers each: query block, key block, head and whether the pair is given; coordinates of
-/// queries and keys; the table of key blocks and the columns that hold tokens; and the words. The dynamic parameters
-/// follow.
+/// What the tiles are for, four numbers each: query block, key block, head, and twice the choice with 1 if the pair is
+/// given; coordinates of queries and keys; the table of key blocks and the columns that hold tokens; and the words. The
+/// dynamic parameters follow.
 enum Argument : unsigned { kTiles, kQueries, kKeys, kBlocks, kColumns, kWords, kNumArguments };
 
 class MaskStage {
@@ -45,7 +47,9 @@ public:
       Value value = k.argument(kNumArguments + i);
       parameters.push_back(parameter.getType().isInteger(1) ? e.notEqual(value, 0) : value);
     }
-    PairPredicate predicate(e, op, tile[2], e.notEqual(tile[3], 0), parameters);
+    PairPredicate predicate(e, op, tile[2], e.notEqual(e.bitAnd(tile[3], 1), 0), parameters);
+    if (ChooseOp choose = recognitionOf(op))
+      predicate.set(choose.getChoice(), e.shiftRight(tile[3], 1));
     size_t queryAxes = usedAxes(op, kQueryT).size(), keyAxes = usedAxes(op, kKeyT).size();
     Value queries = coordinates(kQueries, tile[0], queryAxes * rows), keys = coordinates(kKeys, tile[1], keyAxes * columns);
     Value maskClass = e.shiftRight(e.load(k.i32(), e.advance(k.argument(kBlocks), e.add(e.mul(e.extend(tile[1]), 16), 12)), 4), 1);
@@ -96,10 +100,15 @@ void weft::cuda::formMask(func::FuncOp kernel, BlockAttentionOp op, int64_t rows
 }
 
 Value MaskReader::rowOf(Value queryBlock, Value pair) {
+  Emitter &e = k.e;
   Value row = queryBlock;
   if (shape.heads > 1)
-    row = k.e.add(row, k.e.mul(k.e.remainder(pair, k.heads), shape.queryBlocks));
-  return k.e.mul(row, shape.keyBlocks);
+    row = e.add(row, e.mul(e.remainder(pair, k.heads), shape.queryBlocks));
+  if (shape.choices > 1) {
+    Value choice = e.loadAt(e.b.getI32Type(), k.argument(kChoices), pair);
+    row = e.add(row, e.mul(choice, shape.heads * shape.queryBlocks));
+  }
+  return e.mul(row, shape.keyBlocks);
 }
 
 Value MaskReader::findTile(Value row, Value entry) {
@@ -110,7 +119,7 @@ Value MaskReader::findTile(Value row, Value entry) {
         Value place = e.add(row, e.shiftRight(entry, 2));
         if (shape.givens > 1) {
           Value given = e.shiftRight(e.bitAnd(entry, kGivenFlag), 1);
-          place = e.add(place, e.mul(given, shape.heads * shape.queryBlocks * shape.keyBlocks));
+          place = e.add(place, e.mul(given, shape.choices * shape.heads * shape.queryBlocks * shape.keyBlocks));
         }
         return e.loadAt(e.b.getI32Type(), k.argument(kMaskIndex), place);
       },

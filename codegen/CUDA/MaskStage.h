@@ -12,9 +12,9 @@
 //
 // which is a word for each row of a thread of a warpgroup's (or of mma.sync's) scores. An index finds the tile:
 //
-//     index[given][head][query block][key block]    0: there is none, and the kernel evaluates the predicate
+//     index[given][choice][head][query block][key block]    0: there is none, and the kernel evaluates the predicate
 //
-// with one `given` or one head where the predicate does not read them.
+// with one `given`, choice or head where the predicate does not read them.
 
 #ifndef WEFT_CODEGEN_CUDA_MASKSTAGE_H
 #define WEFT_CODEGEN_CUDA_MASKSTAGE_H
@@ -27,7 +27,7 @@ namespace weft::cuda {
 
 /// The shape of an index.
 struct MaskIndexShape {
-  int64_t givens = 1, heads = 1, queryBlocks = 0, keyBlocks = 0;
+  int64_t givens = 1, choices = 1, heads = 1, queryBlocks = 0, keyBlocks = 0;
 
   static MaskIndexShape of(BlockAttentionOp op);
 };

@@ -5,9 +5,13 @@
 // What follows from recalls: the choice of each pair, and its lists.
 
 #include "codegen/CUDA/AttentionKernel.h"
+#include "codegen/CUDA/RecallPlan.h"
 #include "codegen/CUDA/Stages.h"
 #include "passes/FormRecognition.h"
 #include "runtime/CUDA/StageShapes.h"
+
+#include <cmath>
+#include <limits>
 
 using namespace mlir;
 using namespace weft;
@@ -16,20 +20,20 @@ using Shape = rt::cuda::RecognitionShape;
 
 namespace {
 
-/// Shares by pair, candidate with a probe and row, the elements from one candidate's to the next's, the number of rows of
-/// both probes, the bound; and what is written: recalls (f64) by pair and candidate, and choices by pair.
-enum ChooseArgument : unsigned { kShares, kPitch, kLocalRows, kGlobalRows, kBound, kRecalls, kPairChoices };
+/// The numbers of rows that `recall` left, the elements from one line to the next, the bound; and what is written: recalls
+/// (f64) by pair and candidate, and choices by pair.
+enum ChooseArgument : unsigned { kNumbers, kPitch, kBound, kRecalls, kPairChoices };
 
 /// A CTA per pair. The sums have one order, so that recalls are the same in every run.
 class ChooseStage {
 public:
-  ChooseStage(func::FuncOp kernel, ChooseOp choose)
-      : k(kernel, "choose", "piiidpp", Shape::kChooseThreads), e(k.e), choose(choose),
-        measured(choose.getRecalls().size()) {}
+  ChooseStage(func::FuncOp kernel, BlockAttentionOp op)
+      : k(kernel, "choose", "pidpp", Shape::kChooseThreads), e(k.e), choose(recognitionOf(op)), plan(RecallPlan::of(op)),
+        factor(op.getScale().convertToDouble() * M_LOG2E), measured(plan.numMeasured()), recalls(measured) {}
 
   void emit() {
-    for (int64_t i = 0; i < measured; ++i)
-      recalls.push_back(measure(i));
+    for (const ProbePlan &probe : plan.probes)
+      measure(probe);
     e.when(e.equal(k.thread, 0), [&] {
       for (int64_t i = 0; i < measured; ++i) {
         Value at = e.add(e.mul(k.x, measured), i);
@@ -43,32 +47,60 @@ public:
 private:
   Type f64() { return e.b.getF64Type(); }
 
-  /// The mean of a candidate's shares, in the first thread.
-  Value measure(int64_t candidate) {
-    bool isLocal = choose.getRecalls()[candidate].getDefiningOp<RecallOp>().getProbe() == Probe::Local;
-    Value rows = k.argument(isLocal ? kLocalRows : kGlobalRows);
-    Value line = e.add(e.mul(k.x, measured), candidate);
-    Value shares = e.advance(k.argument(kShares), e.mul(e.extend(line), e.extend(k.argument(kPitch))), k.f32());
-    Value own = e.loop(k.thread, rows, e.i32(k.threads), e.f64(0), [&](Value row, ValueRange sum) {
-      Value share = LLVM::FPExtOp::create(e.b, f64(), e.loadAt(k.f32(), shares, row));
-      return Values{e.addF(sum[0], share)};
-    })[0];
-    return e.divideF(sum(own), LLVM::SIToFPOp::create(e.b, f64(), rows));
+  /// The means of the candidates' shares. Two rows at once: what they load is waited for once.
+  void measure(const ProbePlan &probe) {
+    Values zeros(probe.candidates.size(), e.f64(0));
+    Values sums = e.loop(k.thread, e.i32(probe.tokens), e.i32(2 * k.threads), zeros, [&](Value row, ValueRange before) {
+      Value second = e.add(row, k.threads), exists = e.below(second, e.i32(probe.tokens));
+      Values after, next = sharesOf(probe, e.select(exists, second, row));
+      for (auto [sum, share, other] : llvm::zip_equal(before, sharesOf(probe, row), next))
+        after.push_back(e.addF(e.addF(sum, e.toF64(share)), e.select(exists, e.toF64(other), e.f64(0))));
+      return after;
+    });
+    for (auto [candidate, sum] : llvm::zip_equal(probe.candidates, sums))
+      recalls[candidate.number] = e.divideF(addUp(sum), e.f64(static_cast<double>(probe.tokens)));
   }
 
-  /// Over all threads, by halving distances; in the first.
-  Value sum(Value own) {
-    auto place = [&](Value thread) { return e.shared(e.shiftLeft(thread, 3)); };
-    for (int64_t distance = k.threads / 2; distance > 0; distance /= 2) {
-      k.meet();
-      e.store(own, place(k.thread), 8);
-      k.meet();
-      Value other = e.valueWhen(
-          e.below(k.thread, e.i32(distance)),
-          [&] { return e.load(f64(), place(e.add(k.thread, distance)), 8); }, e.f64(0));
-      own = e.addF(own, other);
+  /// Each candidate's share of a row's mass, from the parts of its keys.
+  Values sharesOf(const ProbePlan &probe, Value row) {
+    SmallVector<Values> parts;
+    for (int64_t part = 0; part < probe.parts; ++part) {
+      parts.emplace_back();
+      for (int64_t line = 0; line < probe.linesOfPart(); ++line)
+        parts.back().push_back(numberAt(probe.lineOf(part, line), row));
     }
-    return own;
+    Value maximum = parts.front()[0];
+    for (const Values &part : llvm::drop_begin(parts))
+      maximum = e.maximum(maximum, part[0]);
+    Value isLowest = e.equalF(maximum, e.f32(-std::numeric_limits<double>::infinity()));
+    Value shift = e.negate(e.mulF(e.select(isLowest, e.f32(0), maximum), e.f32(factor)));
+    Values sums(probe.linesOfPart() - 1, e.f32(0));
+    for (const Values &part : parts) {
+      Value correction = e.exp2(e.fma(part[0], e.f32(factor), shift));
+      for (auto [sum, number] : llvm::zip_equal(sums, ArrayRef(part).drop_front()))
+        sum = e.fma(number, correction, sum);
+    }
+    Values shares;
+    for (Value kept : ArrayRef(sums).drop_front())
+      shares.push_back(e.divideF(kept, sums[0]));
+    return shares;
+  }
+
+  Value numberAt(int64_t line, Value row) {
+    Value first = e.mul(e.extend(e.add(e.mul(k.x, plan.lines), line)), e.extend(k.argument(kPitch)));
+    return e.loadAt(k.f32(), e.advance(k.argument(kNumbers), first, k.f32()), row);
+  }
+
+  /// An f64 of each thread over all of them.
+  Value addUp(Value own) {
+    auto add = [&](Value a, Value b) { return e.addF(a, b); };
+    auto place = [&](Value warp) { return e.shared(e.shiftLeft(warp, 3)); };
+    static_assert(Shape::kChooseThreads == 32 * 32, "a number of each warp for each lane");
+    Value ofWarp = e.reduceWarp(own, add);
+    k.meet();
+    e.when(e.equal(k.lane, 0), [&] { e.store(ofWarp, place(k.warp), 8); });
+    k.meet();
+    return e.reduceWarp(e.load(f64(), place(k.lane), 8), add);
   }
 
   /// As chooseCandidate of the runtime: NaN counts as 0, and of equal recalls the first.
@@ -92,6 +124,8 @@ private:
   StageKernel k;
   Emitter &e;
   ChooseOp choose;
+  RecallPlan plan;
+  double factor;
   int64_t measured;
   Values recalls;
 };
@@ -139,6 +173,6 @@ private:
 
 } // namespace
 
-void weft::cuda::formChoose(func::FuncOp kernel, BlockAttentionOp op) { ChooseStage(kernel, recognitionOf(op)).emit(); }
+void weft::cuda::formChoose(func::FuncOp kernel, BlockAttentionOp op) { ChooseStage(kernel, op).emit(); }
 
 void weft::cuda::formChooseLists(func::FuncOp kernel, BlockAttentionOp op) { ChooseListsStage(kernel, op).emit(); }

@@ -26,6 +26,7 @@ void weft::cuda::formStages(func::FuncOp kernel, BlockAttentionOp op, int64_t ro
   }
   bool isRecognized = !op.getBody().empty() && recognitionOf(op);
   if (isRecognized) {
+    formProbeBits(kernel, op);
     formRecalls(kernel, op);
     formChoose(kernel, op);
     formChooseLists(kernel, op);

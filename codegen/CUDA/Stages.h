@@ -6,7 +6,7 @@
 //
 // A predicted mask is four kernels: pool (means of queries, then of keys), score, select and sort. Rows are three: count,
 // plan and scatter; rows that are selected by importance have two more before these, importance and selection, and two
-// behind the attention, for the ages. Recognized heads are three: recall, choose and choose_lists. They write what the
+// behind the attention, for the ages. Recognized heads are four: probe_bits, recall, choose and choose_lists. They write what the
 // attention kernel reads anyway: entries, items, their number, tokens and coordinates of the rows of each tile. Nothing
 // comes back to the host.
 
@@ -39,15 +39,11 @@ void formCountRows(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formPlanRows(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows);
 void formScatterRows(mlir::func::FuncOp kernel, BlockAttentionOp op, int64_t rows, llvm::ArrayRef<int64_t> axes);
 
-/// A tile of the scores on a probe, and what a CTA needs for it.
-struct RecallTile {
-  int64_t rows, columns, threads, sharedBytes;
-};
-RecallTile recallTileOf(BlockAttentionOp op);
-
-/// The share of the attention mass that each of a probe's candidates keeps of each row; the choice of each pair from
-/// these; and the lists of each pair's choice. Grids: query blocks of a probe x pairs x probes, pairs, parts of the
-/// rows. See runtime/CUDA/DeviceRecognition.cpp.
+/// Which pairs of a probe's tokens candidates hold; the attention mass that each of a probe's candidates keeps of each
+/// row; the choice of each pair from these; and the lists of each pair's choice. Grids: parts of the pairs of tokens x
+/// heads x candidates, query tiles of a probe x pairs x parts of probes, pairs, parts of the rows. See RecallPlan.h and
+/// runtime/CUDA/DeviceRecognition.cpp.
+void formProbeBits(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formRecalls(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formChoose(mlir::func::FuncOp kernel, BlockAttentionOp op);
 void formChooseLists(mlir::func::FuncOp kernel, BlockAttentionOp op);

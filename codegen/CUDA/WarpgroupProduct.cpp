@@ -78,6 +78,11 @@ void weft::cuda::multiply(Emitter &e, StringRef type, int64_t n, Values &accumul
   accumulator = e.assembly(text, constraints, operands, types);
 }
 
+void weft::cuda::fenceShared(Emitter &e) {
+  NVVM::FenceProxyOp::create(e.b, NVVM::ProxyKindAttr::get(e.b.getContext(), NVVM::ProxyKind::async_shared),
+                             NVVM::SharedSpaceAttr::get(e.b.getContext(), NVVM::SharedSpace::shared_cta));
+}
+
 void weft::cuda::fenceProducts(Emitter &e, ArrayRef<Values *> registers) {
   if (registers.empty())
     NVVM::WgmmaFenceAlignedOp::create(e.b);

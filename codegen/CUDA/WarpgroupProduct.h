@@ -36,6 +36,9 @@ struct LeftOperand {
 void multiply(Emitter &e, llvm::StringRef type, int64_t n, Values &accumulator, LeftOperand left, mlir::Value right,
               bool transposed, mlir::Value keep = {});
 
+/// Orders a thread's stores and copies to shared memory before products, which read through another path.
+void fenceShared(Emitter &e);
+
 /// Orders register accesses before the products that follow. The groups are tied to their place.
 void fenceProducts(Emitter &e, llvm::ArrayRef<Values *> registers = {});
 /// Closes a group of products.

@@ -157,11 +157,14 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
     result.usesTensorMaps = false, result.queryParts = queryParts.getInt();
   result.cutsItems = cuda.contains("cuts_items"), result.waits = cuda.contains("waits");
   if (auto heads = cuda.getAs<IntegerAttr>("mask_heads"))
-    result.maskHeads = heads.getInt(), result.maskGivens = integer("mask_givens");
+    result.maskHeads = heads.getInt(), result.maskGivens = integer("mask_givens"),
+    result.maskChoices = integer("mask_choices");
   result.ctasPerSM = integer("ctas_per_sm"), result.sharedBytes = integer("shared_bytes");
 
   if (result.host.recognition)
-    result.recall = {integer("recall_threads"), integer("recall_shared_bytes")};
+    result.recall = {integer("recall_threads"), integer("recall_shared_bytes"), integer("recall_parts"),
+                     integer("recall_lines"),   integer("probe_words"),         integer("probe_most_words"),
+                     integer("probe_heads")};
 
   int64_t block = image.getAs<IntegerAttr>("block").getInt();
   auto queryBlock = image.getAs<IntegerAttr>("query_block");

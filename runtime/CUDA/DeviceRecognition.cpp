@@ -20,7 +20,8 @@ Result<DeviceRecognition> DeviceRecognition::load(std::shared_ptr<const Device> 
   DeviceRecognition result;
   result.device = std::move(device), result.image = &image, result.shape = shape;
   std::string name = "weft_" + image.name + "_";
-  for (auto [stage, suffix] : {std::pair{&result.recall, "recall"}, std::pair{&result.choose, "choose"},
+  for (auto [stage, suffix] : {std::pair{&result.probeBits, "probe_bits"}, std::pair{&result.recall, "recall"},
+                               std::pair{&result.choose, "choose"},
                                std::pair{&result.chooseListsStage, "choose_lists"}, std::pair{&result.sort, "sort"}}) {
     auto found = Stage::find(*result.device, code, name + suffix);
     if (!found)
@@ -58,53 +59,60 @@ Status DeviceRecognition::uploadTables() {
 }
 
 DeviceRecognition::Memory DeviceRecognition::layOut(ScratchLayout &layout, int64_t pairs) const {
-  int64_t measured = image->recognition->measured();
   Memory memory;
-  memory.shares = layout.add(pairs * measured * pitch);
-  memory.recalls = layout.add(2 * pairs * measured);
+  memory.bits = layout.add(shape.words);
+  memory.numbers = layout.add(pairs * shape.lines * pitch);
+  memory.recalls = layout.add(2 * pairs * image->recognition->measured());
   memory.choices = layout.add(pairs);
   return memory;
 }
 
-Status DeviceRecognition::enqueueRecall(const Tensor &query, const Tensor &key, const std::vector<int64_t> &parameters,
-                                        DevicePointer shares, Stream stream) const {
-  Tensor tensors[] = {query, key};
-  DevicePointer tables[] = {tokens.get(), coordinates.get(), shares};
-  auto elements = static_cast<int32_t>(pitch);
+Status DeviceRecognition::enqueueBits(const std::vector<int64_t> &parameters, DevicePointer bits, Stream stream) const {
+  if (!shape.words)
+    return Status::ok();
+  DevicePointer table = coordinates.get();
   std::array<int32_t, AttendArgs::kMaxParameters> values;
+  std::vector<void *> arguments = {&table, &bits};
+  for (size_t i = 0, next = 0; i < parameters.size(); ++i)
+    if (!image->parameters[i].isFloat) {
+      values[next] = static_cast<int32_t>(parameters[i]);
+      arguments.push_back(&values[next++]);
+    }
+  constexpr int64_t threads = RecognitionShape::kBitThreads;
+  return probeBits.launch({(shape.mostWords + threads - 1) / threads, shape.heads, image->recognition->measured()},
+                          threads, 0, stream, arguments);
+}
+
+Status DeviceRecognition::enqueueRecall(const Tensor &query, const Tensor &key, DevicePointer bits,
+                                        DevicePointer numbers, Stream stream) const {
+  Tensor tensors[] = {query, key};
+  DevicePointer tables[] = {tokens.get(), bits, numbers};
+  auto elements = static_cast<int32_t>(pitch);
   std::vector<void *> arguments;
   for (Tensor &tensor : tensors)
     arguments.insert(arguments.end(), {&tensor.data, &tensor.strides[0], &tensor.strides[1], &tensor.strides[2]});
   for (DevicePointer &table : tables)
     arguments.push_back(&table);
   arguments.push_back(&elements);
-  for (size_t i = 0, next = 0; i < parameters.size(); ++i)
-    if (!image->parameters[i].isFloat) {
-      values[next] = static_cast<int32_t>(parameters[i]);
-      arguments.push_back(&values[next++]);
-    }
-  const Recognition &recognition = *image->recognition;
-  return recall.launch({pitch / recognition.rows, query.shape[0] * image->heads,
-                        static_cast<int64_t>(recognition.probes.size())},
-                       shape.threads, shape.sharedBytes, stream, arguments);
+  return recall.launch({pitch / image->recognition->rows, query.shape[0] * image->heads, shape.parts}, shape.threads,
+                       shape.sharedBytes, stream, arguments);
 }
 
 Status DeviceRecognition::recognize(const Tensor &query, const Tensor &key, const std::vector<int64_t> &parameters,
                                     DevicePointer scratch, const Memory &memory, Stream stream) const {
   const Recognition &recognition = *image->recognition;
-  if (Status status = enqueueRecall(query, key, parameters, scratch + memory.shares, stream); !status)
+  DevicePointer bits = scratch + memory.bits, numbers = scratch + memory.numbers;
+  Status status = enqueueBits(parameters, bits, stream);
+  if (status)
+    status = enqueueRecall(query, key, bits, numbers, stream);
+  if (!status)
     return status;
-  auto tokensOf = [&](std::string_view name) {
-    auto probe = std::ranges::find(recognition.probes, name, &Probe::name);
-    return static_cast<int32_t>(probe == recognition.probes.end() ? 0 : probe->tokens());
-  };
   double bound = recognition.bound;
   if (recognition.parameter >= 0)
     bound = std::bit_cast<double>(parameters[recognition.parameter]);
   return choose.launch({query.shape[0] * image->heads, 1, 1}, RecognitionShape::kChooseThreads,
-                       RecognitionShape::kChooseBytes, stream, scratch + memory.shares, static_cast<int32_t>(pitch),
-                       tokensOf("local"), tokensOf("global"), bound, scratch + memory.recalls,
-                       scratch + memory.choices);
+                       RecognitionShape::kChooseBytes, stream, numbers, static_cast<int32_t>(pitch), bound,
+                       scratch + memory.recalls, scratch + memory.choices);
 }
 
 /// By fills, which a graph may repeat when the caller's memory is gone: one for each run of equal choices.

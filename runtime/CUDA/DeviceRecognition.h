@@ -14,21 +14,26 @@
 
 namespace weft::rt::cuda {
 
-/// How the recall stage of a kernel is launched.
+/// How the stages probe_bits and recall of a kernel are launched.
 struct RecallLaunch {
   int64_t threads = 0, sharedBytes = 0;
+  /// Parts of all probes' keys, and lines of numbers of a pair.
+  int64_t parts = 0, lines = 0;
+  /// Words of bits: all, and of one candidate and head the most; and the most heads with bits of their own.
+  int64_t words = 0, mostWords = 0, heads = 1;
 };
 
-/// The stages recall, choose, choose_lists and sort of one kernel.
+/// The stages probe_bits, recall, choose, choose_lists and sort of one kernel.
 class DeviceRecognition {
 public:
   /// `image` must outlive the result.
   static Result<DeviceRecognition> load(std::shared_ptr<const Device> device, const Code &code, const KernelImage &image,
                                         RecallLaunch shape);
 
-  /// Of a call: shares by pair, candidate and row, recalls in f64 by pair and candidate with a probe, choices by pair.
+  /// Of a call: bits; lines of numbers of rows by pair, recalls in f64 by pair and candidate with a probe, choices by
+  /// pair.
   struct Memory {
-    size_t shares, recalls, choices;
+    size_t bits, numbers, recalls, choices;
   };
   Memory layOut(ScratchLayout &layout, int64_t pairs) const;
 
@@ -63,16 +68,17 @@ public:
 
 private:
   Status uploadTables();
-  Status enqueueRecall(const Tensor &query, const Tensor &key, const std::vector<int64_t> &parameters,
-                       DevicePointer shares, Stream stream) const;
+  Status enqueueBits(const std::vector<int64_t> &parameters, DevicePointer bits, Stream stream) const;
+  Status enqueueRecall(const Tensor &query, const Tensor &key, DevicePointer bits, DevicePointer numbers,
+                       Stream stream) const;
 
   std::shared_ptr<const Device> device;
   const KernelImage *image = nullptr;
   RecallLaunch shape;
-  Stage recall, choose, chooseListsStage, sort;
+  Stage probeBits, recall, choose, chooseListsStage, sort;
   /// Of one probe after another: its tokens, then -1 up to whole tiles; and their coordinates t, h, w and index.
   DeviceMemory tokens, coordinates;
-  /// Elements from one candidate's shares to the next's.
+  /// Elements from one line of numbers to the next.
   int64_t pitch = 0;
 };
 

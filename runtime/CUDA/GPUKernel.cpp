@@ -54,7 +54,7 @@ Status GPUKernel::initialize() {
 
 Status GPUKernel::loadMasker() {
   auto loaded = PairMasker::load(
-      gpu, code, host.image().name, {parts.maskGivens, parts.maskHeads, parts.rows, maskBytes},
+      gpu, code, host.image().name, {parts.maskGivens, parts.maskChoices, parts.maskHeads, parts.rows, maskBytes},
       {queryCoordinates.get(), keyCoordinates.get(), keyBlocks.get(), columnMasks.get()});
   if (!loaded)
     return loaded.status();

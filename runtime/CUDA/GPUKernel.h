@@ -54,7 +54,7 @@ struct GPUKernelImage {
   /// Coordinates of a query and of a key that the predicate reads.
   int64_t queryAxes = 0, keyAxes = 0;
   /// Partial blocks are masked by bits, with an index of these extents; 0 if they are not.
-  int64_t maskGivens = 0, maskHeads = 0;
+  int64_t maskGivens = 0, maskChoices = 0, maskHeads = 0;
   /// Query rows and key columns of a tile, threads of a CTA, CTAs of a multiprocessor, and shared memory in bytes.
   int64_t rows = 0, columns = 0, threads = 0, ctasPerSM = 1, sharedBytes = 0;
   SequenceLayout query, key;

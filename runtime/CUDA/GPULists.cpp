@@ -16,10 +16,10 @@ using namespace weft::rt;
 using namespace weft::rt::cuda;
 
 ListCache::Masker GPUKernel::maskerFor(const Batches &batches) const {
-  return [this, &batches](const std::vector<const BlockLists *> &lists, PairMasks &masks) {
+  return [this, &batches](const std::vector<MaskSource> &sources, PairMasks &masks) {
     if (!masker)
       return Status::ok();
-    auto made = masker->make(lists, valuesOf(batches.parameters), batches.stream);
+    auto made = masker->make(sources, valuesOf(batches.parameters), batches.stream);
     if (!made)
       return made.status();
     masks = std::move(*made);
@@ -57,7 +57,7 @@ Result<GPUKernel::Lists> GPUKernel::chosenLists(const Batches &batches, const Cl
       return source.status();
     sources.push_back(std::move(*source));
   }
-  auto known = lists.getCandidates(sources, batches.stream, batches.isCaptured);
+  auto known = lists.getCandidates(sources, batches.stream, batches.isCaptured, maskerFor(batches));
   if (!known)
     return known.status();
   int64_t heads = host.image().heads, pairs = batches.count * heads;
@@ -70,6 +70,7 @@ Result<GPUKernel::Lists> GPUKernel::chosenLists(const Batches &batches, const Cl
   if (!made)
     return made.status();
   made->work.rowTokens = rowTokens.get(), made->work.queryCoordinates = queryCoordinates.get();
+  made->work.maskIndex = (*known)->masks.index.get(), made->work.maskBits = (*known)->masks.bits.get();
   return Lists{made->work, made->ranges, *known};
 }
 

@@ -145,7 +145,7 @@ ListCache::Found ListCache::get(std::shared_ptr<const BlockLists> lists, int64_t
   return find(lists, first, batch, stream, isCaptured,
               [&](DeviceLists &made) {
                 Status status = upload(*lists, made, stream);
-                return status ? mask({lists.get()}, made.masks) : status;
+                return status ? mask({{lists.get()}}, made.masks) : status;
               });
 }
 
@@ -153,19 +153,24 @@ ListCache::Found ListCache::getCodes(const std::vector<Classified> &candidates, 
                                      const Masker &mask) {
   return find(candidates.front(), 0, 0, stream, isCaptured, [&](DeviceLists &made) {
     made.sets = setsOf(candidates);
-    std::vector<const BlockLists *> sources;
-    for (const Classified &candidate : candidates)
-      for (const BlockLists &source : *candidate)
-        sources.push_back(&source);
+    std::vector<MaskSource> sources;
+    for (size_t choice = 0; choice < candidates.size(); ++choice)
+      for (const BlockLists &source : *candidates[choice])
+        sources.push_back({&source, static_cast<int64_t>(choice)});
     Status status = copyTo(made.codes, device, makeCodes(candidates), stream);
     return status ? mask(sources, made.masks) : status;
   });
 }
 
 ListCache::Found ListCache::getCandidates(const std::vector<std::shared_ptr<const BlockLists>> &candidates,
-                                          Stream stream, bool isCaptured) {
-  return find(candidates.front(), kCandidates, 0, stream, isCaptured,
-              [&](DeviceLists &made) { return uploadCandidates(candidates, made, stream); });
+                                          Stream stream, bool isCaptured, const Masker &mask) {
+  return find(candidates.front(), kCandidates, 0, stream, isCaptured, [&](DeviceLists &made) {
+    std::vector<MaskSource> sources;
+    for (size_t choice = 0; choice < candidates.size(); ++choice)
+      sources.push_back({candidates[choice].get(), static_cast<int64_t>(choice)});
+    Status status = uploadCandidates(candidates, made, stream);
+    return status ? mask(sources, made.masks) : status;
+  });
 }
 
 ListCache::Found ListCache::find(const std::shared_ptr<const void> &source, int64_t first, int64_t batch,

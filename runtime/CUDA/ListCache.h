@@ -51,7 +51,7 @@ public:
 
   using Found = Result<std::shared_ptr<const DeviceLists>>;
   /// Adds the bits of partial blocks to lists that are new.
-  using Masker = std::function<Status(const std::vector<const BlockLists *> &, PairMasks &)>;
+  using Masker = std::function<Status(const std::vector<MaskSource> &, PairMasks &)>;
   /// Lists for `batch` elements from `first` on. While a stream is captured they must be known.
   Found get(std::shared_ptr<const BlockLists> lists, int64_t first, int64_t batch, Stream stream, bool isCaptured,
             const Masker &mask);
@@ -61,7 +61,7 @@ public:
   /// Entries and ranges of the lists of all candidates, which are made for the same parameters; no items. Ranges and
   /// pools are by candidate, then set.
   Found getCandidates(const std::vector<std::shared_ptr<const BlockLists>> &candidates, Stream stream,
-                      bool isCaptured);
+                      bool isCaptured, const Masker &mask);
 
 private:
   Found find(const std::shared_ptr<const void> &source, int64_t first, int64_t batch, Stream stream, bool isCaptured,

@@ -39,33 +39,63 @@ Result<PairMasker> PairMasker::load(std::shared_ptr<const Device> device, const 
   return masker;
 }
 
-MaskPlan::MaskPlan(const MaskShape &shape, const std::vector<const BlockLists *> &lists) {
-  int64_t queryBlocks = lists.front()->queryBlocks, keyBlocks = lists.front()->keyBlocks;
-  int64_t mostTiles = shape.mostBytes / shape.tileBytes();
-  index.assign(shape.givens * shape.heads * queryBlocks * keyBlocks, 0);
-  auto add = [&](int64_t block, int64_t head, int32_t entry) {
-    int64_t given = shape.givens > 1 && (entry & BlockLists::kGiven);
-    int32_t &tile = index[((given * shape.heads + head) * queryBlocks + block) * keyBlocks + (entry >> 2)];
-    if (tile || tiles() >= mostTiles)
+namespace {
+
+/// Gives tiles to partial pairs, as long as there is memory.
+class TileGiver {
+public:
+  TileGiver(MaskPlan &plan, const MaskShape &shape, const BlockLists &lists)
+      : plan(plan), shape(shape), queryBlocks(lists.queryBlocks), keyBlocks(lists.keyBlocks),
+        mostTiles(shape.mostBytes / shape.tileBytes()) {}
+
+  int64_t indexSize() const { return shape.givens * shape.choices * shape.heads * queryBlocks * keyBlocks; }
+
+  void add(const MaskSource &source) {
+    int64_t first = source.choice == MaskSource::kAllChoices ? 0 : source.choice;
+    int64_t last = source.choice == MaskSource::kAllChoices ? shape.choices - 1 : first;
+    for (int64_t choice = first; choice <= last; ++choice)
+      for (int64_t pair = 0; pair < std::max(source.lists->lists, shape.heads); ++pair)
+        add(*source.lists, pair, choice);
+  }
+
+private:
+  void add(const BlockLists &lists, int64_t pair, int64_t choice) {
+    int64_t set = lists.setOf(pair);
+    const int32_t *offsets = lists.offsets.data() + set * (queryBlocks + 1);
+    for (int64_t block = 0; block < queryBlocks; ++block)
+      for (int32_t i = offsets[block]; i < offsets[block + 1]; ++i)
+        if (int32_t entry = lists.entries[lists.starts[set] + i]; entry & BlockLists::kPartial)
+          add(block, pair % shape.heads, choice, entry);
+  }
+
+  void add(int64_t block, int64_t head, int64_t choice, int32_t entry) {
+    bool isGiven = entry & BlockLists::kGiven;
+    int64_t line = ((shape.givens > 1 && isGiven) * shape.choices + choice) * shape.heads + head;
+    int32_t &tile = plan.index[(line * queryBlocks + block) * keyBlocks + (entry >> 2)];
+    if (tile || plan.tiles() >= mostTiles)
       return;
-    pairs.insert(pairs.end(), {static_cast<int32_t>(block), entry >> 2, static_cast<int32_t>(head),
-                               (entry & BlockLists::kGiven) ? 1 : 0});
-    tile = static_cast<int32_t>(tiles());
-  };
-  for (const BlockLists *source : lists)
-    for (int64_t pair = 0; pair < std::max(source->lists, shape.heads); ++pair) {
-      int64_t set = source->setOf(pair);
-      const int32_t *offsets = source->offsets.data() + set * (queryBlocks + 1);
-      for (int64_t block = 0; block < queryBlocks; ++block)
-        for (int32_t i = offsets[block]; i < offsets[block + 1]; ++i)
-          if (int32_t entry = source->entries[source->starts[set] + i]; entry & BlockLists::kPartial)
-            add(block, pair % shape.heads, entry);
-    }
+    plan.pairs.insert(plan.pairs.end(), {static_cast<int32_t>(block), entry >> 2, static_cast<int32_t>(head),
+                                         static_cast<int32_t>(2 * choice + isGiven)});
+    tile = static_cast<int32_t>(plan.tiles());
+  }
+
+  MaskPlan &plan;
+  const MaskShape &shape;
+  int64_t queryBlocks, keyBlocks, mostTiles;
+};
+
+} // namespace
+
+MaskPlan::MaskPlan(const MaskShape &shape, const std::vector<MaskSource> &sources) {
+  TileGiver giver(*this, shape, *sources.front().lists);
+  index.assign(giver.indexSize(), 0);
+  for (const MaskSource &source : sources)
+    giver.add(source);
 }
 
-Result<PairMasks> PairMasker::make(const std::vector<const BlockLists *> &lists, std::span<const int32_t> parameters,
+Result<PairMasks> PairMasker::make(const std::vector<MaskSource> &sources, std::span<const int32_t> parameters,
                                    Stream stream) const {
-  MaskPlan found(shape, lists);
+  MaskPlan found(shape, sources);
   // Tile 0 is read where there is none, and what it holds is not used.
   PairMasks masks;
   auto bits = DeviceMemory::allocate(device, (found.tiles() + 1) * shape.tileBytes());

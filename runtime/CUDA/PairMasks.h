@@ -31,7 +31,7 @@ struct PairMasks {
 /// What tiles there may be.
 struct MaskShape {
   /// Extents of the index.
-  int64_t givens = 1, heads = 1;
+  int64_t givens = 1, choices = 1, heads = 1;
   /// Of a tile.
   int64_t rows = 0;
   /// Of all tiles.
@@ -41,12 +41,20 @@ struct MaskShape {
 };
 
 /// The partial pairs of some lists, with a tile for each.
+/// Lists whose partial pairs need tiles, for one choice or for all.
+struct MaskSource {
+  static constexpr int64_t kAllChoices = -1;
+
+  const BlockLists *lists;
+  int64_t choice = kAllChoices;
+};
+
 struct MaskPlan {
-  MaskPlan(const MaskShape &shape, const std::vector<const BlockLists *> &lists);
+  MaskPlan(const MaskShape &shape, const std::vector<MaskSource> &sources);
 
   /// Tile 0 stands for no tile.
   std::vector<int32_t> index;
-  /// Of the tiles from 1 on: query block, key block, head and whether the pair is given.
+  /// Of the tiles from 1 on: query block, key block, head, and twice the choice with 1 if the pair is given.
   std::vector<int32_t> pairs;
 
   int64_t tiles() const { return static_cast<int64_t>(pairs.size()) / 4; }
@@ -64,7 +72,7 @@ public:
                                  const MaskShape &shape, const MaskTables &tables);
 
   /// Allocates, and enqueues what fills the tiles. `parameters` are those that are no floats.
-  Result<PairMasks> make(const std::vector<const BlockLists *> &lists, std::span<const int32_t> parameters,
+  Result<PairMasks> make(const std::vector<MaskSource> &sources, std::span<const int32_t> parameters,
                          Stream stream) const;
 
 private:

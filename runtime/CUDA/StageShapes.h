@@ -110,11 +110,11 @@ struct MergeShape {
   static constexpr int64_t kThreads = 128, kPlanThreads = 1024;
 };
 
-/// A CTA per pair that adds up recalls, and a thread per list of a chosen candidate.
+/// A thread per word of bits; a CTA per pair that adds up recalls, and a thread per list of a chosen candidate.
 struct RecognitionShape {
-  static constexpr int64_t kChooseThreads = 256, kListThreads = 256;
-  /// Partial sums in f64.
-  static constexpr int64_t kChooseBytes = kChooseThreads * 8;
+  static constexpr int64_t kBitThreads = 256, kChooseThreads = 1024, kListThreads = 256;
+  /// An f64 of each warp.
+  static constexpr int64_t kChooseBytes = kChooseThreads / 32 * 8;
 };
 
 /// A thread per token; then one CTA for each batch element selects, each warp in tokens of its own.

@@ -33,8 +33,9 @@ protected:
   std::shared_ptr<const rt::cuda::DeviceLists> get(int64_t number, bool isCaptured = false) {
     rt::cuda::Device::Scope scope(**device());
     auto found = cache->get(sources[number], 0, 1, nullptr, isCaptured,
-                            [&](const std::vector<const rt::BlockLists *> &lists, rt::cuda::PairMasks &masks) {
-                              EXPECT_EQ(lists, std::vector<const rt::BlockLists *>{sources[number].get()});
+                            [&](const std::vector<rt::cuda::MaskSource> &lists, rt::cuda::PairMasks &masks) {
+                              EXPECT_EQ(lists.size(), 1u);
+                              EXPECT_EQ(lists.front().lists, sources[number].get());
                               masks.bytes = bytes, ++made;
                               return rt::Status::ok();
                             });
