@@ -9,6 +9,7 @@
 #include "lib/Explain/Frames.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 #include <queue>
 
@@ -93,6 +94,21 @@ double explain::imbalanceToDense(const rt::KernelImage &image, const rt::BlockLi
   return balance(image, lists, workers).lastOverMean / balance(dense, denseLists, workers).lastOverMean;
 }
 
+/// A share that the program says, or the default of a dynamic parameter, if it has one.
+static std::optional<double> amountOf(const rt::KernelImage &image, double amount, int64_t parameter) {
+  if (parameter < 0)
+    return amount;
+  const std::optional<int64_t> &bits = image.parameters[parameter].defaultValue;
+  return bits ? std::optional(std::bit_cast<double>(*bits)) : std::nullopt;
+}
+
+static void addNominal(const rt::KernelImage &image, Report &report) {
+  if (const auto &prediction = image.prediction; prediction && prediction->rule == rt::SelectionRule::TopK)
+    report.nominal = amountOf(image, prediction->amount, prediction->parameter);
+  if (const auto &rows = image.rowSelection)
+    report.nominalRows = amountOf(image, rows->keep.value, rows->keep.parameter);
+}
+
 Report explain::explain(const rt::KernelImage &image, const rt::BlockLists &lists, int64_t workers) {
   Report report;
   report.name = image.name;
@@ -103,6 +119,7 @@ Report explain::explain(const rt::KernelImage &image, const rt::BlockLists &list
     report.heads.push_back(explainHead(image, lists, head));
     report.flop += 4 * report.heads.back().visited * all * image.headDim;
   }
+  addNominal(image, report);
   report.balance = balance(image, lists, workers);
   report.bytes = 2.0 * image.heads * (image.query.tokens + image.key.tokens) * image.headDim * rt::sizeOf(image.dtype);
   return report;

@@ -56,6 +56,8 @@ struct Report {
   int64_t sampled = 0;
   std::vector<Head> heads;
   Balance balance;
+  /// What the program asks for: the share of key blocks that `topk` keeps of each query block, and the share of rows.
+  std::optional<double> nominal, nominalRows;
   /// Of one batch: two products of visited pairs; query, key, value and output once.
   double flop = 0, bytes = 0;
   std::optional<double> milliseconds;
@@ -64,6 +66,9 @@ struct Report {
   std::optional<double> denseMilliseconds, predictedMilliseconds;
   /// Of the queries and keys at hand, if scores are reused.
   std::optional<rt::ReuseSaving> reuse;
+
+  /// The mean over heads.
+  double visited() const;
 };
 
 /// Key tokens that a query of block `block` visits.

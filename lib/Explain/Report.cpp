@@ -19,7 +19,14 @@ using namespace weft;
 using namespace weft::explain;
 
 static std::string percent(const std::optional<double> &share) {
-  return share ? fmt::format("{:.2f} %", 100 * *share) : "-";
+  return share && std::isfinite(*share) ? fmt::format("{:.2f} %", 100 * *share) : "-";
+}
+
+double Report::visited() const {
+  double sum = 0;
+  for (const Head &head : heads)
+    sum += head.visited;
+  return sum / heads.size();
 }
 
 /// The mean over heads of one figure of a frame.
@@ -66,6 +73,11 @@ std::string explain::toText(const Report &report) {
     text += fmt::format("{:>6}{:>11}{:>11}{:>11}{:>11}{:>9}{:>9.1f}\n", i, percent(head.visited), percent(head.kept),
                         percent(head.waste()), percent(head.recall), head.longestList, head.meanList);
   }
+  if (report.nominal)
+    text += fmt::format("  {:<24}{} of the key blocks, visited {} of the pairs\n", "nominal", percent(report.nominal),
+                        percent(report.visited()));
+  if (report.nominalRows)
+    text += fmt::format("  {:<24}{} of the queries, explained are all\n", "nominal rows", percent(report.nominalRows));
   text += fmt::format("  {:<24}{} of {}\n", "sampled queries", report.sampled, report.queryTokens);
   text += fmt::format("  {:<24}{:.3f} x mean, {} workers\n", "last worker", report.balance.lastOverMean,
                       report.balance.workers);
@@ -117,6 +129,9 @@ std::string explain::toJSON(const Report &report) {
                       {"query_blocks", report.queryBlocks},
                       {"key_blocks", report.keyBlocks},
                       {"sampled_queries", report.sampled},
+                      {"nominal", number(report.nominal)},
+                      {"nominal_rows", number(report.nominalRows)},
+                      {"visited", report.visited()},
                       {"heads", std::move(heads)},
                       {"workers", report.balance.workers},
                       {"last_over_mean", report.balance.lastOverMean},

@@ -24,17 +24,56 @@ static CompileRequest denseRequest(const CompileRequest &request, bool hasBias) 
 
 static Inputs denseInputs(const Inputs &inputs) { return {inputs.query, inputs.key, inputs.value, inputs.bias}; }
 
+/// The sets of the first batch element.
+static rt::GivenLists firstSets(rt::GivenLists lists, int64_t heads) {
+  if (lists.lists <= heads)
+    return lists;
+  lists.lists = heads;
+  lists.offsets.resize(heads * (lists.queryBlocks + 1));
+  lists.keyBlocks.resize(lists.offsets.back());
+  return lists;
+}
+
+rt::Result<Decided> Decided::make(const Executable &kernel, const std::optional<Inputs> &inputs,
+                                  const rt::GivenLists *given, const std::optional<rt::Choices> &choices) {
+  int64_t heads = kernel.image().heads;
+  Decided decided;
+  if (given) {
+    decided.lists = firstSets(*given, heads);
+  } else if (kernel.image().prediction) {
+    auto predicted = kernel.predict(*inputs);
+    if (!predicted)
+      return predicted.status();
+    decided.lists = firstSets(std::move(**predicted), heads);
+  }
+  decided.choices = choices;
+  if (decided.choices)
+    decided.choices->candidates.resize(heads);
+  return decided;
+}
+
+template <typename T> static const T *orNull(const std::optional<T> &value) { return value ? &*value : nullptr; }
+
+/// Views of the first batch element.
+static Inputs firstElement(Inputs inputs) {
+  for (OwnedTensor *tensor : {&inputs.query, &inputs.key, &inputs.value})
+    tensor->view.shape[0] = 1;
+  if (inputs.bias)
+    inputs.bias->view.shape[0] = 1;
+  if (inputs.cache) {
+    inputs.cache->out.view.shape[0] = inputs.cache->lse.view.shape[0] = 1;
+    if (inputs.cache->age)
+      inputs.cache->age->view.shape[0] = 1;
+  }
+  return inputs;
+}
+
 rt::Status weft::countKept(const CompileRequest &request, const Decided &decided, const std::vector<int64_t> &sample,
                            const rt::KernelImage &image, const rt::BlockLists &resolved, explain::Report &report) {
   auto zeros = makeZeros(request, image);
   if (!zeros)
     return zeros.status();
-  std::optional<rt::Choices> choices; // of the first batch element
-  if (decided.choices) {
-    choices = *decided.choices;
-    choices->candidates.resize(image.heads);
-  }
-  auto result = runInterpreter(request, *zeros, decided.lists, sample, choices ? &*choices : nullptr);
+  auto result = runInterpreter(request, *zeros, orNull(decided.lists), sample, orNull(decided.choices));
   if (!result)
     return result.status();
   double all = static_cast<double>(sample.size()) * report.keyTokens;
@@ -52,20 +91,19 @@ rt::Status weft::countKept(const CompileRequest &request, const Decided &decided
 
 rt::Status weft::measureRecall(const CompileRequest &request, const Inputs &inputs, const Decided &decided,
                                const std::vector<int64_t> &sample, explain::Report &report) {
-  CompileRequest dense = denseRequest(request, inputs.bias.has_value());
-  auto masked = runInterpreter(request, inputs, decided.lists, sample, decided.choices, ScoreReuse::LeftOut);
-  auto full = masked ? runInterpreter(dense, denseInputs(inputs), nullptr, sample) : masked;
+  Inputs first = firstElement(inputs);
+  CompileRequest dense = denseRequest(request, first.bias.has_value());
+  auto masked = runInterpreter(request, first, orNull(decided.lists), sample, orNull(decided.choices),
+                               ScoreReuse::LeftOut);
+  auto full = masked ? runInterpreter(dense, denseInputs(first), nullptr, sample) : masked;
   if (!full)
     return full.status();
-  int64_t heads = report.heads.size(), batch = inputs.query.view.shape[0], count = sample.size();
-  for (int64_t head = 0; head < heads; ++head) {
+  int64_t count = sample.size();
+  for (size_t head = 0; head < report.heads.size(); ++head) {
     double sum = 0;
-    for (int64_t b = 0; b < batch; ++b)
-      for (int64_t i = 0; i < count; ++i) {
-        int64_t at = (b * heads + head) * count + i;
-        sum += std::exp(masked->lse.data[at] - full->lse.data[at]);
-      }
-    report.heads[head].recall = sum / (batch * count);
+    for (int64_t i = 0; i < count; ++i)
+      sum += std::exp(masked->lse.data[head * count + i] - full->lse.data[head * count + i]);
+    report.heads[head].recall = sum / count;
   }
   return rt::Status::ok();
 }

@@ -13,17 +13,21 @@
 
 namespace weft {
 
-/// What decides the mask beside its parameters; null for what it does not use.
+/// What decides the mask of the first batch element beside its parameters: lists, given or predicted, and choices.
 struct Decided {
-  const rt::GivenLists *lists;
-  const rt::Choices *choices;
+  std::optional<rt::GivenLists> lists;
+  std::optional<rt::Choices> choices;
+
+  /// Of a call with given lists, or null, and with choices of all batch elements, or none.
+  static rt::Result<Decided> make(const Executable &kernel, const std::optional<Inputs> &inputs,
+                                  const rt::GivenLists *given, const std::optional<rt::Choices> &choices);
 };
 
 /// Exact pairs of the mask over the sampled queries.
 rt::Status countKept(const CompileRequest &request, const Decided &decided, const std::vector<int64_t> &sample,
                      const rt::KernelImage &image, const rt::BlockLists &resolved, explain::Report &report);
 
-/// The share of the mass that is left is exp(lse of the mask - lse of all keys).
+/// The share of the mass of the first batch element that is left is exp(lse of the mask - lse of all keys).
 rt::Status measureRecall(const CompileRequest &request, const Inputs &inputs, const Decided &decided,
                          const std::vector<int64_t> &sample, explain::Report &report);
 

@@ -112,18 +112,20 @@ rt::Status runTool() {
   auto choices = needsInputs ? kernel.recognize(*inputs) : std::optional<rt::Choices>();
   if (!choices)
     return choices.status();
-  Decided decided{lists, *choices ? &**choices : nullptr};
-  auto resolved = kernel.resolveLists(inputs.value_or(Inputs{}), lists, decided.choices);
+  auto resolved = kernel.resolveLists(inputs.value_or(Inputs{}), lists, *choices ? &**choices : nullptr);
   if (!resolved)
     return resolved.status();
+  auto decided = Decided::make(kernel, inputs, lists, *choices);
+  if (!decided)
+    return decided.status();
   explain::Report report =
       explain::explain(kernel.image(), **resolved, options.workers ? options.workers.getValue() : rt::defaultThreads());
   std::vector<int64_t> sample = sampleRows(report.queryTokens, options.rows);
   report.sampled = sample.size();
-  if (rt::Status status = countKept(*request, decided, sample, kernel.image(), **resolved, report); !status)
+  if (rt::Status status = countKept(*request, *decided, sample, kernel.image(), **resolved, report); !status)
     return status;
   if (!options.input.empty())
-    if (rt::Status status = measureRecall(*request, *inputs, decided, sample, report); !status)
+    if (rt::Status status = measureRecall(*request, *inputs, *decided, sample, report); !status)
       return status;
   auto reused = inputs ? measureCall(*request, kernel, *inputs, lists, **resolved, report) : TokenReuses();
   if (!reused)

@@ -111,6 +111,17 @@ public:
     return std::optional(std::move(*tokens));
   }
 
+  rt::Result<std::optional<rt::GivenLists>> predict(const Inputs &inputs) const override {
+    if (!kernel->image().prediction)
+      return std::optional<rt::GivenLists>();
+    rt::RunArgs args;
+    args.query = inputs.query.view, args.key = inputs.key.view;
+    auto lists = kernel->predict(args);
+    if (!lists)
+      return lists.status();
+    return std::optional<rt::GivenLists>(std::move(*lists));
+  }
+
   rt::Result<std::optional<rt::Choices>> recognize(const Inputs &inputs) const override {
     if (!kernel->image().recognition)
       return std::optional<rt::Choices>();

@@ -56,6 +56,10 @@ public:
                                                                                    const rt::GivenLists *given) const {
     return std::optional<std::vector<rt::TokenReuse>>();
   }
+  /// The lists that a predicted mask selects; nothing of a mask that predicts none.
+  virtual rt::Result<std::optional<rt::GivenLists>> predict(const Inputs &inputs) const {
+    return std::optional<rt::GivenLists>();
+  }
   /// The candidate that each batch element and head takes, if the mask recognizes heads and a run does not say it.
   virtual rt::Result<std::optional<rt::Choices>> recognize(const Inputs &inputs) const {
     return std::optional<rt::Choices>();

@@ -40,9 +40,9 @@ rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request
       op.erase();
     });
   // Lists count in the partition of the chosen tiles, so the interpreter runs the plan where there are some.
-  bool hasLists = given != nullptr;
-  (*module)->walk([&](BlockMeansOp) { hasLists = true; });
-  if (hasLists)
+  bool predicts = false;
+  (*module)->walk([&](BlockMeansOp) { predicts = true; });
+  if (given || predicts)
     if (rt::Status status = lowerToPlan(**module); !status)
       return status;
   InterpreterArgs args;
@@ -65,7 +65,9 @@ rt::Result<InterpreterResult> weft::runInterpreter(const CompileRequest &request
     args.selectedRows = &rowLists;
   else if (inputs.rows)
     args.rowLists.push_back(rowLists);
-  if (given)
+  if (given && predicts)
+    args.selected = given;
+  else if (given)
     args.given.push_back(*given);
   args.rows = rows, args.choices = choices;
   auto function = *(*module)->getOps<mlir::func::FuncOp>().begin();
