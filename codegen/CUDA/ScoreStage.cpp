@@ -20,33 +20,32 @@ namespace {
 enum Argument : unsigned { kQueryMeans, kKeyMeans, kQueryBlocks, kKeyBlocks, kScores };
 
 /// A thread's rows and columns.
-constexpr int64_t kSide = 4;
-constexpr int64_t kThreadsOfSide = Shape::kTile / kSide;
-
 class ScoreStage {
 public:
   ScoreStage(func::FuncOp kernel, BlockAttentionOp op, const PoolPartition &query, const PoolPartition &key)
-      : k(kernel, "score", "ppppp", Shape::kThreads), e(k.e), shape{op.getQuery().getType().getDimSize(3)},
+      : k(kernel, "score", "ppppp", Shape::kThreads), e(k.e),
+        shape{op.getQuery().getType().getDimSize(3), query.numPools(), key.numPools(), op.getQuery().getType().getDimSize(1)},
+        side(shape.side()), sums(side * side),
         scale(op.getScale().convertToDouble()), queryPools(query.numPools()), keyPools(key.numPools()),
         queryBlocks(query.firstPool.size() - 1), keyBlocks(key.firstPool.size() - 1),
-        firstQuery(e.mul(k.y, Shape::kTile)), firstKey(e.mul(k.x, Shape::kTile)),
-        row(e.divide(k.thread, kThreadsOfSide)), column(e.remainder(k.thread, kThreadsOfSide)) {}
+        firstQuery(e.mul(k.y, shape.tile())), firstKey(e.mul(k.x, shape.tile())),
+        row(e.divide(k.thread, Shape::kSideThreads)), column(e.remainder(k.thread, Shape::kSideThreads)) {}
 
   void emit() {
     int64_t channels = shape.channels(), last = shape.headDim - channels;
-    Values carried(kSide * kSide, e.f32(0));
+    Values carried(sums, e.f32(0));
     carried.append(loadMeans(e.i32(0)));
     Values ends = e.loop(e.i32(0), e.i32(shape.headDim), e.i32(channels), carried, [&](Value first, ValueRange state) {
       k.meet();
-      storeTiles(state.drop_front(kSide * kSide));
+      storeTiles(state.drop_front(sums));
       k.meet();
       // These come while the products are formed.
       Values next = loadMeans(e.minimum(e.add(first, channels), e.i32(last)));
-      Values result = multiply(state.take_front(kSide * kSide));
+      Values result = multiply(state.take_front(sums));
       result.append(next);
       return result;
     });
-    storeScores(ArrayRef<Value>(ends).take_front(kSide * kSide));
+    storeScores(ArrayRef<Value>(ends).take_front(sums));
     k.finish();
   }
 
@@ -61,7 +60,7 @@ private:
   /// Those of both tiles that the thread brings.
   SmallVector<Quad> ownQuads() {
     SmallVector<Quad> result;
-    int64_t quads = quadsOfPool(), ofTile = Shape::kTile * quads;
+    int64_t quads = quadsOfPool(), ofTile = shape.tile() * quads;
     for (int64_t first = 0; first < 2 * ofTile; first += k.threads) {
       Value number = e.add(k.thread, first), own = e.remainder(number, ofTile);
       result.push_back({e.notEqual(e.divide(number, ofTile), 0), e.divide(own, quads), e.remainder(own, quads)});
@@ -86,29 +85,37 @@ private:
   /// Stores both tiles channel by channel.
   void storeTiles(ValueRange means) {
     for (auto [quad, mean] : llvm::zip_equal(ownQuads(), means)) {
-      Value tile = e.select(quad.isKey, e.i32(shape.channels() * Shape::kPitch), e.i32(0));
-      Value at = e.add(tile, e.add(e.mul(quad.number, 4 * Shape::kPitch), quad.pool));
+      Value tile = e.select(quad.isKey, e.i32(shape.channels() * shape.pitch()), e.i32(0));
+      Value at = e.add(tile, e.add(e.mul(quad.number, 4 * shape.pitch()), quad.pool));
       for (int64_t i = 0; i < 4; ++i)
         e.store(LLVM::ExtractElementOp::create(e.b, mean, e.i32(i)),
-                e.shared(e.shiftLeft(e.add(at, i * Shape::kPitch), 2)), 4);
+                e.shared(e.shiftLeft(e.add(at, i * shape.pitch()), 2)), 4);
     }
   }
 
-  /// Four neighbouring pools' channel.
-  Values loadSide(Value channel, int64_t tile, Value side) {
-    Value at = e.add(e.mul(channel, Shape::kPitch), e.add(e.mul(side, kSide), tile * shape.channels() * Shape::kPitch));
-    Value four = e.load(VectorType::get(kSide, k.f32()), e.shared(e.shiftLeft(at, 2)), 16);
+  /// Where in a tile pool number `i` of a thread's is: each four are neighbours, and those of neighbouring threads too.
+  Value placeOf(Value thread, int64_t i) {
+    return e.add(e.shiftLeft(thread, 2), i / 4 * 4 * Shape::kSideThreads + i % 4);
+  }
+
+  /// The thread's pools' channel.
+  Values loadSide(Value channel, int64_t tile, Value thread) {
+    Value line = e.add(e.mul(channel, shape.pitch()), tile * shape.channels() * shape.pitch());
     Values result;
-    for (int64_t i = 0; i < kSide; ++i)
-      result.push_back(LLVM::ExtractElementOp::create(e.b, four, e.i32(i)));
+    for (int64_t first = 0; first < side; first += 4) {
+      Value at = e.add(line, placeOf(thread, first));
+      Value four = e.load(VectorType::get(4, k.f32()), e.shared(e.shiftLeft(at, 2)), 16);
+      for (int64_t i = 0; i < 4; ++i)
+        result.push_back(LLVM::ExtractElementOp::create(e.b, four, e.i32(i)));
+    }
     return result;
   }
 
-  Values multiply(ValueRange sums) {
-    return e.loop(e.i32(0), e.i32(shape.channels()), e.i32(1), sums, [&](Value channel, ValueRange current) {
+  Values multiply(ValueRange before) {
+    return e.loop(e.i32(0), e.i32(shape.channels()), e.i32(1), before, [&](Value channel, ValueRange current) {
       Values queries = loadSide(channel, 0, row), keys = loadSide(channel, 1, column), next;
-      for (int64_t i = 0; i < kSide * kSide; ++i)
-        next.push_back(e.fma(queries[i / kSide], keys[i % kSide], current[i]));
+      for (int64_t i = 0; i < sums; ++i)
+        next.push_back(e.fma(queries[i / side], keys[i % side], current[i]));
       return next;
     });
   }
@@ -123,9 +130,8 @@ private:
 
   void storeScores(ArrayRef<Value> products) {
     bool isWhole = queryPools == queryBlocks && keyPools == keyBlocks;
-    for (int64_t i = 0; i < kSide * kSide; ++i) {
-      Value query = e.add(firstQuery, e.add(e.mul(row, kSide), i / kSide));
-      Value key = e.add(firstKey, e.add(e.mul(column, kSide), i % kSide));
+    for (int64_t i = 0; i < sums; ++i) {
+      Value query = e.add(firstQuery, placeOf(row, i / side)), key = e.add(firstKey, placeOf(column, i % side));
       Value score = orderOf(e.mulF(products[i], e.f32(scale)));
       Value exists = e.bitAnd(e.below(query, e.i32(queryPools)), e.below(key, e.i32(keyPools)));
       e.when(exists, [&] {
@@ -146,6 +152,8 @@ private:
   StageKernel k;
   Emitter &e;
   Shape shape;
+  /// Rows of a thread, and scores.
+  int64_t side, sums;
   double scale;
   int64_t queryPools, keyPools, queryBlocks, keyBlocks;
   Value firstQuery, firstKey, row, column;

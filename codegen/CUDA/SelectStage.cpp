@@ -93,6 +93,20 @@ private:
     }));
   }
 
+  /// The greatest bound that as many scores as `count` reach, or one that exactly so many reach, which is found sooner.
+  Value findBoundOf(Value count) {
+    Block *next = e.createBlock({k.i32(), k.i32()}), *done = e.createBlock({k.i32()});
+    e.branch(next, {e.i32(int64_t{1} << 31), e.i32(0)});
+    e.enter(next);
+    Value bit = next->getArgument(0), bound = next->getArgument(1), candidate = e.bitOr(bound, bit);
+    Value reached = countFrom(candidate), lower = e.shiftRight(bit, 1);
+    Value better = e.select(e.less(reached, count), bound, candidate);
+    Value isLast = e.bitOr(e.equal(reached, count), e.equal(lower, 0));
+    e.branchIf(isLast, done, better, next, {lower, better});
+    e.enter(done);
+    return done->getArgument(0);
+  }
+
   /// The greatest bound for which `reaches` holds, bit by bit; 0 if there is none.
   Value findBound(llvm::function_ref<Value(Value)> reaches) {
     return e.loop(e.i32(0), e.i32(32), e.i32(1), e.i32(0), [&](Value number, ValueRange bound) {
@@ -145,35 +159,24 @@ private:
   //===--- The list ---===//
 
   void writeList(Value count) {
-    Value bound = findBound([&](Value candidate) {
-      return e.equal(e.extend(e.less(countFrom(candidate), count), 32), 0);
-    });
+    Value bound = findBoundOf(count);
     Value above = countFrom(e.add(bound, 1)), ties = e.sub(count, above);
-    Value pair = e.divide(row, queryBlocks), block = e.remainder(row, queryBlocks);
-    Value set = e.remainder(pair, k.argument(kSets));
-    if (isRecognized) {
-      Value choice = e.loadAt(k.i32(), k.argument(kSelectChoices), pair);
-      set = e.add(set, e.mul(choice, k.argument(kSets)));
-    }
-    Value codeRow = e.add(e.mul(set, queryBlocks), block);
-    Value codes = e.advance(k.argument(kCodes), e.mul(e.extend(codeRow), keyBlocks));
-    Value lower = e.add(e.shiftLeft(e.i32(1), k.lane), -1);
-    Values ends = e.loop(e.i32(0), e.i32(keyBlocks), e.i32(32), {e.i32(0), e.i32(0)},
-                         [&](Value first, ValueRange state) {
-      Value key = e.add(first, k.lane), order = loadOrder(key);
-      Value isTie = e.bitAnd(e.equal(order, bound), e.below(key, e.i32(keyBlocks)));
-      Value tied = e.ballot(isTie), number = e.add(state[1], e.countBits(e.bitAnd(tied, lower)));
-      Value isSelected = e.bitOr(e.below(bound, order), e.bitAnd(isTie, e.less(number, ties)));
-      Value code = loadCode(codes, key, isSelected);
-      Value isVisited = e.notEqual(code, 0), visited = e.ballot(isVisited);
-      Value position = e.add(state[0], e.countBits(e.bitAnd(visited, lower)));
-      e.when(isVisited, [&] {
-        Value given = e.select(isSelected, e.i32(kGivenFlag), e.i32(0));
-        Value partial = e.select(e.equal(code, 2), e.i32(kPartialFlag), e.i32(0));
-        e.storeAt(e.bitOr(e.shiftLeft(key, 2), e.bitOr(given, partial)), scores, position);
+    Value codes = codesOfRow(), zero = e.i32(0);
+    Values ends;
+    if (orders.empty()) {
+      ends = e.loop(zero, e.i32(keyBlocks), e.i32(32), {zero, zero}, [&](Value first, ValueRange state) {
+        Value key = e.add(first, k.lane);
+        return writeEntries(key, loadOrder(key), loadCodes(codes, key), bound, ties, state);
       });
-      return Values{e.add(state[0], e.countBits(visited)), e.add(state[1], e.countBits(tied))};
-    });
+    } else {
+      // All at once: the list takes the place of the scores.
+      Values both;
+      for (size_t i = 0; i < orders.size(); ++i)
+        both.push_back(loadCodes(codes, e.add(k.lane, 32 * i)));
+      ends = {zero, zero};
+      for (size_t i = 0; i < orders.size(); ++i)
+        ends = writeEntries(e.add(k.lane, 32 * i), orders[i], both[i], bound, ties, ends);
+    }
     e.when(e.equal(k.lane, 0), [&] {
       Value range = e.advance(k.argument(kRanges), e.mul(e.extend(row), 8));
       e.store(e.mul(row, keyBlocks), range, 4);
@@ -182,10 +185,43 @@ private:
     });
   }
 
-  /// What the entry of a key block is; 0 beyond the row.
-  Value loadCode(Value codes, Value key, Value isSelected) {
+  Value codesOfRow() {
+    Value pair = e.divide(row, queryBlocks), block = e.remainder(row, queryBlocks);
+    Value set = e.remainder(pair, k.argument(kSets));
+    if (isRecognized) {
+      Value choice = e.loadAt(k.i32(), k.argument(kSelectChoices), pair);
+      set = e.add(set, e.mul(choice, k.argument(kSets)));
+    }
+    Value codeRow = e.add(e.mul(set, queryBlocks), block);
+    return e.advance(k.argument(kCodes), e.mul(e.extend(codeRow), keyBlocks));
+  }
+
+  /// Of the lanes' key blocks those that are visited, behind the `state[0]` entries and `state[1]` ties before them; returns
+  /// both afterwards.
+  Values writeEntries(Value key, Value order, Value both, Value bound, Value ties, ValueRange state) {
+    Value lower = e.add(e.shiftLeft(e.i32(1), k.lane), -1);
+    Value isTie = e.bitAnd(e.equal(order, bound), e.below(key, e.i32(keyBlocks)));
+    Value tied = e.ballot(isTie), number = e.add(state[1], e.countBits(e.bitAnd(tied, lower)));
+    Value isSelected = e.bitOr(e.below(bound, order), e.bitAnd(isTie, e.less(number, ties)));
+    Value code = codeOf(both, key, isSelected);
+    Value isVisited = e.notEqual(code, 0), visited = e.ballot(isVisited);
+    Value position = e.add(state[0], e.countBits(e.bitAnd(visited, lower)));
+    e.when(isVisited, [&] {
+      Value given = e.select(isSelected, e.i32(kGivenFlag), e.i32(0));
+      Value partial = e.select(e.equal(code, 2), e.i32(kPartialFlag), e.i32(0));
+      e.storeAt(e.bitOr(e.shiftLeft(key, 2), e.bitOr(given, partial)), scores, position);
+    });
+    return {e.add(state[0], e.countBits(visited)), e.add(state[1], e.countBits(tied))};
+  }
+
+  /// What the entry of a key block is outside and inside of the selection.
+  Value loadCodes(Value codes, Value key) {
     Value at = e.advance(codes, e.extend(e.minimum(key, e.i32(keyBlocks - 1))));
-    Value both = e.extend(e.load(e.b.getI8Type(), at, 1), 32);
+    return e.extend(e.load(e.b.getI8Type(), at, 1), 32);
+  }
+
+  /// What it is of these two; 0 beyond the row.
+  Value codeOf(Value both, Value key, Value isSelected) {
     Value code = e.bitAnd(e.select(isSelected, e.shiftRight(both, 2), both), 3);
     return e.select(e.below(key, e.i32(keyBlocks)), code, e.i32(0));
   }

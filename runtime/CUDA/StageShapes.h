@@ -21,16 +21,30 @@ struct PoolShape {
   int64_t sharedBytes() const { return groups() * headDim * 4; }
 };
 
-/// A CTA per tile of the scores of a pair's query pools and key pools.
+/// A CTA per tile of the scores of a pair's query pools and key pools. A large tile reads each mean less often, and a small
+/// one makes more CTAs.
 struct ScoreShape {
-  static constexpr int64_t kThreads = 64, kTile = 32;
-  /// Floats from one channel of a tile to the next.
-  static constexpr int64_t kPitch = kTile + 4;
-  int64_t headDim;
+  static constexpr int64_t kSideThreads = 8, kThreads = kSideThreads * kSideThreads;
+  static constexpr int64_t kLargeTile = 64, kSmallTile = 32;
+  /// CTAs of large tiles that a large GPU's multiprocessors should have for one batch element: four each.
+  static constexpr int64_t kFewTiles = 4 * 132;
+  int64_t headDim, queryPools, keyPools, heads;
 
+  static constexpr int64_t tilesOf(int64_t pools, int64_t tile) { return (pools + tile - 1) / tile; }
+  int64_t tile() const {
+    bool isLarge = tilesOf(queryPools, kLargeTile) * tilesOf(keyPools, kLargeTile) * heads >= kFewTiles;
+    return isLarge ? kLargeTile : kSmallTile;
+  }
+  /// Rows, and columns, of a thread.
+  int64_t side() const { return tile() / kSideThreads; }
+  /// Floats from one channel of a tile to the next.
+  int64_t pitch() const { return tile() + 4; }
   /// Channels that are in shared memory at once.
-  int64_t channels() const { return headDim % 32 == 0 ? 32 : headDim % 16 == 0 ? 16 : 8; }
-  int64_t sharedBytes() const { return 2 * channels() * kPitch * 4; }
+  int64_t channels() const {
+    int64_t most = 1024 / tile();
+    return headDim % 32 == 0 ? most : headDim % 16 == 0 ? 16 : 8;
+  }
+  int64_t sharedBytes() const { return 2 * channels() * pitch() * 4; }
 };
 
 /// A warp per row of scores.

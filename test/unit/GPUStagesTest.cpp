@@ -5,6 +5,7 @@
 // What runs on the device before the attention: selections against those of CPU kernels, lists that are kept, and rows. On
 // a GPU, or on the executor that WEFT_CUDA_DRIVER names.
 
+#include "runtime/CUDA/StageShapes.h"
 #include "test/unit/GPUProblem.h"
 
 #include <fmt/format.h>
@@ -69,6 +70,16 @@ TEST_F(GPUStagesTest, LongRows) {
       SCOPED_TRACE(mask);
       expectEqual(problem.predict(), problem.predictOnHost());
     }
+}
+
+/// Heads enough for large tiles of scores, the last of which has one pool.
+TEST_F(GPUStagesTest, LargeTilesOfScores) {
+  constexpr int64_t kPools = 65, kHeads = 132;
+  Shape shape{{1, kPools, 32, 0, false}, kHeads, 32, 32, 1, ElementType::BF16};
+  ASSERT_EQ((rt::cuda::ScoreShape{shape.headDim, kPools, kPools, kHeads}.tile()), rt::cuda::ScoreShape::kLargeTile);
+  Problem problem("{ mask topk(block_mean, keep: 0.1) }", shape);
+  problem.fillIntegers(7);
+  expectEqual(problem.predict(), problem.predictOnHost());
 }
 
 TEST_F(GPUStagesTest, EqualScoresSelectTheLowerBlock) {
