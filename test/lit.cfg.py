@@ -40,10 +40,10 @@ config.substitutions.append(("%peers_python", '"%s"' % peers_python))
 if os.path.exists(peers_python):
     config.available_features.add("peers")
 
-# What scripts/setup demo makes.
+# What scripts/setup makes, unless pip fails.
 demo_python = os.path.join(config.weft_root, "build", "venv", "bin", "python")
 config.substitutions.append(("%demo_python", '"%s"' % demo_python))
-if os.path.exists(demo_python):
+if os.path.exists(os.path.join(config.weft_root, "build", "venv", "installed.txt")):
     config.available_features.add("demo")
 
 
