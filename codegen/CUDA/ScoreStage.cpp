@@ -130,23 +130,40 @@ private:
 
   void storeScores(ArrayRef<Value> products) {
     bool isWhole = queryPools == queryBlocks && keyPools == keyBlocks;
-    for (int64_t i = 0; i < sums; ++i) {
+    for (int64_t i = 0; i < sums; i += 4) {
       Value query = e.add(firstQuery, placeOf(row, i / side)), key = e.add(firstKey, placeOf(column, i % side));
-      Value score = orderOf(e.mulF(products[i], e.f32(scale)));
-      Value exists = e.bitAnd(e.below(query, e.i32(queryPools)), e.below(key, e.i32(keyPools)));
-      e.when(exists, [&] {
+      Values scores;
+      for (Value product : products.slice(i, 4))
+        scores.push_back(orderOf(e.mulF(product, e.f32(scale))));
+      e.when(e.below(query, e.i32(queryPools)), [&] {
         if (isWhole)
-          return e.storeAt(score, k.argument(kScores), scoreIndex(query, key));
-        Value queryBlock = e.loadAt(k.i32(), k.argument(kQueryBlocks), query);
-        Value keyBlock = e.loadAt(k.i32(), k.argument(kKeyBlocks), key);
-        Value at = e.advance(k.argument(kScores), e.extend(scoreIndex(queryBlock, keyBlock)), k.i32());
+          storeFour(scores, query, key);
+        else
+          raiseFour(scores, query, key);
+      });
+    }
+  }
+
+  /// Of neighbouring key blocks; behind a row's last there is room.
+  void storeFour(ArrayRef<Value> scores, Value query, Value key) {
+    e.when(e.below(key, e.i32(keyBlocks)), [&] { e.store4(scores, scoreAt(query, key)); });
+  }
+
+  /// Of neighbouring key pools: the score of two blocks is the greatest of their pools'.
+  void raiseFour(ArrayRef<Value> scores, Value query, Value firstPool) {
+    Value queryBlock = e.loadAt(k.i32(), k.argument(kQueryBlocks), query);
+    for (auto [i, score] : llvm::enumerate(scores)) {
+      Value key = e.add(firstPool, i);
+      e.when(e.below(key, e.i32(keyPools)), [&, score = score] {
+        Value at = scoreAt(queryBlock, e.loadAt(k.i32(), k.argument(kKeyBlocks), key));
         LLVM::AtomicRMWOp::create(e.b, LLVM::AtomicBinOp::max, at, score, LLVM::AtomicOrdering::monotonic, "device");
       });
     }
   }
 
-  Value scoreIndex(Value queryBlock, Value keyBlock) {
-    return e.add(e.mul(e.add(e.mul(k.z, queryBlocks), queryBlock), keyBlocks), keyBlock);
+  Value scoreAt(Value queryBlock, Value keyBlock) {
+    Value line = e.mul(e.add(e.mul(k.z, queryBlocks), queryBlock), Shape::rowPitch(keyBlocks));
+    return e.advance(k.argument(kScores), e.extend(e.add(line, keyBlock)), k.i32());
   }
 
   StageKernel k;

@@ -40,7 +40,7 @@ public:
 
   void emit() {
     e.when(e.below(row, k.argument(kRows)), [&] {
-      scores = e.advance(k.argument(kScores), e.mul(e.extend(row), keyBlocks * 4));
+      scores = e.advance(k.argument(kScores), e.mul(e.extend(row), rt::cuda::ScoreShape::rowPitch(keyBlocks) * 4));
       if (keyBlocks <= 32 * kMostOrders)
         for (int64_t first = 0; first < keyBlocks; first += 32)
           orders.push_back(loadOrder(e.add(k.lane, first)));
@@ -179,7 +179,7 @@ private:
     }
     e.when(e.equal(k.lane, 0), [&] {
       Value range = e.advance(k.argument(kRanges), e.mul(e.extend(row), 8));
-      e.store(e.mul(row, keyBlocks), range, 4);
+      e.store(e.mul(row, rt::cuda::ScoreShape::rowPitch(keyBlocks)), range, 4);
       e.store(ends[0], e.advance(range, e.i64(4)), 4);
       e.atomicAdd(e.advance(k.argument(kLengths), e.extend(ends[0]), k.i32()), e.i32(1));
     });

@@ -105,7 +105,7 @@ DevicePrediction::Memory DevicePrediction::layOut(ScratchLayout &layout, const K
   Memory memory;
   memory.queryMeans = layout.add(pairs * prediction.query.count() * image.headDim);
   memory.keyMeans = layout.add(pairs * prediction.key.count() * image.headDim);
-  memory.scores = layout.add(rows * image.key.count());
+  memory.scores = layout.add(rows * ScoreShape::rowPitch(image.key.count()));
   memory.ranges = layout.add(2 * rows);
   memory.lengths = layout.add(image.key.count() + 1);
   memory.items = layout.add(4 * rows);
@@ -115,7 +115,8 @@ DevicePrediction::Memory DevicePrediction::layOut(ScratchLayout &layout, const K
 
 Status DevicePrediction::clearScores(const KernelImage &image, const Call &call) const {
   const TokenPools &query = image.prediction->query, &key = image.prediction->key;
-  int64_t scores = call.query.shape[0] * image.heads * image.query.count() * image.key.count();
+  int64_t rows = call.query.shape[0] * image.heads * image.query.count();
+  int64_t scores = rows * ScoreShape::rowPitch(image.key.count());
   bool isWhole = query.count() == image.query.count() && key.count() == image.key.count();
   if (isWhole)
     return Status::ok();
@@ -172,7 +173,7 @@ Status DevicePrediction::enqueueSelect(const KernelImage &image, const Call &cal
 
 Result<DevicePrediction::Lists> DevicePrediction::enqueue(const KernelImage &image, const Call &call) const {
   int64_t pairs = call.query.shape[0] * image.heads, rows = pairs * image.query.count();
-  if (rows * image.key.count() > INT32_MAX)
+  if (rows * ScoreShape::rowPitch(image.key.count()) > INT32_MAX)
     return Status::error("prediction: expected at most 2^31 pairs of blocks in a call, but got more");
   Status status = clearScores(image, call);
   if (status)

@@ -6,6 +6,7 @@
 
 #include "runtime/CUDA/GPUKernel.h"
 #include "runtime/CUDA/DeviceArguments.h"
+#include "runtime/CUDA/StageShapes.h"
 
 #include <fmt/format.h>
 
@@ -254,7 +255,7 @@ Result<GivenLists> GPUKernel::download(const PredictedLists &kept, Stream stream
   GivenLists selection;
   selection.lists = 0, selection.queryBlocks = queryBlocks;
   for (const Lists &step : kept.steps) {
-    std::vector<int32_t> entries(rows * keyBlocks), ranges(2 * rows);
+    std::vector<int32_t> entries(rows * ScoreShape::rowPitch(keyBlocks)), ranges(2 * rows);
     for (auto [to, from] : {std::pair{&entries, step.work.entries}, std::pair{&ranges, step.ranges.ranges}})
       if (int code = gpu->driver.copyToHost(to->data(), from, to->size() * sizeof(int32_t), stream))
         return gpu->driver.check(code, "cuMemcpyDtoHAsync");

@@ -39,6 +39,8 @@ struct ScoreShape {
   int64_t side() const { return tile() / kSideThreads; }
   /// Floats from one channel of a tile to the next.
   int64_t pitch() const { return tile() + 4; }
+  /// Numbers from one row of all scores to the next: four are stored at once.
+  static constexpr int64_t rowPitch(int64_t keyBlocks) { return (keyBlocks + 3) / 4 * 4; }
   /// Channels that are in shared memory at once.
   int64_t channels() const {
     int64_t most = 1024 / tile();
