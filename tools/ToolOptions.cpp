@@ -6,13 +6,15 @@
 
 #include "tools/ToolOptions.h"
 
-#include "lib/Frontend/SourceFile.h"
+#include "lib/Frontend/Frontend.h"
+#include "lib/Frontend/StaticValues.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <functional>
@@ -65,7 +67,7 @@ ToolOptions::ToolOptions(const char *tool, cl::OptionCategory &category)
       textFirst("text-first", cl::desc("text tokens stand before the video tokens"), cl::cat(category)),
       heads("heads", "attention heads", 1, category),
       headDim("head-dim", "channels of a head", 64, category),
-      block("block", "tokens of a block at most", 128, category),
+      block("block", "tokens of a block at most; a tile that the order writes is one block as it is", 128, category),
       dtype("dtype", cl::desc("element type: f32, bf16 or f16"), cl::init("f32"), cl::cat(category)),
       target("target", cl::desc(targetNames()), cl::init("native"), cl::cat(category)),
       attention("attention", cl::desc("the attention to compile, if the file has several"), cl::cat(category)),
@@ -178,6 +180,26 @@ rt::Status ToolOptions::setGrids(GenerateOptions &options) const {
   return rt::Status::ok();
 }
 
+static int64_t tokensOf(const Tile &tile) {
+  auto [t, h, w] = tile.sizes;
+  return static_cast<int64_t>(std::max(t, 1)) * h * w;
+}
+
+rt::Status ToolOptions::checkTileFits(const CompileRequest &request) const {
+  if (!block.getNumOccurrences())
+    return rt::Status::ok();
+  SourceFile source(request.sourceName, request.source);
+  // What is wrong with the program is reported when it is compiled.
+  Diagnostics diagnostics(source);
+  std::unique_ptr<Program> program = parseProgram(source, diagnostics);
+  auto values = program ? StaticValues::evaluate(*program, request.options, diagnostics) : std::nullopt;
+  int64_t tokens = values && values->tile ? tokensOf(*values->tile) : 0;
+  if (tokens <= block)
+    return rt::Status::ok();
+  return rt::Status::error(fmt::format("--block: expected at least the {} tokens of the order's tiles, but got {}",
+                                       tokens, block.getValue()));
+}
+
 rt::Result<CompileRequest> ToolOptions::request(bool needsGrid) const {
   CompileRequest request;
   if (file.empty())
@@ -216,6 +238,8 @@ rt::Result<CompileRequest> ToolOptions::request(bool needsGrid) const {
   if (grid.empty())
     return rt::Status::error("--grid: expected TxHxW, but got nothing");
   if (rt::Status status = setGrids(options); !status)
+    return status;
+  if (rt::Status status = checkTileFits(request); !status)
     return status;
   return request;
 }

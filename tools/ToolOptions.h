@@ -56,6 +56,8 @@ private:
   rt::Status checkTensors() const;
   rt::Status setGrids(GenerateOptions &options) const;
   rt::Status setValues(GenerateOptions &options) const;
+  /// An error if `block` is given and a tile that the order writes holds more tokens.
+  rt::Status checkTileFits(const CompileRequest &request) const;
   rt::Result<GridShape> parseGrid(const std::string &option, const std::string &value, int64_t textTokens) const;
 };
 

@@ -6,6 +6,8 @@
 
 #include "lib/Schedule/ScheduleFile.h"
 
+#include "lib/Schedule/CheckJSON.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/JSON.h"
@@ -211,6 +213,8 @@ json::Value toValue(const Rule &rule) {
 } // namespace
 
 rt::Result<Schedule> schedule::parse(std::string_view text) {
+  if (rt::Status status = checkJSON(text); !status)
+    return status;
   Expected<json::Value> value = json::parse(text);
   if (!value)
     return rt::Status::error("schedule: expected JSON, but got " + toString(value.takeError()));

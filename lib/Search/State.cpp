@@ -6,6 +6,8 @@
 
 #include "lib/Search/State.h"
 
+#include "lib/Schedule/CheckJSON.h"
+
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
 
@@ -71,6 +73,8 @@ static std::optional<Genes> parseGenes(const json::Object &entry, int64_t steps)
 }
 
 rt::Result<Evaluations> search::parseState(std::string_view text, const Configuration &configuration) {
+  if (rt::Status status = schedule::checkJSON(text); !status)
+    return status;
   Expected<json::Value> value = json::parse(text);
   if (!value)
     return rt::Status::error("expected a search's state, but got no JSON: " + toString(value.takeError()));

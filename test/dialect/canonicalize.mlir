@@ -4,6 +4,12 @@
 !mask = !weft.mask<query = #g, key = #g>
 !tokens = tensor<?x2x60x32xf32>
 
+#before = #weft.grid<3x5x7, text = 8 before>
+#after = #weft.grid<3x5x7, text = 8>
+#joined = #weft.order<tiles = 4x4, first = 1>
+#boxes = #weft.order<tiles = 2x2x4, first = 1>
+!with_text = tensor<?x2x113x32xf32>
+
 // CHECK-LABEL: func.func @and_same
 // CHECK-SAME: (%[[A:.*]]: !weft.mask
 func.func @and_same(%a: !mask) -> !mask {
@@ -137,6 +143,33 @@ func.func @reorder_restore(%x: !tokens) -> (!tokens, !tokens) {
   %c = weft.reorder %x {grid = #g, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : !tokens
   %d = weft.restore %c {grid = #g, order = #weft.order<tiles = 1x2x2>, block = 32 : i64} : !tokens
   return %b, %d : !tokens, !tokens
+}
+
+// Rows run on into the next frame, the first frame is apart, and no axis is divided, with text on either side.
+// CHECK-LABEL: func.func @reorder_restore_first_frame
+// CHECK-SAME: (%[[X:.*]]: tensor
+func.func @reorder_restore_first_frame(%x: !with_text) -> (!with_text, !with_text) {
+  // CHECK-NEXT: return %[[X]], %[[X]]
+  %a = weft.restore %x {grid = #before, order = #joined, block = 32 : i64} : !with_text
+  %b = weft.reorder %a {grid = #before, order = #joined, block = 32 : i64} : !with_text
+  %c = weft.reorder %x {grid = #after, order = #boxes, block = 32 : i64} : !with_text
+  %d = weft.restore %c {grid = #after, order = #boxes, block = 32 : i64} : !with_text
+  return %b, %d : !with_text, !with_text
+}
+
+// Other first frames, frames of their own and text on the other side are other orders.
+// CHECK-LABEL: func.func @reorder_restore_other_frames
+func.func @reorder_restore_other_frames(%x: !with_text) -> (!with_text, !with_text, !with_text) {
+  // CHECK-NEXT: %[[A:.*]] = weft.restore
+  // CHECK-NEXT: %[[B:.*]] = weft.reorder %[[A]]
+  // CHECK-NEXT: %[[C:.*]] = weft.reorder %[[A]]
+  // CHECK-NEXT: %[[D:.*]] = weft.reorder %[[A]]
+  // CHECK-NEXT: return %[[B]], %[[C]], %[[D]]
+  %a = weft.restore %x {grid = #before, order = #joined, block = 32 : i64} : !with_text
+  %b = weft.reorder %a {grid = #before, order = #weft.order<tiles = 4x4, first = 2>, block = 32 : i64} : !with_text
+  %c = weft.reorder %a {grid = #before, order = #weft.order<tiles = 1x4x4, first = 1>, block = 32 : i64} : !with_text
+  %d = weft.reorder %a {grid = #after, order = #joined, block = 32 : i64} : !with_text
+  return %b, %c, %d : !with_text, !with_text, !with_text
 }
 
 // CHECK-LABEL: func.func @raster_moves_nothing

@@ -70,6 +70,47 @@ func.func @shared(%q: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?
 
 // -----
 
+// The first frame is apart, and no tile divides the others: the queries' rows run on into the next frame, not the keys'.
+#before = #weft.grid<3x5x8, text = 6 before>
+#after = #weft.grid<3x5x8, text = 6>
+#joined = #weft.order<tiles = 4x8, first = 1>
+#boxes = #weft.order<tiles = 2x2x8, first = 1>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2, 3, 4, 5, 6]]> : tensor<1x7xi32>, entries = dense<[0, 2, 4, 6, 8, 12]> : tensor<6xi32>>
+
+// CHECK-LABEL: func.func @first_frame
+// CHECK-SAME: (%[[Q:.*]]: tensor<?x2x126x32xf32>, %[[K:.*]]: tensor<?x2x126x32xf32>)
+// CHECK-NEXT: %[[O:.*]], %[[LSE:.*]] = weft.block_attention %[[Q]], %[[K]], %[[K]] {{{.*}}folded
+// CHECK-NOT: weft.re{{order|store}}
+// CHECK: return %[[O]], %[[LSE]]
+func.func @first_frame(%q: tensor<?x2x126x32xf32>, %k: tensor<?x2x126x32xf32>) -> (tensor<?x2x126x32xf32>, tensor<?x2x126xf32>) {
+  %qr = weft.reorder %q {grid = #before, order = #joined, block = 32 : i64} : tensor<?x2x126x32xf32>
+  %kr = weft.reorder %k {grid = #after, order = #boxes, block = 32 : i64} : tensor<?x2x126x32xf32>
+  %o, %lse = weft.block_attention %qr, %kr, %kr
+    {block = 32 : i64, query_grid = #before, key_grid = #after, query_order = #joined, key_order = #boxes, lists = [#lists], scale = 1.0 : f64}
+    : tensor<?x2x126x32xf32>, tensor<?x2x126x32xf32> -> tensor<?x2x126xf32> {}
+  %or = weft.restore %o {grid = #before, order = #joined, block = 32 : i64} : tensor<?x2x126x32xf32>
+  %lr = weft.restore %lse {grid = #before, order = #joined, block = 32 : i64} : tensor<?x2x126xf32>
+  return %or, %lr : tensor<?x2x126x32xf32>, tensor<?x2x126xf32>
+}
+
+// -----
+
+#before = #weft.grid<3x5x8, text = 6 before>
+#joined = #weft.order<tiles = 4x8, first = 1>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2, 3, 4, 5, 6]]> : tensor<1x7xi32>, entries = dense<[0, 2, 4, 6, 8, 10]> : tensor<6xi32>>
+
+func.func @other_first_frames(%q: tensor<?x2x126x32xf32>) -> tensor<?x2x126x32xf32> {
+  %r = weft.reorder %q {grid = #before, order = #joined, block = 32 : i64} : tensor<?x2x126x32xf32>
+  // expected-error @+1 {{expected results that only weft.restore in the op's own order uses}}
+  %o, %lse = weft.block_attention %r, %r, %r
+    {block = 32 : i64, query_grid = #before, key_grid = #before, query_order = #joined, key_order = #joined, lists = [#lists], scale = 1.0 : f64}
+    : tensor<?x2x126x32xf32>, tensor<?x2x126x32xf32> -> tensor<?x2x126xf32> {}
+  %or = weft.restore %o {grid = #before, order = #weft.order<tiles = 4x8, first = 2>, block = 32 : i64} : tensor<?x2x126x32xf32>
+  return %or : tensor<?x2x126x32xf32>
+}
+
+// -----
+
 #g = #weft.grid<2x4x8>
 #tiles = #weft.order<tiles = 1x4x8>
 #other = #weft.order<tiles = 2x4x4>

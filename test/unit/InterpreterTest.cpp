@@ -543,6 +543,8 @@ protected:
   GridAttr grid() { return GridAttr::get(&context, 4, 5, 7, 6, /*textFirst=*/true); }
   OrderAttr raster() { return OrderAttr::getRaster(&context); }
   OrderAttr tiles() { return OrderAttr::get(&context, true, 2, 2, 4); }
+  /// Rows run on into the next frame, but for the first frame.
+  OrderAttr joined() { return OrderAttr::get(&context, true, 0, 4, 4, /*first=*/1); }
 
   static std::string text(Attribute attribute) {
     std::string result;
@@ -624,28 +626,37 @@ protected:
 
 TEST_F(PlanTest, RestoreInvertsReorder) {
   std::string type = "tensor<?x2x146x32xf32>";
-  std::string how = " {grid = #g, order = #weft.order<tiles = 2x2x4>, block = 32 : i64} : " + type + "\n";
-  std::string head =
-      "#g = #weft.grid<" + std::string(gridText) + ">\nfunc.func @f(%x: " + type + ") -> " + type + " {\n";
   auto evaluate = [&](const std::string &body) {
     InterpreterArgs args;
     args.tensors = {q.view()};
-    return run(parse(head + body + "return %y : " + type + "\n}"), args).out;
+    return run(parse("func.func @f(%x: " + type + ") -> " + type + " {\n" + body + "return %y : " + type + "\n}"), args)
+        .out;
   };
   std::vector<double> original(q.values.begin(), q.values.end());
-  EXPECT_EQ(evaluate("%a = weft.reorder %x" + how + "%y = weft.restore %a" + how).data, original);
-  EXPECT_EQ(evaluate("%a = weft.restore %x" + how + "%y = weft.reorder %a" + how).data, original);
+  auto check = [&](GridAttr grid, OrderAttr order) {
+    SCOPED_TRACE(text(grid) + " " + text(order));
+    std::string how = " {grid = " + text(grid) + ", order = " + text(order) + ", block = 32 : i64} : " + type + "\n";
+    EXPECT_EQ(evaluate("%a = weft.reorder %x" + how + "%y = weft.restore %a" + how).data, original);
+    EXPECT_EQ(evaluate("%a = weft.restore %x" + how + "%y = weft.reorder %a" + how).data, original);
 
-  DoubleTensor reordered = evaluate("%y = weft.reorder %x" + how);
-  BlockPartition partition = partitionTokens(grid(), tiles(), 32);
-  for (int64_t p = 0; p < tokens; ++p)
-    EXPECT_EQ(reordered.at({0, 1, p, 9}), q.at(0, 1, partition.tokens[p], 9));
+    DoubleTensor reordered = evaluate("%y = weft.reorder %x" + how);
+    EXPECT_NE(reordered.data, original);
+    BlockPartition partition = partitionTokens(grid, order, 32);
+    for (int64_t p = 0; p < tokens; ++p)
+      EXPECT_EQ(reordered.at({0, 1, p, 9}), q.at(0, 1, partition.tokens[p], 9));
+  };
+  // Frames have 5 x 7 tokens; 4 frames or more are all frames.
+  for (bool textFirst : {true, false})
+    for (std::array<int64_t, 3> box : {std::array<int64_t, 3>{2, 2, 4}, {3, 5, 2}, {0, 4, 4}, {0, 8, 3}, {0, 20, 6}})
+      for (int64_t first : {0, 1, 3, 4, 9})
+        check(GridAttr::get(&context, 4, 5, 7, 6, textFirst),
+              OrderAttr::get(&context, true, box[0], box[1], box[2], first));
 }
 
 TEST_F(PlanTest, BlockAttentionIsAttention) {
   func::FuncOp program = parse(attentionSource(gridText, tokens, predicateSource(nearOrText)));
   InterpreterResult expected = run(program, arguments(q, k, v));
-  for (OrderAttr order : {raster(), tiles()})
+  for (OrderAttr order : {raster(), tiles(), joined()})
     for (bool folded : {false, true})
       for (bool lists : {false, true}) {
         SCOPED_TRACE(text(order) + (folded ? " folded" : "") + (lists ? " lists" : ""));
@@ -668,7 +679,7 @@ TEST_F(PlanTest, BlockAttentionWithGivenLists) {
   std::string body = std::string(nearOrText);
   body.replace(body.find("%b ="), 4, "%p =");
   body += "%g = arith.andi %p, %given : i1\n%b = arith.ori %g, %text : i1\n";
-  for (OrderAttr order : {raster(), tiles()})
+  for (OrderAttr order : {raster(), tiles(), joined()})
     for (bool lists : {false, true}) {
       SCOPED_TRACE(text(order) + (lists ? " lists" : ""));
       rt::GivenLists given = givenLists(order);

@@ -150,6 +150,30 @@ TEST(ScheduleTest, ErrorsNameThePlace) {
   EXPECT_EQ(withBudgets("[1, NaN]").rfind("schedule: expected JSON, but got ", 0), 0u);
 }
 
+TEST(ScheduleTest, AKeyIsNotRepeated) {
+  EXPECT_EQ(errorOf(R"({"version": 1, "steps": 8, "layers": 1, "steps": 8})"),
+            "steps: expected the key once, but got it twice");
+  EXPECT_EQ(errorOf(R"({"version": 1, "steps": 8, "layers": 1, "st\u0065ps": 9})"),
+            "steps: expected the key once, but got it twice");
+  auto withRules = [](const std::string &rules) {
+    return errorOf(R"({"version": 1, "steps": 10, "layers": 4, "rules": [)" + rules + "]}");
+  };
+  EXPECT_EQ(withRules(R"({"steps": [0, 1], "attention": "a"}, {"steps": [2, 3], "attention": "a", "attention": "b"})"),
+            "rules[1].attention: expected the key once, but got it twice");
+  EXPECT_EQ(withRules(R"({"steps": [2, 3], "attention": "a", "values": {"x": 1, "y": 2, "x": {}}})"),
+            "rules[0].values.x: expected the key once, but got it twice");
+  EXPECT_EQ(withRules(R"({"steps": [2, 3], "attention": "a", "values": {"x": {"min": 0, "min": 0}}})"),
+            "rules[0].values.x.min: expected the key once, but got it twice");
+  EXPECT_EQ(withRules(R"({"steps": [0, 1], "attention": "a"}, {"steps": [2, 3], "attention": "a"})"), "no error");
+}
+
+TEST(ScheduleTest, ValuesNestToALimit) {
+  EXPECT_EQ(errorOf(std::string(200000, '[')), "expected values that nest at most 64 deep, but got more");
+  std::string deep = std::string(65, '[') + std::string(65, ']');
+  EXPECT_EQ(errorOf(R"({"version": 1, "steps": 8, "layers": 1, "rules": )" + deep + "}"),
+            "expected values that nest at most 64 deep, but got more");
+}
+
 TEST(ScheduleTest, ExampleOfTheDocumentationIsValid) {
   std::ifstream file(WEFT_SOURCE_DIR "/docs/schedules.md");
   std::stringstream text;

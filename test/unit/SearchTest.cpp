@@ -219,6 +219,10 @@ TEST(SearchTest, StatesOfOtherSearchesAndBrokenOnesAreRefused) {
   broken.replace(broken.find("[10,"), 4, "[11,");
   EXPECT_EQ(parseState(broken, configuration).message(), "evaluations[0]: expected 6 tenths and a fitness");
   EXPECT_FALSE(parseState(state.substr(0, state.size() / 2), configuration));
+  std::string repeated = state;
+  repeated.insert(repeated.find("\"tenths\""), "\"tenths\":[],");
+  EXPECT_EQ(parseState(repeated, configuration).message(),
+            "evaluations[0].tenths: expected the key once, but got it twice");
 }
 
 TEST(SearchTest, OptionsOutOfRangeAreNamed) {

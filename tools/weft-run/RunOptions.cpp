@@ -21,8 +21,8 @@ using namespace weft;
 RunOptions::RunOptions()
     : category("weft-run options"), tool("weft-run", category),
       backend("backend",
-              cl::desc("what runs the program: cpu, the just-in-time compiled kernel; interpreter, double precision and "
-                       "slow"),
+              cl::desc("what runs the program: cpu or cuda, the just-in-time compiled kernel; interpreter, double "
+                       "precision and slow"),
               cl::init("cpu"), cl::value_desc("NAME"), cl::cat(category)),
       check("check", cl::desc("compare sampled rows with the interpreter; =dense: also with dense attention"),
             cl::ValueOptional, cl::value_desc("NAME"), cl::cat(category)),
