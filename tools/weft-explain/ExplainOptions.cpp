@@ -6,6 +6,7 @@
 
 #include "tools/weft-explain/ExplainOptions.h"
 
+#include "codegen/CUDA/Pipeline.h"
 #include "lib/TensorFile/FileIO.h"
 
 #include <fmt/format.h>
@@ -64,6 +65,9 @@ rt::Status ExplainOptions::checkOutputs() const {
 }
 
 rt::Status ExplainOptions::check() const {
+  if (CUDATarget::parse(tool.target))
+    return rt::Status::error(fmt::format("--target: expected a CPU, on which this tool runs kernels, but got '{}'",
+                                         tool.target.getValue()));
   if (rt::Status status = checkAtLeast(rows, rows, 1); !status)
     return status;
   if (workers < 0 || workers > 1 << 20)
