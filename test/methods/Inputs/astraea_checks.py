@@ -16,12 +16,12 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 WEFT_RUN, METHOD, FOLDER = sys.argv[1:4]
-BATCH, HEADS, CHANNELS, WIDTH = 2, 3, 32, 48
+CHANNELS, WIDTH = 32, 48
 OLDEST = 80
 
 
 def attend(q, k, v):
-    """Outputs and log-sum-exps of all rows over all keys."""
+    """Outputs and log-sum-exps of rows over all keys."""
     scores = np.einsum("bhic,bhjc->bhij", q, k) / math.sqrt(CHANNELS)
     greatest = scores.max(axis=3, keepdims=True)
     weights = np.exp(scores - greatest)
@@ -48,20 +48,44 @@ def select(scores, budget, always):
 class Video:
     """A transformer block's input over the steps of a sampler, and its projections."""
 
-    def __init__(self, grid, text, seed):
-        self.grid, self.text, self.tokens = grid, text, math.prod(grid) + text
+    def __init__(self, grid, text, text_first, seed, batch, heads):
+        self.grid, self.text, self.text_first, self.tokens = grid, text, text_first, math.prod(grid) + text
+        self.batch, self.heads = batch, heads
         self.random = np.random.default_rng(seed)
-        self.x = self.random.standard_normal((BATCH, self.tokens, WIDTH))
-        self.projections = self.random.standard_normal((3, HEADS, WIDTH, CHANNELS)) / math.sqrt(WIDTH)
+        self.x = self.random.standard_normal((batch, self.tokens, WIDTH))
+        self.projections = self.random.standard_normal((3, heads, WIDTH, CHANNELS)) / math.sqrt(WIDTH)
 
     def step(self):
         """Some tokens move a lot, others little."""
-        speed = self.random.choice([0.01, 0.1, 1.0], (BATCH, self.tokens, 1))
+        speed = self.random.choice([0.01, 0.1, 1.0], (self.batch, self.tokens, 1))
         self.x = self.x + speed * self.random.standard_normal(self.x.shape)
+
+    def first_frame_and_text(self):
+        begin, frame = self.text if self.text_first else 0, self.grid[1] * self.grid[2]
+        index = np.arange(self.tokens) - begin
+        return (index < frame) | (index >= math.prod(self.grid))
+
+    def empty_cache(self):
+        return {"out": np.zeros((self.batch, self.heads, self.tokens, CHANNELS), np.float32),
+                "lse": np.zeros((self.batch, self.heads, self.tokens), np.float32),
+                "age": np.zeros((self.batch, self.tokens), np.int32)}
+
+    def old_cache(self):
+        """As if the tokens had been computed in different steps of the past."""
+        cache = self.empty_cache()
+        cache["out"] += self.random.standard_normal(cache["out"].shape).astype(np.float32)
+        cache["lse"] += (math.log(self.tokens) + self.random.standard_normal(cache["lse"].shape)).astype(np.float32)
+        cache["age"] += self.random.integers(0, 5, cache["age"].shape, np.int32)
+        return cache
 
     def qkv(self):
         q, k, v = np.einsum("bsw,phwc->pbhsc", self.x, self.projections).astype(np.float32)
         return {"q": q, "k": k, "v": v}
+
+
+def sample(rows, count):
+    """At most this many of the rows, from the first to the last."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
 
 
 class Astraea(unittest.TestCase):
@@ -71,20 +95,20 @@ class Astraea(unittest.TestCase):
         save_file({name: np.ascontiguousarray(x) for name, x in video.qkv().items()}, paths["in.safetensors"])
         save_file({name: np.ascontiguousarray(x) for name, x in cache.items()}, paths["cache.safetensors"])
         np.save(paths["drift.npy"], drift.astype(np.float32))
-        command = [WEFT_RUN, program, "--grid=" + "x".join(map(str, video.grid)), f"--heads={HEADS}",
+        command = [WEFT_RUN, program, "--grid=" + "x".join(map(str, video.grid)), f"--heads={video.heads}",
                    f"--head-dim={CHANNELS}", "--block=32", f"--input={paths['in.safetensors']}",
                    f"--cache={paths['cache.safetensors']}", f"--drift={paths['drift.npy']}",
                    f"--output={paths['out.safetensors']}", f"--json={paths['report.json']}"] + options
         command += [f"--set={name}={value}" for name, value in values.items()]
         if video.text:
-            command.append(f"--text={video.text}")
+            command += [f"--text={video.text}"] + (["--text-first"] if video.text_first else [])
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode:
             raise RuntimeError(result.stderr)
         with open(paths["report.json"]) as file:
             return load_file(paths["out.safetensors"]), json.load(file)
 
-    def check_step(self, program, video, values, cache, last, always, options):
+    def check_step(self, program, video, values, cache, last, always, options, checked):
         """One step from what is kept; returns what it keeps. `last` is updated where tokens are computed."""
         drift = np.linalg.norm(video.x - last, axis=2).astype(np.float32).astype(np.float64)
         after, report = self.run_weft(program, video, values, cache, drift, options)
@@ -98,35 +122,49 @@ class Astraea(unittest.TestCase):
         if report["backend"] == "cpu":
             self.assertEqual(report["row_count"], computed.sum())
 
-        inputs = {name: array.astype(np.float64) for name, array in video.qkv().items()}
-        out, lse = attend(inputs["q"], inputs["k"], inputs["v"])
-        rows = np.broadcast_to(computed[:, None, :], lse.shape)
+        rows = np.broadcast_to(computed[:, None, :], after["lse"].shape)
         np.testing.assert_array_equal(after["out"][~rows], cache["out"][~rows])
         np.testing.assert_array_equal(after["lse"][~rows], cache["lse"][~rows])
-        if rows.any():
-            error = np.linalg.norm(after["out"][rows] - out[rows]) / np.linalg.norm(out[rows])
-            self.assertLess(error, 1e-5)
-            np.testing.assert_allclose(after["lse"][rows], lse[rows], rtol=1e-5, atol=1e-5)
+        inputs = {name: array.astype(np.float64) for name, array in video.qkv().items()}
+        for batch in range(video.batch):
+            if computed[batch].any():
+                self.check_rows(after, inputs, batch, sample(np.flatnonzero(computed[batch]), checked))
         last[computed] = video.x[computed]
         return {"out": after["out"].astype(np.float32), "lse": after["lse"].astype(np.float32), "age": after["age"]}
 
-    def check(self, grid, text=0, budgets=(1.0, 0.5, 0.3, 0.0, 0.7, 0.3, 0.1), weight=0.5, program=METHOD, always=None,
-              options=("--repeat=1",)):
-        video = Video(grid, text, seed=abs(hash((grid, text, weight))) % 2**32)
-        if always is None:
-            always = np.zeros(video.tokens, bool)
-        cache = {"out": np.zeros((BATCH, HEADS, video.tokens, CHANNELS), np.float32),
-                 "lse": np.zeros((BATCH, HEADS, video.tokens), np.float32),
-                 "age": np.zeros((BATCH, video.tokens), np.int32)}
-        last = np.zeros_like(video.x)
+    def check_rows(self, after, inputs, batch, rows):
+        q, k, v = (inputs[name][batch : batch + 1] for name in "qkv")
+        out, lse = attend(q[:, :, rows], k, v)
+        error = np.linalg.norm(after["out"][batch][:, rows] - out[0]) / np.linalg.norm(out)
+        self.assertLess(error, 1e-5)
+        np.testing.assert_allclose(after["lse"][batch][:, rows], lse[0], rtol=1e-5, atol=1e-5)
+
+    def check(self, grid, text=0, text_first=False, budgets=(1.0, 0.5, 0.3, 0.0, 0.7, 0.3, 0.1), weight=0.5,
+              program=METHOD, always=False, options=("--repeat=1",), batch=2, heads=3, old=False, checked=1 << 20):
+        seed = abs(hash((grid, text, weight))) % 2**32
+        video = Video(grid, text, text_first, seed, batch, heads)
+        always = video.first_frame_and_text() if always else np.zeros(video.tokens, bool)
+        cache, last = video.old_cache() if old else video.empty_cache(), np.zeros_like(video.x)
+        if old:
+            last[:] = video.x
+            video.step()
         for budget in budgets:
             values = {"budget": budget, "weight": weight}
-            cache = self.check_step(program, video, values, cache, last, always, list(options))
+            cache = self.check_step(program, video, values, cache, last, always, list(options), checked)
             video.step()
+
+    def check_large(self, grid, text=0, text_first=False, budgets=(0.02, 0.01), **options):
+        """Steps from an old cache: all tokens' selection and all kept rows, and the outputs of some rows."""
+        self.check(grid, text, text_first, budgets, batch=1, heads=2, old=True, checked=24, **options)
 
     def test_small(self):
         for text in (0, 7):
             self.check((2, 3, 5), text)
+
+    def test_small_with_text(self):
+        for text in (77, 226, 512):
+            for text_first in (False, True):
+                self.check((2, 3, 5), text, text_first, budgets=(1.0, 0.2))
 
     def test_odd(self):
         for text in (0, 7):
@@ -135,6 +173,18 @@ class Astraea(unittest.TestCase):
     def test_one_frame(self):
         for text in (0, 7):
             self.check((1, 8, 8), text)
+
+    def test_image(self):
+        for text, text_first in ((0, False), (77, True), (226, False), (512, True)):
+            self.check_large((1, 64, 64), text, text_first, budgets=(0.3, 0.1, 0.0))
+
+    def test_video(self):
+        self.check_large((13, 45, 80))
+        self.check_large((13, 45, 80), 226, budgets=(0.05,))
+
+    def test_odd_video(self):
+        self.check_large((21, 31, 53), 512)
+        self.check_large((21, 31, 53), 77, True, budgets=(0.05,))
 
     def test_one_token(self):
         self.check((1, 1, 1), budgets=(1.0, 0.0, 0.5))
@@ -151,10 +201,9 @@ class Astraea(unittest.TestCase):
         with open(program, "w") as file:
             file.write("attention a(dynamic budget: float = 0.5, weight: float = 0.5) {\n"
                        "  rows topk(importance, keep: budget, age: weight) or q.text or q.t == 0\n}\n")
-        grid, text = (3, 7, 9), 7
-        always = np.zeros(math.prod(grid) + text, bool)
-        always[: 7 * 9] = always[math.prod(grid) :] = True
-        self.check(grid, text, budgets=(1.0, 0.3, 0.0, 0.1), program=program, always=always)
+        for text_first in (False, True):
+            self.check((3, 7, 9), 7, text_first, budgets=(1.0, 0.3, 0.0, 0.1), program=program, always=True)
+        self.check_large((21, 31, 53), 226, True, budgets=(0.02,), program=program, always=True)
 
 
 unittest.main(argv=sys.argv[:1])

@@ -54,10 +54,10 @@ def attention(q, k, v):
     return weights @ v / weights.sum(axis=1, keepdims=True)
 
 
-def smooth_field(generator, shape, grid):
-    """Random steps from token to token, small ones and in some places large ones."""
+def smooth_field(generator, shape, grid, begin):
+    """Random steps from token to token, small ones and in some places large ones; video tokens begin at `begin`."""
     x = generator.standard_normal(shape)
-    video = x[:, :, : math.prod(grid)].reshape(*shape[:2], *grid, shape[3])
+    video = x[:, :, begin : begin + math.prod(grid)].reshape(*shape[:2], *grid, shape[3])
     for axis in (2, 3, 4):
         for i in range(1, video.shape[axis]):
             here, there = [slice(None)] * 6, [slice(None)] * 6
@@ -85,15 +85,20 @@ def run(method, attention_name, grid, text, text_first, threshold, tensors):
 
 
 class TimeRipple(unittest.TestCase):
-    def check(self, grid, text=0, text_first=False, threshold=0.3, window=2, axes=None, channels=32):
+    def check(self, grid, text=0, text_first=False, threshold=0.3, window=2, axes=None, channels=32, heads=2,
+              rows=None, only=None):
         axes = axes or "".join(axis for axis, extent in zip("thw", grid) if extent >= window)
         generator = np.random.default_rng(sum(grid) + text + window)
-        shape = (1, 2, math.prod(grid) + text, channels)
-        q, k = (smooth_field(generator, shape, grid) for _ in range(2))
-        v = generator.standard_normal(shape)
+        shape = (1, heads, math.prod(grid) + text, channels)
         begin = text if text_first else 0
+        q, k = (smooth_field(generator, shape, grid, begin) for _ in range(2))
+        v = generator.standard_normal(shape)
         video = slice(begin, begin + math.prod(grid))
+        tokens = shape[2]
+        sample = np.unique(np.linspace(0, tokens - 1, min(rows or tokens, tokens)).astype(int))
         for whole, name in ((False, "timeripple"), (True, "timeripple_token")):
+            if only not in (None, name):
+                continue
             method = METHOD
             if window != 2 or axes != "".join(a for a, extent in zip("thw", grid) if extent >= 2):
                 method = OTHER
@@ -102,16 +107,16 @@ class TimeRipple(unittest.TestCase):
                                f"{'token' if whole else 'channel'}, threshold: threshold, window: {window}, "
                                f"axes: {' '.join(axes)}) }}")
             out, reuse = run(method, name, grid, text, text_first, threshold, (q, k, v))
-            expected, taken = np.zeros(q.shape), {"q": 0, "k": 0}
-            for head in range(2):
+            expected, taken = np.zeros((1, heads, len(sample), channels)), {"q": 0, "k": 0}
+            for head in range(heads):
                 snapped = {}
                 for letter, x in (("q", q), ("k", k)):
                     values = x[0, head].copy()
                     values[video], replaced = snap(values[video], threshold, grid, window, axes, whole)
                     snapped[letter] = values
                     taken[letter] += replaced.sum()
-                expected[0, head] = attention(snapped["q"], snapped["k"], v[0, head])
-            error = np.linalg.norm(out - expected) / np.linalg.norm(expected)
+                expected[0, head] = attention(snapped["q"][sample], snapped["k"], v[0, head])
+            error = np.linalg.norm(out[:, :, sample] - expected) / np.linalg.norm(expected)
             self.assertLess(error, 1e-5, (grid, text, whole))
             if not threshold:
                 self.assertEqual(taken, {"q": 0, "k": 0})
@@ -121,8 +126,8 @@ class TimeRipple(unittest.TestCase):
             # All tokens of a dense attention merge as far as their values are equal.
             saved = 0
             if whole:
-                for head in range(2):
-                    saved += self.saved(q, k, head, video, threshold, grid, window, axes) / 2
+                for head in range(heads):
+                    saved += self.saved(q, k, head, video, threshold, grid, window, axes) / heads
             self.assertAlmostEqual(reuse["work_saved"], saved)
 
     def saved(self, q, k, head, video, threshold, grid, window, axes):
@@ -135,6 +140,13 @@ class TimeRipple(unittest.TestCase):
     def test_small(self):
         self.check((2, 3, 5))
         self.check((2, 3, 5), 7)
+        for text, text_first in ((77, True), (226, False), (512, True)):
+            self.check((2, 3, 5), text, text_first)
+
+    def test_videos(self):
+        self.check((13, 45, 80), 226, True, heads=1, rows=16, only="timeripple")
+        self.check((13, 45, 80), 77, heads=1, rows=16, only="timeripple_token")
+        self.check((21, 31, 53), 512, heads=1, rows=16)
 
     def test_odd(self):
         for grid in ((21, 3, 5), (3, 7, 9)):
@@ -147,6 +159,8 @@ class TimeRipple(unittest.TestCase):
     def test_one_frame(self):
         self.check((1, 9, 13))
         self.check((1, 1, 30), 7)
+        self.check((1, 64, 64), rows=16)
+        self.check((1, 64, 64), 512, True, rows=16)
 
     def test_thresholds(self):
         for threshold in (0, 0.01, 0.1, 100.0):
