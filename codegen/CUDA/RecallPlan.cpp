@@ -78,6 +78,13 @@ RecallPlan RecallPlan::of(BlockAttentionOp op) {
   return plan;
 }
 
+int64_t RecallPlan::ctasPerSM() const {
+  int64_t most = 0;
+  for (const ProbePlan &probe : probes)
+    most = std::max(most, static_cast<int64_t>(probe.candidates.size()));
+  return std::clamp<int64_t>(228 * 1024 / (sharedBytes() + 1024), 1, most > 2 ? 2 : 3);
+}
+
 int64_t RecallPlan::numMeasured() const {
   int64_t count = 0;
   for (const ProbePlan &probe : probes)

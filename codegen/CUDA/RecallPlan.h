@@ -63,6 +63,9 @@ struct RecallPlan {
   static RecallPlan of(BlockAttentionOp op);
 
   int64_t numMeasured() const;
+  /// CTAs of warpgroups of a multiprocessor, between which registers are divided: as many as its memory takes and as leave
+  /// enough for the sums of the candidates.
+  int64_t ctasPerSM() const;
   int64_t sharedBytes() const { return schedule.valueOffset; }
 };
 

@@ -288,6 +288,6 @@ void weft::cuda::formRecalls(func::FuncOp kernel, BlockAttentionOp op) {
     ProbeRecall(stage, op, plan, probe).emit();
   // Products and exponentials of several CTAs take turns.
   if (plan.usesWarpgroups)
-    stage.shareRegisters(3);
+    stage.shareRegisters(plan.ctasPerSM());
   stage.finish();
 }

@@ -47,14 +47,19 @@ public:
 private:
   Type f64() { return e.b.getF64Type(); }
 
-  /// The means of the candidates' shares. Two rows at once: what they load is waited for once.
+  /// The means of the candidates' shares. Two rows at once, if there are registers: what they load is waited for once.
   void measure(const ProbePlan &probe) {
+    constexpr int64_t mostNumbers = 16;
+    int64_t rowsAtOnce = probe.parts * probe.linesOfPart() <= mostNumbers ? 2 : 1;
     Values zeros(probe.candidates.size(), e.f64(0));
-    Values sums = e.loop(k.thread, e.i32(probe.tokens), e.i32(2 * k.threads), zeros, [&](Value row, ValueRange before) {
-      Value second = e.add(row, k.threads), exists = e.below(second, e.i32(probe.tokens));
-      Values after, next = sharesOf(probe, e.select(exists, second, row));
-      for (auto [sum, share, other] : llvm::zip_equal(before, sharesOf(probe, row), next))
-        after.push_back(e.addF(e.addF(sum, e.toF64(share)), e.select(exists, e.toF64(other), e.f64(0))));
+    Value step = e.i32(rowsAtOnce * k.threads);
+    Values sums = e.loop(k.thread, e.i32(probe.tokens), step, zeros, [&](Value first, ValueRange before) {
+      Values after(before);
+      for (int64_t i = 0; i < rowsAtOnce; ++i) {
+        Value row = e.add(first, i * k.threads), exists = e.below(row, e.i32(probe.tokens));
+        for (auto [sum, share] : llvm::zip_equal(after, sharesOf(probe, e.select(exists, row, first))))
+          sum = e.addF(sum, e.select(exists, e.toF64(share), e.f64(0)));
+      }
       return after;
     });
     for (auto [candidate, sum] : llvm::zip_equal(probe.candidates, sums))
