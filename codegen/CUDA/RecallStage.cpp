@@ -4,11 +4,11 @@
 //
 // Recalls on probes: what share of each row's attention mass the candidates keep.
 //
-// A CTA has a tile of a probe's queries and walks a part of the probe's keys; all probes are one launch, since one alone
-// does not fill a large GPU. One exponential of each score serves all candidates: relative to the row's maximum over the
-// part's keys, a candidate's sum is that of the weights of its pairs. Sums are added up in the same order as the sum over
-// all keys, so that a candidate which keeps all has a share of exactly 1. A warp takes that sum where it holds all pairs
-// of its tile, and nothing where it holds none; else it asks the bits.
+// A CTA has a tile of a probe's queries and walks a part of the probe's keys; all probes are one launch, since one
+// alone does not fill a large GPU. One exponential of each score serves all candidates: relative to the row's maximum
+// over the part's keys, a candidate's sum is that of the weights of its pairs. Sums are added up in the same order as
+// the sum over all keys, so that a candidate which keeps all has a share of exactly 1. A warp takes that sum where it
+// holds all pairs of its tile, and nothing where it holds none; else it asks the bits.
 
 #include "codegen/CUDA/MMAKernel.h"
 #include "codegen/CUDA/RecallPlan.h"
@@ -26,9 +26,9 @@ using namespace weft::cuda;
 
 namespace {
 
-/// Queries and keys, each with the strides of batch, head and token in elements; the tokens of one probe after another, -1
-/// behind the last of each up to whole tiles; bits; and what is written, lines of a number for each row by pair. Then the
-/// elements from one line to the next.
+/// Queries and keys, each with the strides of batch, head and token in elements; the tokens of one probe after another,
+/// -1 behind the last of each up to whole tiles; bits; and what is written, lines of a number for each row by pair. Then
+/// the elements from one line to the next.
 enum Argument : unsigned { kQueryTensor = 0, kKeyTensor = 4, kTokens = 8, kBits, kNumbers, kPitch };
 
 /// What a thread knows of one of its row tiles.

@@ -20,15 +20,16 @@ using Shape = rt::cuda::RecognitionShape;
 
 namespace {
 
-/// The numbers of rows that `recall` left, the elements from one line to the next, the bound; and what is written: recalls
-/// (f64) by pair and candidate, and choices by pair.
+/// The numbers of rows that `recall` left, the elements from one line to the next, the bound; and what is written:
+/// recalls (f64) by pair and candidate, and choices by pair.
 enum ChooseArgument : unsigned { kNumbers, kPitch, kBound, kRecalls, kPairChoices };
 
 /// A CTA per pair. The sums have one order, so that recalls are the same in every run.
 class ChooseStage {
 public:
   ChooseStage(func::FuncOp kernel, BlockAttentionOp op)
-      : k(kernel, "choose", "pidpp", Shape::kChooseThreads), e(k.e), choose(recognitionOf(op)), plan(RecallPlan::of(op)),
+      : k(kernel, "choose", "pidpp", Shape::kChooseThreads), e(k.e), choose(recognitionOf(op)),
+        plan(RecallPlan::of(op)),
         factor(op.getScale().convertToDouble() * M_LOG2E), measured(plan.numMeasured()), recalls(measured) {}
 
   void emit() {

@@ -24,9 +24,9 @@ class ScoreStage {
 public:
   ScoreStage(func::FuncOp kernel, BlockAttentionOp op, const PoolPartition &query, const PoolPartition &key)
       : k(kernel, "score", "ppppp", Shape::kThreads), e(k.e),
-        shape{op.getQuery().getType().getDimSize(3), query.numPools(), key.numPools(), op.getQuery().getType().getDimSize(1)},
-        side(shape.side()), sums(side * side),
-        scale(op.getScale().convertToDouble()), queryPools(query.numPools()), keyPools(key.numPools()),
+        shape{op.getQuery().getType().getDimSize(3), query.numPools(), key.numPools(),
+              op.getQuery().getType().getDimSize(1)},
+        side(shape.side()), sums(side * side), scale(op.getScale().convertToDouble()), queryPools(query.numPools()), keyPools(key.numPools()),
         queryBlocks(query.firstPool.size() - 1), keyBlocks(key.firstPool.size() - 1),
         firstQuery(e.mul(k.y, shape.tile())), firstKey(e.mul(k.x, shape.tile())),
         row(e.divide(k.thread, Shape::kSideThreads)), column(e.remainder(k.thread, Shape::kSideThreads)) {}
