@@ -180,9 +180,11 @@ rt::Status ToolOptions::setGrids(GenerateOptions &options) const {
   return rt::Status::ok();
 }
 
-static int64_t tokensOf(const Tile &tile) {
+/// The most tokens of a tile's blocks, which end where the grid does; rows of 0 frames run on into the next.
+static int64_t tokensOf(const Tile &tile, const GridShape &grid) {
   auto [t, h, w] = tile.sizes;
-  return static_cast<int64_t>(std::max(t, 1)) * h * w;
+  int64_t frames = t == 0 ? 1 : std::min<int64_t>(t, grid.t), rows = t == 0 ? grid.t * grid.h : grid.h;
+  return frames * std::min<int64_t>(h, rows) * std::min<int64_t>(w, grid.w);
 }
 
 rt::Status ToolOptions::checkTileFits(const CompileRequest &request) const {
@@ -193,7 +195,10 @@ rt::Status ToolOptions::checkTileFits(const CompileRequest &request) const {
   Diagnostics diagnostics(source);
   std::unique_ptr<Program> program = parseProgram(source, diagnostics);
   auto values = program ? StaticValues::evaluate(*program, request.options, diagnostics) : std::nullopt;
-  int64_t tokens = values && values->tile ? tokensOf(*values->tile) : 0;
+  int64_t tokens = 0;
+  if (values && values->tile)
+    for (const GridShape &shape : {request.options.queryGrid, request.options.keyGrid})
+      tokens = std::max(tokens, tokensOf(*values->tile, shape));
   if (tokens <= block)
     return rt::Status::ok();
   return rt::Status::error(fmt::format("--block: expected at least the {} tokens of the order's tiles, but got {}",

@@ -8,6 +8,8 @@
 
 #include "runtime/CUDA/StageShapes.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -17,6 +19,10 @@ using namespace weft::rt::cuda;
 
 Result<DeviceRecognition> DeviceRecognition::load(std::shared_ptr<const Device> device, const Code &code,
                                                   const KernelImage &image, RecallLaunch shape) {
+  // Stages count words in 32 bits.
+  if (shape.words > INT32_MAX)
+    return Status::error(fmt::format("kernel '{}': expected probes with at most {} words of bits on a GPU, but got {}",
+                                     image.name, INT32_MAX, shape.words));
   DeviceRecognition result;
   result.device = std::move(device), result.image = &image, result.shape = shape;
   std::string name = "weft_" + image.name + "_";

@@ -5,6 +5,7 @@
 // Heads that are recognized on the device: recalls and choices against the interpreter's, and attentions with them. On a
 // GPU, or on the executor that WEFT_CUDA_DRIVER names.
 
+#include "runtime/CUDA/DeviceRecognition.h"
 #include "test/unit/GPUProblem.h"
 #include "test/unit/RecognitionCases.h"
 
@@ -254,6 +255,17 @@ TEST_F(GPURecognitionTest, CallsAreChecked) {
   call.args.key.data = static_cast<std::byte *>(call.args.key.data) + 2;
   EXPECT_NE(problem.onDevice->recognize(call.args, nullptr).message().find("key: expected an address that is a multiple "
                                                                            "of 16"), std::string::npos);
+}
+
+TEST(DeviceRecognitionTest, WordsOfBitsAreCountedInThirtyTwoBits) {
+  rt::KernelImage image;
+  image.name = "a";
+  rt::cuda::RecallLaunch shape;
+  shape.words = int64_t{1} << 31;
+  auto loaded = rt::cuda::DeviceRecognition::load(nullptr, rt::cuda::Code(), image, shape);
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.message(), "kernel 'a': expected probes with at most 2147483647 words of bits on a GPU, but got "
+                              "2147483648");
 }
 
 } // namespace
