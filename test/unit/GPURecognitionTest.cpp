@@ -257,15 +257,4 @@ TEST_F(GPURecognitionTest, CallsAreChecked) {
                                                                            "of 16"), std::string::npos);
 }
 
-TEST(DeviceRecognitionTest, WordsOfBitsAreCountedInThirtyTwoBits) {
-  rt::KernelImage image;
-  image.name = "a";
-  rt::cuda::RecallLaunch shape;
-  shape.words = int64_t{1} << 31;
-  auto loaded = rt::cuda::DeviceRecognition::load(nullptr, rt::cuda::Code(), image, shape);
-  ASSERT_FALSE(loaded);
-  EXPECT_EQ(loaded.message(), "kernel 'a': expected probes with at most 2147483647 words of bits on a GPU, but got "
-                              "2147483648");
-}
-
 } // namespace
