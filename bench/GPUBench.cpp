@@ -6,6 +6,7 @@
 // ratio of their times per visited pair of tokens. bench/peers/gpu.py compares with other projects.
 
 #include "bench/Problem.h"
+#include "bench/Seconds.h"
 #include "bench/SmoothField.h"
 #include "runtime/CUDA/StreamTimer.h"
 
@@ -106,11 +107,6 @@ private:
   rt::RunArgs args;
 };
 
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
-
 /// Times both calls in turn.
 rt::Status measure(const Call &with, const Call &without, double &milliseconds, double &other) {
   rt::cuda::Device::Scope scope(**device());
@@ -129,7 +125,7 @@ rt::Status measure(const Call &with, const Call &without, double &milliseconds, 
       if (round >= 0)
         times[which].push_back(*time);
     }
-  milliseconds = median(times[0]), other = median(times[1]);
+  milliseconds = medianOf(times[0]), other = medianOf(times[1]);
   return rt::Status::ok();
 }
 
@@ -181,7 +177,7 @@ rt::Result<std::vector<double>> millisecondsOf(const std::vector<std::function<r
     }
   std::vector<double> medians;
   for (std::vector<double> &each : times)
-    medians.push_back(median(each));
+    medians.push_back(medianOf(each));
   return medians;
 }
 

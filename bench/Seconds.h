@@ -12,6 +12,7 @@
 #include <ctime>
 #include <functional>
 #include <limits>
+#include <vector>
 
 namespace weft::bench {
 
@@ -41,6 +42,13 @@ inline Seconds shortestOf(const std::function<bool()> &call, int repeat = 6) {
   for (int i = 0; i < repeat; ++i)
     shortest.include(secondsOf(call));
   return shortest;
+}
+
+/// Of an odd number of values the middle one.
+inline double medianOf(std::vector<double> values) {
+  auto middle = values.begin() + values.size() / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 } // namespace weft::bench

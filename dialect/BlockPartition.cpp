@@ -6,6 +6,7 @@
 
 #include "dialect/BlockPartition.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/MathExtras.h"
 
 #include <algorithm>
@@ -43,15 +44,14 @@ public:
   void addTiles(OrderAttr order) {
     int64_t rowsOfFrame = pictureExtents(grid, order)[1];
     auto [depth, height, width] = order.getBox();
-    for (const PicturePart &part : pictureParts(grid, order)) {
-      auto rangeFrom = [&](int64_t from, int64_t size, int axis) {
-        return Range{part.begin[axis] + from, part.begin[axis] + std::min(from + size, part.extents[axis])};
-      };
-      for (int64_t t = 0; t < part.extents[0]; t += depth)
-        for (int64_t h = 0; h < part.extents[1]; h += height)
-          for (int64_t w = 0; w < part.extents[2]; w += width)
-            addTile(rangeFrom(t, depth, 0), rangeFrom(h, height, 1), rangeFrom(w, width, 2), rowsOfFrame);
-    }
+    PicturePart part = tiledPart(grid, order);
+    auto rangeFrom = [&](int64_t from, int64_t size, int axis) {
+      return Range{part.begin[axis] + from, part.begin[axis] + std::min(from + size, part.extents[axis])};
+    };
+    for (int64_t t = 0; t < part.extents[0]; t += depth)
+      for (int64_t h = 0; h < part.extents[1]; h += height)
+        for (int64_t w = 0; w < part.extents[2]; w += width)
+          addTile(rangeFrom(t, depth, 0), rangeFrom(h, height, 1), rangeFrom(w, width, 2), rowsOfFrame);
   }
 
   BlockPartition take() { return std::move(partition); }
@@ -115,16 +115,22 @@ std::array<int64_t, 3> weft::pictureExtents(GridAttr grid, OrderAttr order) {
   return {grid.getT(), grid.getH(), grid.getW()};
 }
 
-std::vector<PicturePart> weft::pictureParts(GridAttr grid, OrderAttr order) {
-  std::array<int64_t, 3> extents = pictureExtents(grid, order);
-  int64_t first = std::min(order.getFirst(), grid.getT());
-  if (first == 0 || first == grid.getT())
-    return {{{0, 0, 0}, extents}};
-  int axis = order.joinsFrames() ? 1 : 0;
-  int64_t cut = order.joinsFrames() ? first * grid.getH() : first;
-  PicturePart before{{0, 0, 0}, extents}, after = before;
-  before.extents[axis] = after.begin[axis] = cut, after.extents[axis] -= cut;
-  return {before, after};
+int64_t weft::countTokensApart(GridAttr grid, OrderAttr order) {
+  if (!order.getTiled() || order.getFirst() >= grid.getT())
+    return 0;
+  return order.getFirst() * grid.getH() * grid.getW();
+}
+
+bool weft::isApart(const BlockBox &box, GridAttr grid, OrderAttr order) {
+  return countTokensApart(grid, order) > 0 && box.t.high < order.getFirst();
+}
+
+PicturePart weft::tiledPart(GridAttr grid, OrderAttr order) {
+  PicturePart part{{0, 0, 0}, pictureExtents(grid, order)};
+  int64_t axis = order.joinsFrames() ? 1 : 0;
+  part.begin[axis] = countTokensApart(grid, order) / (grid.getW() * (axis == 1 ? 1 : grid.getH()));
+  part.extents[axis] -= part.begin[axis];
+  return part;
 }
 
 std::array<int64_t, 3> weft::tileExtents(GridAttr grid, OrderAttr order) {
@@ -132,15 +138,20 @@ std::array<int64_t, 3> weft::tileExtents(GridAttr grid, OrderAttr order) {
   return {std::min(box[0], ends[0]), std::min(box[1], ends[1]), std::min(box[2], ends[2])};
 }
 
+/// Of the blocks that hold the tokens apart.
+static int64_t lengthOfRuns(GridAttr grid, OrderAttr order) { return llvm::product_of(tileExtents(grid, order)); }
+
 BlockPartition weft::partitionTokens(GridAttr grid, OrderAttr order, int64_t block) {
   Partitioner partitioner(grid);
   auto addText = [&] { partitioner.addRuns(grid.getTextBegin(), grid.getText(), block); };
   if (grid.getTextFirst())
     addText();
-  if (order.getTiled())
+  if (order.getTiled()) {
+    partitioner.addRuns(grid.getVideoBegin(), countTokensApart(grid, order), lengthOfRuns(grid, order));
     partitioner.addTiles(order);
-  else
+  } else {
     partitioner.addRuns(grid.getVideoBegin(), grid.getVideoTokens(), block);
+  }
   if (!grid.getTextFirst())
     addText();
   return partitioner.take();
@@ -150,10 +161,8 @@ int64_t weft::countBlocks(GridAttr grid, OrderAttr order, int64_t block) {
   int64_t text = llvm::divideCeil(grid.getText(), block);
   if (!order.getTiled())
     return text + llvm::divideCeil(grid.getVideoTokens(), block);
-  std::array<int64_t, 3> box = order.getBox();
-  int64_t tiles = 0;
-  for (const PicturePart &part : pictureParts(grid, order))
-    tiles += llvm::divideCeil(part.extents[0], box[0]) * llvm::divideCeil(part.extents[1], box[1]) *
-             llvm::divideCeil(part.extents[2], box[2]);
-  return text + tiles;
+  std::array<int64_t, 3> box = order.getBox(), extents = tiledPart(grid, order).extents;
+  int64_t runs = llvm::divideCeil(countTokensApart(grid, order), lengthOfRuns(grid, order));
+  return text + runs + llvm::divideCeil(extents[0], box[0]) * llvm::divideCeil(extents[1], box[1]) *
+                           llvm::divideCeil(extents[2], box[2]);
 }

@@ -36,8 +36,9 @@ TokenCoordinates getCoordinates(GridAttr grid, int32_t token);
 /// The tokens of a sequence, block by block.
 ///
 /// In the raster order a block is a run of at most `block` tokens. In a tiled order a block is one clipped tile, whose
-/// rows may run on into the next frame (OrderAttr), and the text tokens are cut into runs of at most `block`. Blocks are in the order of the sequence's segments: the text
-/// stays before or after the video tokens.
+/// rows may run on into the next frame (OrderAttr); first frames that stand apart are cut into runs of as many tokens as
+/// a tile has, and the text tokens into runs of at most `block`. Blocks are in the order of the sequence's segments: the
+/// text stays before or after the video tokens.
 struct BlockPartition {
   /// Block i holds tokens[offsets[i]] .. tokens[offsets[i + 1] - 1].
   std::vector<int32_t> offsets;
@@ -55,13 +56,19 @@ struct BlockPartition {
 /// The extents t, h and w of what a tiled order's boxes cut: the grid's, or one picture of all frames' rows.
 std::array<int64_t, 3> pictureExtents(GridAttr grid, OrderAttr order);
 
-/// A part of the picture that boxes cut by themselves: where it begins, and its extents.
+/// The tokens of the first frames that a tiled order cuts apart: none if there are no other frames.
+int64_t countTokensApart(GridAttr grid, OrderAttr order);
+
+/// Whether the tokens of a partition's block are among them.
+bool isApart(const BlockBox &box, GridAttr grid, OrderAttr order);
+
+/// A part of the picture: where it begins, and its extents.
 struct PicturePart {
   std::array<int64_t, 3> begin, extents;
 };
 
-/// The parts of the picture: one, or the first frames and the others.
-std::vector<PicturePart> pictureParts(GridAttr grid, OrderAttr order);
+/// What boxes cut: the picture without the tokens apart.
+PicturePart tiledPart(GridAttr grid, OrderAttr order);
 
 /// The extents t, h and w of a tiled order's boxes, which end at the picture's.
 std::array<int64_t, 3> tileExtents(GridAttr grid, OrderAttr order);

@@ -55,7 +55,8 @@ def Weft_OrderAttr : Weft_Attr<"Order", "order"> {
     box by box, boxes in raster order and clipped at the grid's end; text tokens
     stay where they are. `tiles = HxW` does so as if the frames lay below each
     other in one picture: rows of a box run on into the next frame. With
-    `first = N` no box holds tokens of the first N frames and of others.
+    `first = N` the first N frames stand apart: they are cut into runs of as many
+    tokens as a box has, and boxes walk the others.
     `tiles` alone leaves the box to `weft-choose-tiles`.
 
     ```mlir

@@ -70,12 +70,13 @@ OrderAttr weft::chooseTiles(GridAttr grid, int64_t block, int64_t granule) {
 
 int64_t weft::countPaddedTokens(GridAttr grid, OrderAttr order, int64_t granule) {
   int64_t padded = 0;
-  std::array<int64_t, 3> box = order.getBox();
-  for (const PicturePart &part : pictureParts(grid, order))
-    for (auto [dt, nt] : Cut(part.extents[0], box[0]).pieces())
-      for (auto [dh, nh] : Cut(part.extents[1], box[1]).pieces())
-        for (auto [dw, nw] : Cut(part.extents[2], box[2]).pieces())
-          padded += nt * nh * nw * llvm::alignTo(dt * dh * dw, granule);
+  for (auto [count, runs] : Cut(countTokensApart(grid, order), llvm::product_of(tileExtents(grid, order))).pieces())
+    padded += runs * llvm::alignTo(count, granule);
+  std::array<int64_t, 3> box = order.getBox(), extents = tiledPart(grid, order).extents;
+  for (auto [dt, nt] : Cut(extents[0], box[0]).pieces())
+    for (auto [dh, nh] : Cut(extents[1], box[1]).pieces())
+      for (auto [dw, nw] : Cut(extents[2], box[2]).pieces())
+        padded += nt * nh * nw * llvm::alignTo(dt * dh * dw, granule);
   return padded - grid.getVideoTokens();
 }
 

@@ -14,6 +14,7 @@
 #include "codegen/CUDA/ReuseStages.h"
 #include "codegen/CUDA/BlockOfKeys.h"
 #include "codegen/CUDA/SnapPairs.h"
+#include "runtime/CUDA/Segment.h"
 #include "runtime/CUDA/StageShapes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -66,7 +67,7 @@ void weft::cuda::formSnapCells(func::FuncOp kernel, BlockAttentionOp op) {
 namespace {
 
 /// Of queries and again of keys: tokens that stay by pair and warp; these warps; those before by pair and warp, and all.
-/// Then what the attention reads of merged key blocks: by pair and block its first key, and twice the class of its columns;
+/// Then what the attention reads of merged key blocks: by pair and block its first key, and the class of its columns;
 /// a list of them by pair; and where these lists begin and how long they are.
 enum PlanArgument : unsigned { kPlanCounts, kPlanWarps, kStarts, kTable, kEntries, kRanges, kNumSideArguments = 3 };
 
@@ -110,7 +111,7 @@ private:
     e.loop(k.thread, blocks, e.i32(k.threads), [&](Value block) {
       Value begin = e.mul(block, columns), left = e.sub(keys, begin), number = e.add(firstBlock, block);
       Value columnClass = e.select(e.less(left, e.i32(columns)), left, e.i32(0));
-      e.store4({begin, e.i32(0), e.i32(0), e.shiftLeft(columnClass, 1)},
+      e.store4({begin, e.i32(0), e.i32(0), e.shiftLeft(columnClass, rt::cuda::kSegmentBits)},
                e.advance(k.argument(kTable), e.mul(e.extend(number), 16)));
       e.storeAt(e.shiftLeft(number, 2), k.argument(kEntries), number);
     });

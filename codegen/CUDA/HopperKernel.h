@@ -24,10 +24,9 @@
 
 namespace weft::cuda {
 
-/// The first arguments of the kernel: tensor maps.
-enum HopperOperand : unsigned {
-  kQueryMap, kKeyMap, kValueMap, kQueryTextMap, kKeyTextMap, kValueTextMap, kNumHopperMaps
-};
+/// The first arguments of the kernel: tensor maps of the video, then those of the text, then those of the first frames
+/// that stand apart (rt::cuda::Segment).
+enum HopperOperand : unsigned { kQueryMap, kKeyMap, kValueMap, kMapsPerSegment, kNumHopperMaps = 3 * kMapsPerSegment };
 
 /// All operands of an attention: behind the maps, with rows, four of the queries' tensor as in TokenTensor.
 unsigned countHopperOperands(BlockAttentionOp op);

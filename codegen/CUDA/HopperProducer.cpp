@@ -10,12 +10,14 @@
 #include "codegen/CUDA/MaskStage.h"
 #include "codegen/CUDA/QueryGather.h"
 #include "dialect/BlockPartition.h"
+#include "runtime/CUDA/Segment.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
+using rt::cuda::Segment;
 
 namespace {
 
@@ -139,7 +141,7 @@ private:
   }
 
   /// Asks for all channel groups of a tile of `rows` rows.
-  void copyTile(Value offset, int64_t rows, unsigned map, bool tiled, const Source &source, Value barrier) {
+  void copyTile(Value offset, int64_t rows, Value map, bool tiled, const Source &source, Value barrier) {
     for (int64_t group = 0; group < s.channelGroups; ++group) {
       Values at = {e.i32(64 * group), source.block[0]};
       if (tiled)
@@ -148,41 +150,69 @@ private:
         at.append({source.head, source.batch});
       Value target = e.shared(e.add(offset, group * rows * HopperSchedule::kRowBytes));
       NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
-          e.b, target, k.operand(map), at, e.shared(barrier), ValueRange(), Value(), Value(),
+          e.b, target, map, at, e.shared(barrier), ValueRange(), Value(), Value(),
           NVVM::TMALoadModeAttr::get(e.b.getContext(), NVVM::TMALoadMode::TILE), e.b.getBoolAttr(true),
           NVVM::CTAGroupKindAttr(), Value());
     }
   }
 
-  /// Emits the copy of a video or a text tile; both kinds exist only if the grid has text.
-  void copyEither(GridAttr grid, Value isText, llvm::function_ref<void(bool)> copy) {
-    if (grid.getText() == 0)
-      return copy(false);
-    if (grid.getVideoTokens() == 0)
-      return copy(true);
-    Block *text = e.createBlock(), *video = e.createBlock(), *done = e.createBlock();
-    e.branchIf(isText, text, video);
-    e.enter(text);
-    copy(true);
-    e.branch(done);
-    e.enter(video);
-    copy(false);
-    e.branch(done);
+  Value segmentOf(const Source &source) {
+    return e.bitAnd(source.block[3], (1 << rt::cuda::kSegmentBits) - 1);
+  }
+  Value isSegment(const Source &source, Segment segment) {
+    return e.equal(segmentOf(source), static_cast<int32_t>(segment));
+  }
+
+  /// How the tokens of one side lie.
+  struct Side {
+    GridAttr grid;
+    OrderAttr order;
+    int64_t rows;
+
+    SmallVector<Segment> segments() const {
+      SmallVector<Segment> some;
+      if (grid.getText())
+        some.push_back(Segment::Text);
+      if (countTokensApart(grid, order))
+        some.push_back(Segment::Apart);
+      if (grid.getVideoTokens())
+        some.push_back(Segment::Video);
+      return some;
+    }
+    /// Rows that the copy of a video block writes: a box may be smaller than the tile.
+    int64_t videoRows() const { return order.getTiled() ? llvm::product_of(tileExtents(grid, order)) : rows; }
+  };
+  Side querySide() { return {k.op.getQueryGrid(), k.op.getQueryOrder(), s.rows}; }
+  Side keySide() { return {k.op.getKeyGrid(), k.op.getKeyOrder(), s.columns}; }
+
+  /// Emits the copy of a tile of an operand, by its segment.
+  void copyTileOf(const Side &side, unsigned operand, Value offset, const Source &source, Value barrier) {
+    Block *done = e.createBlock();
+    SmallVector<Segment> segments = side.segments();
+    for (Segment segment : segments) {
+      Block *other = nullptr;
+      if (segment != segments.back()) {
+        Block *mine = e.createBlock();
+        other = e.createBlock();
+        e.branchIf(isSegment(source, segment), mine, other);
+        e.enter(mine);
+      }
+      Value map = k.operand(static_cast<unsigned>(segment) * kMapsPerSegment + operand);
+      copyTile(offset, side.rows, map, segment == Segment::Video && side.order.getTiled(), source, barrier);
+      e.branch(done);
+      if (other)
+        e.enter(other);
+    }
     e.enter(done);
   }
 
-  /// Rows that the copy of a video block writes: a box may be smaller than the tile.
-  static int64_t videoRows(GridAttr grid, OrderAttr order, int64_t rows) {
-    return order.getTiled() ? llvm::product_of(tileExtents(grid, order)) : rows;
-  }
-
   /// Bytes that the copy of one operand brings.
-  Value tileBytes(OrderAttr order, GridAttr grid, Value isText, int64_t rows) {
+  Value tileBytes(const Side &side, const Source &source) {
     auto bytes = [&](int64_t count) { return e.i32(count * HopperSchedule::kRowBytes * s.channelGroups); };
-    int64_t video = videoRows(grid, order, rows);
-    if (grid.getText() == 0 || video == rows)
+    int64_t video = side.videoRows();
+    if (side.segments().size() == 1 || video == side.rows)
       return bytes(video);
-    return e.select(isText, bytes(rows), bytes(video));
+    return e.select(isSegment(source, Segment::Video), bytes(video), bytes(side.rows));
   }
 
   void copyCoordinates(Value block, unsigned table, int64_t bytes, Value offset, Value barrier) {
@@ -206,15 +236,11 @@ private:
       return copyQueryCoordinates(query, block);
     }
     Source source = sourceOf(block, kQueryBlocks, pair);
-    Value isText = e.notEqual(e.bitAnd(source.block[3], 1), 0);
-    Value bytes = tileBytes(k.op.getQueryOrder(), k.op.getQueryGrid(), isText, s.rows);
+    Value bytes = tileBytes(querySide(), source);
     k.expect(Barrier::FullQuery, query.index, e.add(bytes, s.queryCoordinateBytes()));
     Value barrier = k.barrier(Barrier::FullQuery, query.index);
     Value offset = k.bufferAt(s.queryOffset, s.queryBytes(), query.index);
-    copyEither(k.op.getQueryGrid(), isText, [&](bool text) {
-      copyTile(offset, s.rows, text ? kQueryTextMap : kQueryMap, !text && k.op.getQueryOrder().getTiled(), source,
-               barrier);
-    });
+    copyTileOf(querySide(), kQueryMap, offset, source, barrier);
     copyQueryCoordinates(query, block);
   }
 
@@ -244,12 +270,10 @@ private:
   void copyKeyAndValue(Value entry, Value pair, HopperKernel::Slot stage) {
     Value block = e.shiftRight(entry, 2);
     Source source = sourceOf(block, kKeyBlocks, pair);
-    Value isText = e.notEqual(e.bitAnd(source.block[3], 1), 0);
-    Value bytes = k.keysAreRuns() ? e.i32(s.keyBytes())
-                                  : tileBytes(k.op.getKeyOrder(), k.op.getKeyGrid(), isText, s.columns);
+    Value bytes = k.keysAreRuns() ? e.i32(s.keyBytes()) : tileBytes(keySide(), source);
     Value parity = e.bitXor(stage.parity, 1);
 
-    Value maskClass = e.shiftRight(source.block[3], 1);
+    Value maskClass = e.shiftRight(source.block[3], rt::cuda::kSegmentBits);
     Value isShort = e.select(e.equal(maskClass, 0), e.i32(0), e.i32(kShortFlag));
     if (s.usualColumns()) // class 1 has these
       isShort = e.select(e.equal(maskClass, 1), e.i32(kTailFlag), isShort);
@@ -274,24 +298,20 @@ private:
         copyBytes(MaskReader(k).tileAt(tile), k.bufferAt(s.maskBitsOffset, s.maskBitsBytes(), stage.index),
                   s.maskBitsBytes(), barrier);
       });
-    copyOperand(Barrier::FullKey, s.keyOffset, kKeyMap, kKeyTextMap, source, isText, stage);
+    copyOperand(Barrier::FullKey, s.keyOffset, kKeyMap, source, stage);
     copyCoordinates(block, kKeyCoordinates, s.keyCoordinateBytes(),
                     k.bufferAt(s.keyCoordinatesOffset, s.keyCoordinateBytes(), stage.index), barrier);
 
     k.waitFor(Barrier::EmptyValue, stage.index, parity);
     k.expect(Barrier::FullValue, stage.index, bytes);
-    copyOperand(Barrier::FullValue, s.valueOffset, kValueMap, kValueTextMap, source, isText, stage);
+    copyOperand(Barrier::FullValue, s.valueOffset, kValueMap, source, stage);
   }
 
-  void copyOperand(Barrier full, int64_t base, unsigned map, unsigned textMap, const Source &source, Value isText,
-                   HopperKernel::Slot stage) {
+  void copyOperand(Barrier full, int64_t base, unsigned operand, const Source &source, HopperKernel::Slot stage) {
+    Value offset = k.bufferAt(base, s.keyBytes(), stage.index), barrier = k.barrier(full, stage.index);
     if (k.keysAreRuns())
-      return copyTile(k.bufferAt(base, s.keyBytes(), stage.index), s.columns, map, /*tiled=*/false, source,
-                      k.barrier(full, stage.index));
-    copyEither(k.op.getKeyGrid(), isText, [&](bool text) {
-      copyTile(k.bufferAt(base, s.keyBytes(), stage.index), s.columns, text ? textMap : map,
-               !text && k.op.getKeyOrder().getTiled(), source, k.barrier(full, stage.index));
-    });
+      return copyTile(offset, s.columns, k.operand(operand), /*tiled=*/false, source, barrier);
+    copyTileOf(keySide(), operand, offset, source, barrier);
   }
 
   HopperKernel &k;

@@ -11,6 +11,7 @@
 #include "codegen/CUDA/RowStore.h"
 #include "codegen/CUDA/TileCopy.h"
 #include "codegen/CUDA/WarpTile.h"
+#include "runtime/CUDA/Segment.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
@@ -283,7 +284,8 @@ private:
 
   /// Which columns of a part hold tokens, a bit each, in words of 32.
   Values loadColumns(Value shape, Value part) {
-    Value masks = e.advance(k.argument(kColumnMasks), e.shiftLeft(e.extend(e.shiftRight(shape, 1)), 4));
+    Value columnClass = e.shiftRight(shape, rt::cuda::kSegmentBits);
+    Value masks = e.advance(k.argument(kColumnMasks), e.shiftLeft(e.extend(columnClass), 4));
     Value bit = e.mul(part, s.columns);
     Value at = e.advance(masks, e.shiftLeft(e.extend(e.shiftRight(bit, 5)), 2));
     Values words;
@@ -309,7 +311,7 @@ private:
     for (const Values &tile : scores)
       flat.append(tile);
     Block *masked = e.createBlock(), *done = e.createBlock(SmallVector<Type>(flat.size(), e.b.getF32Type()));
-    Value isShort = e.extend(e.notEqual(e.shiftRight(state.current.shape, 1), 0), 32);
+    Value isShort = e.extend(e.notEqual(e.shiftRight(state.current.shape, rt::cuda::kSegmentBits), 0), 32);
     Value flag = e.bitOr(e.bitAnd(state.current.entry, 3), e.shiftLeft(isShort, 2));
     int64_t bits = kShortFlag | (k.isMasked() ? kPartialFlag : 0);
     e.branchIf(e.equal(e.bitAnd(flag, bits), 0), done, flat, masked, {});

@@ -10,6 +10,7 @@
 #include "codegen/CUDA/StageKernel.h"
 #include "dialect/BlockPartition.h"
 #include "passes/FormRecognition.h"
+#include "runtime/CUDA/Segment.h"
 #include "runtime/CUDA/StageShapes.h"
 
 using namespace mlir;
@@ -52,7 +53,8 @@ public:
       predicate.set(choose.getChoice(), e.shiftRight(tile[3], 1));
     size_t queryAxes = usedAxes(op, kQueryT).size(), keyAxes = usedAxes(op, kKeyT).size();
     Value queries = coordinates(kQueries, tile[0], queryAxes * rows), keys = coordinates(kKeys, tile[1], keyAxes * columns);
-    Value maskClass = e.shiftRight(e.load(k.i32(), e.advance(k.argument(kBlocks), e.add(e.mul(e.extend(tile[1]), 16), 12)), 4), 1);
+    Value shape = e.load(k.i32(), e.advance(k.argument(kBlocks), e.add(e.mul(e.extend(tile[1]), 16), 12)), 4);
+    Value maskClass = e.shiftRight(shape, rt::cuda::kSegmentBits);
     Values counts = e.load4(e.advance(k.argument(kColumns), e.mul(e.extend(maskClass), 16)));
     e.loop(k.thread, e.i32(4 * rows), e.i32(k.threads), [&](Value at) {
       Value row = e.shiftRight(at, 2), firstColumn = e.shiftLeft(e.bitAnd(at, 3), 1);

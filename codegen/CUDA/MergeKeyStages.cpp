@@ -10,6 +10,7 @@
 
 #include "codegen/CUDA/BlockOfKeys.h"
 #include "codegen/CUDA/ReuseStages.h"
+#include "runtime/CUDA/Segment.h"
 #include "runtime/CUDA/StageShapes.h"
 
 using namespace mlir;
@@ -92,7 +93,7 @@ private:
 
 /// Keys that stay by pair and block; by set and place the block, the first place of its pool and the first behind it;
 /// these sets. By pair and place the keys of blocks in earlier places; the keys of the merged block; and what the
-/// attention reads of a key block: its first key, and twice the class of its columns.
+/// attention reads of a key block: its first key, and the class of its columns.
 enum PlanArgument : unsigned { kPlanCounts, kBlockAt, kBaseAt, kEndAt, kPlanSets, kStarts, kSizes, kTable };
 
 class PlanStage {
@@ -134,7 +135,7 @@ private:
     Value size = e.minimum(e.greater(left, e.i32(0)), e.i32(columns)), number = e.add(firstBlock, place);
     e.storeAt(size, k.argument(kSizes), number);
     Value columnClass = e.select(e.equal(size, columns), e.i32(0), size);
-    e.store4({e.mul(place, columns), e.i32(0), e.i32(0), e.shiftLeft(columnClass, 1)},
+    e.store4({e.mul(place, columns), e.i32(0), e.i32(0), e.shiftLeft(columnClass, rt::cuda::kSegmentBits)},
              e.advance(k.argument(kTable), e.mul(e.extend(number), 16)));
   }
 

@@ -9,11 +9,13 @@
 #include "dialect/BlockPartition.h"
 #include "dialect/WeftDialect.h"
 #include "lib/Compiler/ImageBuilder.h"
+#include "runtime/CUDA/Segment.h"
 
 #include <array>
 
 using namespace mlir;
 using namespace weft;
+using rt::cuda::Segment;
 
 namespace {
 
@@ -40,7 +42,7 @@ public:
     return mask;
   }
 
-  /// Of each block, where its copy begins, and 2 * class + is text. Classes are added to `masks`: class 0 is that all rows
+  /// Of each block, where its copy begins, and its class and segment. Classes are added to `masks`: class 0 is that all rows
   /// hold a token, and class 1 that the first `usual` do, if that is a number above 0.
   std::vector<int32_t> describeBlocks(std::vector<TileMask> &masks, int64_t usual = 0) const {
     masks.push_back(firstRows(rows));
@@ -49,13 +51,14 @@ public:
     std::vector<int32_t> blocks;
     for (int64_t i = 0; i < partition.numBlocks(); ++i) {
       const BlockBox &box = partition.boxes[i];
+      Segment segment = segmentOf(box);
       std::array<int32_t, 3> begin = {box.index.low - segmentBegin(box), 0, 0};
       if (isTile(box)) {
         auto [t, h, w] = beginOfTile(i);
         begin = {static_cast<int32_t>(w), static_cast<int32_t>(h), static_cast<int32_t>(t)};
       }
       blocks.insert(blocks.end(), begin.begin(), begin.end());
-      blocks.push_back(2 * classOf(i, masks) + box.text);
+      blocks.push_back(classOf(i, masks) << rt::cuda::kSegmentBits | static_cast<int32_t>(segment));
     }
     return blocks;
   }
@@ -74,7 +77,11 @@ public:
   }
 
 private:
-  bool isTile(const BlockBox &box) const { return order.getTiled() && !box.text; }
+  Segment segmentOf(const BlockBox &box) const {
+    return box.text ? Segment::Text : isApart(box, grid, order) ? Segment::Apart : Segment::Video;
+  }
+
+  bool isTile(const BlockBox &box) const { return order.getTiled() && segmentOf(box) == Segment::Video; }
 
   int32_t segmentBegin(const BlockBox &box) const { return box.text ? grid.getTextBegin() : grid.getVideoBegin(); }
 
@@ -127,6 +134,7 @@ rt::cuda::SequenceLayout describeLayout(GridAttr grid, OrderAttr order) {
   auto [t, h, w] = pictureExtents(grid, order);
   layout.t = t, layout.h = h, layout.w = w;
   layout.text = grid.getText(), layout.textFirst = grid.getTextFirst();
+  layout.apart = countTokensApart(grid, order);
   layout.tiled = order.getTiled();
   if (layout.tiled)
     layout.box = tileExtents(grid, order);

@@ -26,6 +26,8 @@ namespace weft::rt::cuda {
 /// How a sequence of tokens lies in its tensor, and how blocks of it are copied.
 struct SequenceLayout {
   int64_t t = 1, h = 1, w = 1, text = 0;
+  /// Tokens of first frames that stand apart from the boxes, in runs.
+  int64_t apart = 0;
   bool textFirst = false;
   /// The box of a video block, if the order is tiled; else blocks are runs.
   bool tiled = false;
@@ -60,8 +62,8 @@ struct GPUKernelImage {
   SequenceLayout query, key;
   /// Of a kernel that recognizes heads.
   RecallLaunch recall;
-  /// Per block four numbers: where its copy begins (w, h, t, or the first token of its segment), and
-  /// 2 * column mask + is text.
+  /// Per block four numbers: where its copy begins (w, h, t of a box, or the number of its first token in its segment),
+  /// and column mask << kSegmentBits | segment.
   std::vector<int32_t> queryBlocks, keyBlocks;
   /// Per class of blocks 128 bits: which columns of the tile hold a token. Class 0 holds all.
   std::vector<int32_t> columnMasks;

@@ -43,19 +43,17 @@ Result<std::vector<TensorMap>> GPUKernel::makeMaps(const Tensor &query, const Te
     const SequenceLayout &layout;
     int64_t rows;
   } operands[] = {{query, parts.query, parts.rows}, {key, parts.key, parts.columns}, {value, parts.key, parts.columns}};
-  std::vector<TensorMap> maps(6);
+  // By segments; who has no such tokens takes the video's map, which is never read for them.
+  std::vector<TensorMap> maps(9);
   for (int i = 0; i < 3; ++i) {
     auto [tensor, layout, rows] = operands[i];
     auto video = mapVideo(gpu->driver, tensor, layout, rows);
-    if (!video)
-      return video.status();
-    maps[i] = maps[3 + i] = *video;
-    if (layout.text == 0)
-      continue;
-    auto text = mapText(gpu->driver, tensor, layout, rows);
-    if (!text)
-      return text.status();
-    maps[3 + i] = *text;
+    auto text = layout.text ? mapText(gpu->driver, tensor, layout, rows) : video;
+    auto apart = layout.apart ? mapApart(gpu->driver, tensor, layout, rows) : video;
+    for (auto *map : {&video, &text, &apart})
+      if (!*map)
+        return map->status();
+    maps[i] = *video, maps[3 + i] = *text, maps[6 + i] = *apart;
   }
   return maps;
 }

@@ -75,3 +75,8 @@ Result<TensorMap> cuda::mapText(const Driver &driver, const Tensor &tensor, cons
                                 int64_t rows) {
   return mapRuns(driver, tensor, layout.textFirst ? 0 : layout.video(), layout.text, rows);
 }
+
+Result<TensorMap> cuda::mapApart(const Driver &driver, const Tensor &tensor, const SequenceLayout &layout,
+                                 int64_t rows) {
+  return mapRuns(driver, tensor, layout.textFirst ? layout.text : 0, layout.apart, rows);
+}

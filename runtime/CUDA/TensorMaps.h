@@ -20,8 +20,9 @@ bool joinsBatchAndHead(const Tensor &tensor);
 /// tokens, by 64 channels. Runs have the axes channel, token, head, batch; boxes channel, w, h, t, batch and head.
 Result<TensorMap> mapVideo(const Driver &driver, const Tensor &tensor, const SequenceLayout &layout, int64_t rows);
 
-/// A map of the text tokens: runs.
+/// A map of the text tokens, and one of the first frames' that stand apart: runs.
 Result<TensorMap> mapText(const Driver &driver, const Tensor &tensor, const SequenceLayout &layout, int64_t rows);
+Result<TensorMap> mapApart(const Driver &driver, const Tensor &tensor, const SequenceLayout &layout, int64_t rows);
 
 } // namespace weft::rt::cuda
 

@@ -75,7 +75,7 @@ func.func @shared(%q: tensor<?x2x64x32xf32>) -> (tensor<?x2x64x32xf32>, tensor<?
 #after = #weft.grid<3x5x8, text = 6>
 #joined = #weft.order<tiles = 4x8, first = 1>
 #boxes = #weft.order<tiles = 2x2x8, first = 1>
-#lists = #weft.block_lists<offsets = dense<[[0, 1, 2, 3, 4, 5, 6]]> : tensor<1x7xi32>, entries = dense<[0, 2, 4, 6, 8, 12]> : tensor<6xi32>>
+#lists = #weft.block_lists<offsets = dense<[[0, 1, 2, 3, 4, 5, 6]]> : tensor<1x7xi32>, entries = dense<[0, 2, 4, 6, 8, 10]> : tensor<6xi32>>
 
 // CHECK-LABEL: func.func @first_frame
 // CHECK-SAME: (%[[Q:.*]]: tensor<?x2x126x32xf32>, %[[K:.*]]: tensor<?x2x126x32xf32>)

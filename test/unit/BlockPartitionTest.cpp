@@ -7,6 +7,8 @@
 #include "dialect/BlockPartition.h"
 
 #include "mlir/IR/MLIRContext.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <gtest/gtest.h>
 
@@ -193,6 +195,32 @@ TEST_F(BlockPartitionTest, FirstFramesAreCutApart) {
   EXPECT_EQ(partition.offsets, (std::vector<int32_t>{0, 4, 6, 10, 14, 18}));
   partition = partitionTokens(grid({4, 1, 2}), tiles({2, 1, 2}, 1), 32);
   EXPECT_EQ(partition.offsets, (std::vector<int32_t>{0, 2, 6, 8}));
+}
+
+/// They are dense wherever they are a sink, so that no window needs to be a region of them.
+TEST_F(BlockPartitionTest, FirstFramesAreRunsOfATilesLength) {
+  forEachCase([&](GridAttr cut, OrderAttr order, int64_t, const BlockPartition &partition) {
+    if (!order.getTiled())
+      return;
+    int64_t apart = countTokensApart(cut, order), length = llvm::product_of(tileExtents(cut, order)), begin = 0;
+    EXPECT_EQ(apart, order.getFirst() < cut.getT() ? order.getFirst() * cut.getH() * cut.getW() : 0);
+    for (int64_t i = 0; i < partition.numBlocks(); ++i) {
+      const BlockBox &box = partition.boxes[i];
+      if (!isApart(box, cut, order))
+        continue;
+      EXPECT_EQ(box.index.low, cut.getVideoBegin() + begin);
+      EXPECT_EQ(box.index.high - box.index.low + 1, partition.offsets[i + 1] - partition.offsets[i]);
+      EXPECT_EQ(box.index.high - box.index.low + 1, std::min(length, apart - begin));
+      begin += length;
+    }
+    EXPECT_EQ(llvm::divideCeil(apart, length) * length, begin);
+  });
+  // Columns of all other frames, and the first frame in runs of six.
+  BlockPartition partition = partitionTokens(grid({4, 2, 5}), tiles({3, 1, 2}, 1), 32);
+  EXPECT_EQ(partition.offsets, (std::vector<int32_t>{0, 6, 10, 16, 22, 25, 31, 37, 40}));
+}
+
+TEST_F(BlockPartitionTest, OnlyFramesAreNotApart) {
   EXPECT_EQ(partitionTokens(grid({2, 3, 2}), tiles({0, 2, 2}, 5), 32).offsets, (std::vector<int32_t>{0, 4, 8, 12}));
 }
 

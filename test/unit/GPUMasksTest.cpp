@@ -38,6 +38,19 @@ TEST_F(GPUMasksTest, WithBitsAndWithout) {
     }
 }
 
+/// Text and first frames are runs beside boxes, in this order, in the other, or alone; boxes may be smaller than runs.
+TEST_F(GPUMasksTest, FirstFramesAreRuns) {
+  for (const char *order : {"tiles(first: 1, h: 4, w: 4)", "tiles(first: 2, t: 3, h: 1, w: 2)",
+                            "tiles(first: 1, t: 1, h: 3, w: 7)"})
+    for (GridShape grid : {GridShape{5, 6, 7, 0, false}, {5, 6, 7, 9, false}, {5, 6, 7, 40, true}}) {
+      SCOPED_TRACE(fmt::format("{}, {} of text", order, grid.text));
+      GPUProblem problem(fmt::format("{{ order {} mask q.t < 1 or k.t < 1 or abs(q.w - k.w) <= 2 or q.text }}", order),
+                         {grid, 2, 32, 64, 1, ElementType::BF16});
+      problem.fillNormal(13);
+      EXPECT_EQ(problem.compare(), "");
+    }
+}
+
 /// Bits are of the parameters that lists were first launched with, and the predicate's of the launch: results tell what
 /// a kernel reads.
 TEST_F(GPUMasksTest, KernelsReadBitsWhereThereAreSome) {

@@ -28,20 +28,22 @@ PREDICTED = """attention predicted(dynamic bound: float, window_t: int = 1, wind
 def blocks_of(grid, text, window, size, text_first):
     """Tokens of each block: windows in raster order, clipped at the grid's ends, and runs of text.
 
-    The first frame has windows of its own. Of windows with 0 frames, rows run on into the next frame.
+    The first frame is cut into runs of as many tokens as a window has, unless it is the only one. Of windows with 0
+    frames, rows run on into the next frame.
     """
     t, h, w = grid
     video = t * h * w
     tokens = np.arange(video).reshape(grid) + (text if text_first else 0)
-    blocks = []
-    for part in (tokens[:1], tokens[1:]):
-        if window[0] == 0:
-            part = part.reshape(1, -1, w)
-        depth = max(window[0], 1)
-        for a in range(0, part.shape[0], depth):
-            for b in range(0, part.shape[1], window[1]):
-                for c in range(0, w, window[2]):
-                    blocks.append(part[a : a + depth, b : b + window[1], c : c + window[2]].ravel())
+    depth, rows = (window[0], h) if window[0] else (1, t * h)
+    run = min(depth, t) * min(window[1], rows) * min(window[2], w)
+    apart, part = (tokens[0].ravel(), tokens[1:]) if t > 1 else (tokens[:0].ravel(), tokens)
+    blocks = [apart[i : i + run] for i in range(0, len(apart), run)]
+    if window[0] == 0:
+        part = part.reshape(1, -1, w)
+    for a in range(0, part.shape[0], depth):
+        for b in range(0, part.shape[1], window[1]):
+            for c in range(0, w, window[2]):
+                blocks.append(part[a : a + depth, b : b + window[1], c : c + window[2]].ravel())
     first = 0 if text_first else video
     words = [np.arange(first + i, first + min(i + size, text)) for i in range(0, text, size)]
     return words + blocks if text_first else blocks + words
