@@ -33,32 +33,32 @@ public:
         SmallVector<Value> sums(4);
         for (Value &sum : sums)
           sum = amx::TileZeroOp::create(e.b, sumType);
-        finish(i, panel, 2, e.index(0), depth, sums);
+        finish(i, panel, 2, depth, sums);
       });
     });
   }
 
-  /// C += A B over all rows, `width` columns and `depth` terms from `first`.
-  void add(Value rows, int64_t width, Value first, int64_t depth) {
+  /// C += A B over all rows, `width` columns and the first `depth` terms.
+  void add(Value rows, int64_t width, int64_t depth) {
     if (int64_t whole = width / kSide)
-      e.loop(e.index(0), e.index(whole), 1, [&](Value panel) { addPanel(rows, panel, 2, first, depth); });
+      e.loop(e.index(0), e.index(whole), 1, [&](Value panel) { addPanel(rows, panel, 2, depth); });
     if (width % kSide)
-      addPanel(rows, e.index(width / kSide), 1, first, depth);
+      addPanel(rows, e.index(width / kSide), 1, depth);
   }
 
 private:
-  void addPanel(Value rows, Value panel, int64_t columns, Value first, int64_t depth) {
+  void addPanel(Value rows, Value panel, int64_t columns, int64_t depth) {
     e.loop(e.index(0), rows, kSide, [&](Value i) {
       prefetch(i, panel);
-      finish(i, panel, columns, first, depth, load(i, panel, columns));
+      finish(i, panel, columns, depth, load(i, panel, columns));
     });
   }
 
   /// Adds `depth` terms to sums that are in registers, and stores them. Registers cannot be carried by a loop, so this
   /// is straight-line code.
-  void finish(Value i, Value panel, int64_t columns, Value first, int64_t depth, SmallVector<Value> sums) {
+  void finish(Value i, Value panel, int64_t columns, int64_t depth, SmallVector<Value> sums) {
     for (int64_t k = 0; k < depth; k += kDepth)
-      step(i, panel, columns, e.add(first, k), sums);
+      step(i, panel, columns, e.index(k), sums);
     store(i, panel, columns, sums);
   }
 
@@ -133,6 +133,22 @@ void correct(TileEmitter &e, AccumulateOp op) {
   });
 }
 
+/// Adds the products of `terms` terms, a multiple of 32 up to `most`: code for each number, with the sums in registers.
+void addTerms(TileEmitter &e, AMXProduct &product, AccumulateOp op, int64_t width, Value terms, int64_t most) {
+  auto addMost = [&] { product.add(op.getRows(), width, most); };
+  if (most == kDepth)
+    return addMost();
+  auto inBranch = [&](llvm::function_ref<void()> code) {
+    return [&e, code](OpBuilder &, Location) {
+      code();
+      scf::YieldOp::create(e.b);
+    };
+  };
+  Value hasMost = arith::CmpIOp::create(e.b, arith::CmpIPredicate::eq, terms, e.index(most));
+  scf::IfOp::create(e.b, hasMost, inBranch(addMost),
+                    inBranch([&] { addTerms(e, product, op, width, terms, most - kDepth); }));
+}
+
 } // namespace
 
 void weft::lowerScoresToTiles(ScoresOp op, TileTarget target) {
@@ -148,18 +164,7 @@ void weft::lowerAccumulateToTiles(AccumulateOp op, TileTarget target) {
   correct(e, op);
   int64_t width = cast<MemRefType>(op.getAccumulator().getType()).getDimSize(1);
   int64_t depth = cast<MemRefType>(op.getWeights().getType()).getDimSize(1);
-  Value padded = e.alignUp(op.getColumns(), kDepth);
   AMXProduct product(e, op.getWeights(), op.getValue(), op.getAccumulator(), op.getAhead());
-  Value isWhole = arith::CmpIOp::create(e.b, arith::CmpIPredicate::eq, padded, e.index(depth));
-  auto whole = [&](OpBuilder &, Location) {
-    product.add(op.getRows(), width, e.index(0), depth);
-    scf::YieldOp::create(e.b);
-  };
-  // The last block of a grid may be shorter.
-  auto clipped = [&](OpBuilder &, Location) {
-    e.loop(e.index(0), padded, kDepth, [&](Value k) { product.add(op.getRows(), width, k, kDepth); });
-    scf::YieldOp::create(e.b);
-  };
-  scf::IfOp::create(e.b, isWhole, whole, clipped);
+  addTerms(e, product, op, width, e.alignUp(op.getColumns(), kDepth), depth);
   op.erase();
 }

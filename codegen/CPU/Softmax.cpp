@@ -117,13 +117,28 @@ private:
 
   Value loadScores(Value i, int64_t r, Value j) { return e.load(e.floats(), op.getScores(), {e.add(i, r), j}); }
 
+  /// Which columns from `j` on are keys of the block.
+  Value columnsFrom(Value j) {
+    Value rest = arith::SubIOp::create(e.b, op.getColumns(), j);
+    return vector::CreateMaskOp::create(e.b, e.vector(lanes, e.b.getI1Type()), ValueRange{rest});
+  }
+
+  using Step = llvm::function_ref<SmallVector<Value>(Value j, SmallVector<Value> carried, bool isTail)>;
+  /// Walks over all columns; `step` may find some that are no keys of the block only in the last granule.
+  SmallVector<Value> walk(int64_t columns, ArrayRef<Value> start, Step step) {
+    auto part = [&](Value begin, Value end, ArrayRef<Value> before, bool isTail) {
+      return e.loop(begin, end, columns, before,
+                    [&](Value j, SmallVector<Value> carried) { return step(j, std::move(carried), isTail); });
+    };
+    return part(whole, end, part(e.index(0), whole, start, false), true);
+  }
+
   Value select(Value condition, Value value) {
     return arith::SelectOp::create(e.b, condition, value, e.splat(-kInfinity, cast<VectorType>(value.getType())));
   }
 
   /// Stores the rows' new maxima and the corrections 2^(c m - c m'), which are 1 where a maximum stays.
   void raiseMaxima(Value i) {
-    maskTail(i);
     Value found = rowMaxima(i), old = e.load(rowVector(), op.getMaximum(), {i});
     Value next = e.maximum(old, found);
     e.store(next, op.getMaximum(), {i});
@@ -131,45 +146,54 @@ private:
     e.store(e.exp2(op.getBias() ? inPowersOfTwo(fall) : fall, 5), op.getCorrection(), {i});
   }
 
+  /// Whether what the first walk makes of the scores takes their place.
+  bool replacesScores() { return isMasked || op.getBias(); }
+
   /// Biases and masks the scores in place and finds each row's maximum.
   Value rowMaxima(Value i) {
     SmallVector<Value> lowest(kRows, e.splat(-kInfinity));
-    // A predicate is much code.
-    int64_t step = isMasked ? lanes : columnsPerStep();
-    SmallVector<Value> maxima = e.loop(e.index(0), end, step, lowest, [&](Value j, SmallVector<Value> carried) {
-      for (int64_t column = 0; column < step; column += lanes) {
+    auto raise = [&](Value j, int64_t columns, SmallVector<Value> carried, bool isTail) {
+      for (int64_t column = 0; column < columns; column += lanes) {
         Value first = e.add(j, column), bias = op.getBias() ? e.load(e.floats(), op.getBias(), {first}) : Value();
+        Value valid = isTail ? columnsFrom(first) : Value();
         for (int64_t r = 0; r < kRows; ++r)
-          carried[r] = e.maximum(finalScores(i, r, first, bias), carried[r]);
+          carried[r] = raised(carried[r], finalScores(i, r, first, bias, valid), valid);
       }
       return carried;
-    });
+    };
+    SmallVector<Value> maxima;
+    if (isMasked) // A predicate is much code.
+      maxima = e.loop(e.index(0), end, lanes, lowest, [&](Value j, SmallVector<Value> carried) {
+        return raise(j, lanes, std::move(carried), true);
+      });
+    else
+      maxima = walk(columnsPerStep(), lowest, [&](Value j, SmallVector<Value> carried, bool isTail) {
+        return raise(j, columnsPerStep(), std::move(carried), isTail);
+      });
     return e.reduceRows(maxima, [&](Value a, Value b) { return e.maximum(a, b); });
   }
 
-  Value finalScores(Value i, int64_t r, Value j, Value bias) {
+  /// Here and in weights the select comes last: it is a mask of the instruction before, which costs nothing.
+  Value raised(Value maximum, Value scores, Value valid) {
+    Value raised = e.maximum(scores, maximum);
+    return valid && !replacesScores() ? arith::SelectOp::create(e.b, valid, raised, maximum) : raised;
+  }
+
+  Value finalScores(Value i, int64_t r, Value j, Value bias, Value valid) {
     Value score = loadScores(i, r, j);
-    if (!isMasked && !bias)
+    if (!replacesScores())
       return score;
     if (bias)
       score = e.fma(score, e.splat(op.getScale().convertToDouble()), bias);
-    if (isMasked)
-      score = select(VectorPredicate(e, op).emit(e.add(i, r), j), score);
+    Value counts = valid;
+    if (isMasked) {
+      Value isKept = VectorPredicate(e, op).emit(e.add(i, r), j);
+      counts = valid ? Value(arith::AndIOp::create(e.b, valid, isKept)) : isKept;
+    }
+    if (counts)
+      score = select(counts, score);
     e.store(score, op.getScores(), {e.add(i, r), j});
     return score;
-  }
-
-  /// Sets the scores between the block's keys and the end of their granule to -inf.
-  void maskTail(Value i) {
-    scf::IfOp::create(e.b, e.less(whole, end), [&](OpBuilder &, Location) {
-      for (int64_t column = 0; column < kTileGranule; column += lanes) {
-        Value j = e.add(whole, column), rest = arith::SubIOp::create(e.b, op.getColumns(), j);
-        Value valid = vector::CreateMaskOp::create(e.b, e.vector(lanes, e.b.getI1Type()), ValueRange{rest});
-        for (int64_t r = 0; r < kRows; ++r)
-          e.store(select(valid, loadScores(i, r, j)), op.getScores(), {e.add(i, r), j});
-      }
-      scf::YieldOp::create(e.b);
-    });
   }
 
   /// c m, or m with a bias.
@@ -201,23 +225,31 @@ private:
     for (int64_t r = 0; r < kRows; ++r)
       shifts.push_back(e.broadcast(vector::ExtractOp::create(e.b, shift, r)));
     SmallVector<Value> zeros(kRows, e.splat(0.0));
-    SmallVector<Value> sums =
-        e.loop(e.index(0), end, columnsPerStep(), zeros, [&](Value j, SmallVector<Value> carried) {
-          for (int64_t r = 0; r < kRows; ++r)
-            carried[r] = weighColumns(i, r, j, shifts[r], carried[r]);
-          return carried;
-        });
+    auto weighAll = [&](Value j, SmallVector<Value> carried, bool isTail) {
+      for (int64_t r = 0; r < kRows; ++r)
+        carried[r] = weighColumns(i, r, j, shifts[r], carried[r], isTail);
+      return carried;
+    };
+    SmallVector<Value> sums;
+    if (replacesScores())
+      sums = e.loop(e.index(0), end, columnsPerStep(), zeros, [&](Value j, SmallVector<Value> carried) {
+        return weighAll(j, std::move(carried), /*isTail=*/false);
+      });
+    else
+      sums = walk(columnsPerStep(), zeros, weighAll);
     Value sum = e.reduceRows(sums, [&](Value a, Value b) { return arith::AddFOp::create(e.b, a, b); });
     Value old = e.load(rowVector(), op.getSum(), {i}), correction = e.load(rowVector(), op.getCorrection(), {i});
     e.store(e.fma(old, correction, sum), op.getSum(), {i});
   }
 
   /// Weighs `columnsPerStep()` columns of a row; returns `sum` with their weights.
-  Value weighColumns(Value i, int64_t r, Value j, Value shift, Value sum) {
+  Value weighColumns(Value i, int64_t r, Value j, Value shift, Value sum, bool isTail) {
     SmallVector<Value> weights;
     for (int64_t column = 0; column < columnsPerStep(); column += lanes) {
-      Value exponent = exponents(loadScores(i, r, e.add(j, column)), shift);
+      Value first = e.add(j, column), exponent = exponents(loadScores(i, r, first), shift);
       weights.push_back(e.exp2(exponent, weightType.isBF16() ? 3 : 5));
+      if (isTail)
+        weights.back() = arith::SelectOp::create(e.b, columnsFrom(first), weights.back(), e.splat(0.0));
       sum = arith::AddFOp::create(e.b, sum, weights.back());
     }
     if (roundsTwo()) {
