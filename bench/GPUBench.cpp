@@ -11,8 +11,10 @@
 #include "runtime/CUDA/StreamTimer.h"
 
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <chrono>
 #include <cmath>
@@ -343,11 +345,11 @@ void selectRows(benchmark::State &state) {
 
 /// RainFusion's recognized heads, all of which take one candidate: the whole call beside the dense kernel, and what it
 /// takes to recognize them.
-void recognize(benchmark::State &state) {
+void recognize(benchmark::State &state, const char *attention) {
   if (!device())
     return state.SkipWithError(device().message().c_str());
   CompileRequest request = methodRequest("rainfusion", kGrid);
-  request.options.attention = "rainfusion";
+  request.options.attention = attention;
   request.options.heads = 12, request.options.headDim = 128, request.options.elementType = ElementType::BF16;
   MethodCall call, chosen, dense;
   rt::Status status = call.prepare(request);
@@ -361,7 +363,9 @@ void recognize(benchmark::State &state) {
   bool isFirst = state.range(0) == 0;
   rt::Choices choices{{static_cast<int32_t>(state.range(0))}, {}};
   int64_t bound = std::bit_cast<int64_t>(isFirst ? 0.0 : 1.0), radius = 4, frames = 4;
-  call.args.parameters = chosen.args.parameters = {radius, frames, bound};
+  bool hasFrames = request.options.attention == "rainfusion";
+  call.args.parameters = hasFrames ? std::vector<int64_t>{radius, frames, bound} : std::vector<int64_t>{radius, bound};
+  chosen.args.parameters = call.args.parameters;
   chosen.args.choices = &choices;
   rt::cuda::Device::Scope scope(**device());
   auto recognized = call.kernel->recognize(call.args, nullptr);
@@ -542,13 +546,14 @@ benchmark::internal::Benchmark *compareAll(const char *name, GridShape grid, Sid
       ->Iterations(1)
       ->UseManualTime()
       ->Unit(benchmark::kMillisecond);
-  benchmark::RegisterBenchmark("rainfusion", recognize)
-      ->ArgName("candidate")
-      ->Arg(0)
-      ->Arg(2)
-      ->Iterations(1)
-      ->UseManualTime()
-      ->Unit(benchmark::kMillisecond);
+  for (auto [name, candidates] : {std::pair("rainfusion", std::array{0, 2}), std::pair("columns", std::array{0, 1})})
+    for (int candidate : candidates)
+      benchmark::RegisterBenchmark(fmt::format("rainfusion/{}", name).c_str(), recognize, name)
+          ->ArgName("candidate")
+          ->Arg(candidate)
+          ->Iterations(1)
+          ->UseManualTime()
+          ->Unit(benchmark::kMillisecond);
   compareAll("uneven", kGrid, {kGiven, Lists::Uneven}, {kGiven, Lists::Even});
   return true;
 }();

@@ -17,34 +17,26 @@ using namespace weft::cuda;
 namespace {
 
 /// Source with the strides of batch, head and token; tokens in block order; where pools begin; the means.
-enum Argument : unsigned { kSource, kBatchStride, kHeadStride, kTokenStride, kTokens, kOffsets, kMeans, kPools, kLengths };
+enum Argument : unsigned {
+  kSource, kBatchStride, kHeadStride, kTokenStride, kTokens, kOffsets, kMeans, kPools, kNumArguments
+};
 
 class PoolStage {
 public:
   PoolStage(func::FuncOp kernel, BlockAttentionOp op)
-      : k(kernel, "pool", "plllpppiplllpppip", rt::cuda::PoolShape::kThreads), e(k.e),
+      : k(kernel, "pool", "plllpppiplllpppi", rt::cuda::PoolShape::kThreads), e(k.e),
         element(op.getQuery().getType().getElementType()), heads(op.getQuery().getType().getDimSize(1)),
-        keyBlocks(countKeyBlocks(op)),
         shape{op.getQuery().getType().getDimSize(3), op.getQuery().getType().getElementTypeBitWidth() / 8},
         lanes(16 / shape.elementBytes), group(e.divide(k.thread, shape.chunks())),
         chunk(e.remainder(k.thread, shape.chunks())) {}
 
   void emit() {
-    k.chooseSide(e.equal(k.z, 1), 0, kLengths);
-    e.when(isFirstCTA(), [&] { clearLengths(); });
+    k.chooseSide(e.equal(k.z, 1), 0, kNumArguments);
     e.when(e.below(k.x, k.argument(kPools)), [&] { emitPool(); });
     k.finish();
   }
 
 private:
-  Value isFirstCTA() { return e.equal(e.bitOr(k.x, e.bitOr(k.y, k.z)), 0); }
-
-  /// The stage that selects counts lists by their lengths, of 0 to all key blocks.
-  void clearLengths() {
-    e.loop(k.thread, e.i32(keyBlocks + 1), e.i32(k.threads),
-           [&](Value length) { e.storeAt(e.i32(0), k.argument(kLengths), length); });
-  }
-
   void emitPool() {
     Value first = e.loadAt(k.i32(), k.argument(kOffsets), k.x);
     Value end = e.loadAt(k.i32(), k.argument(kOffsets), e.add(k.x, 1));
@@ -100,7 +92,7 @@ private:
   StageKernel k;
   Emitter &e;
   Type element;
-  int64_t heads, keyBlocks;
+  int64_t heads;
   rt::cuda::PoolShape shape;
   /// Elements of a chunk.
   int64_t lanes;

@@ -137,16 +137,13 @@ private:
 };
 
 /// Choices by pair; by candidate, set and query block (or pool, if rows are gathered) where each list is, and then also
-/// the pool of each query block; the sets, the first pair's number, rows; and what is written: the same of each pair,
-/// and unless rows are gathered how many lists have each length.
-enum ListArgument : unsigned {
-  kListChoices, kSourceRanges, kSourcePools, kSets, kFirstPair, kRows, kRanges, kPools, kLengths
-};
+/// the pool of each query block; the sets, the first pair's number, rows; and what is written: the same of each pair.
+enum ListArgument : unsigned { kListChoices, kSourceRanges, kSourcePools, kSets, kFirstPair, kRows, kRanges, kPools };
 
 class ChooseListsStage {
 public:
   ChooseListsStage(func::FuncOp kernel, BlockAttentionOp op)
-      : k(kernel, "choose_lists", "pppiiippp", Shape::kListThreads), e(k.e), gathers(gathersRows(op)),
+      : k(kernel, "choose_lists", "pppiiipp", Shape::kListThreads), e(k.e), gathers(gathersRows(op)),
         queryBlocks(partitionTokens(op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize()).numBlocks()) {}
 
   void emit() {
@@ -162,8 +159,6 @@ public:
       e.store(count, e.advance(to, e.i64(4)), 4);
       if (gathers)
         e.storeAt(e.loadAt(k.i32(), k.argument(kSourcePools), source), k.argument(kPools), row);
-      else
-        e.atomicAdd(e.advance(k.argument(kLengths), e.extend(count), k.i32()), e.i32(1));
     });
     k.finish();
   }

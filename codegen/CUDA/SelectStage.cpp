@@ -26,16 +26,16 @@ using Shape = rt::cuda::SelectShape;
 namespace {
 
 /// Scores; per set, row and key block what an entry is outside and inside the selection (bits 0-1 and 2-3: 0 nothing, 1
-/// full, 2 partial); the sets; where each row's list is; how many lists have each length; rows; the bound's order or the
+/// full, 2 partial); the sets; where each row's list is; rows; the bound's order or the
 /// number of blocks; the mass; blocks at least. If heads are recognized there are sets for every candidate, and the last
 /// is the choice of each pair.
-enum Argument : unsigned { kScores, kCodes, kSets, kRanges, kLengths, kRows, kLimit, kMass, kLeast, kSelectChoices };
+enum Argument : unsigned { kScores, kCodes, kSets, kRanges, kRows, kLimit, kMass, kLeast, kSelectChoices };
 
 class SelectStage {
 public:
   SelectStage(func::FuncOp kernel, BlockAttentionOp op, const Selection &selection, int64_t queryBlocks,
               int64_t keyBlocks)
-      : k(kernel, "select", "ppippiifip", Shape::kThreads), e(k.e), selection(selection), queryBlocks(queryBlocks),
+      : k(kernel, "select", "ppipiifip", Shape::kThreads), e(k.e), selection(selection), queryBlocks(queryBlocks),
         keyBlocks(keyBlocks), isRecognized(recognitionOf(op)), row(e.add(e.mul(k.x, Shape::kRows), k.warp)) {}
 
   void emit() {
@@ -181,7 +181,6 @@ private:
       Value range = e.advance(k.argument(kRanges), e.mul(e.extend(row), 8));
       e.store(e.mul(row, rt::cuda::ScoreShape::rowPitch(keyBlocks)), range, 4);
       e.store(ends[0], e.advance(range, e.i64(4)), 4);
-      e.atomicAdd(e.advance(k.argument(kLengths), e.extend(ends[0]), k.i32()), e.i32(1));
     });
   }
 

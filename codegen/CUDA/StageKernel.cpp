@@ -71,18 +71,16 @@ Value StageKernel::gridX() { return NVVM::GridDimXOp::create(e.b, i32()); }
 Value StageKernel::gridY() { return NVVM::GridDimYOp::create(e.b, i32()); }
 
 Value StageKernel::sumBefore(Value own) {
-  auto place = [&](Value thread) { return e.shared(e.shiftLeft(thread, 2)); };
-  Value sum = own;
-  for (int64_t distance = 1; distance < threads; distance *= 2) {
-    e.store(sum, place(thread), 4);
-    meet();
-    Value other = e.valueWhen(
-        e.less(e.i32(distance - 1), thread), [&] { return e.load(i32(), place(e.add(thread, -distance)), 4); },
-        e.i32(0));
-    meet();
-    sum = e.add(sum, other);
-  }
-  return e.sub(sum, own);
+  int64_t warps = threads / 32;
+  auto place = [&](Value number) { return e.shared(e.shiftLeft(number, 2)); };
+  Value inWarp = scanWarp(own);
+  e.when(e.equal(lane, 31), [&] { e.store(inWarp, place(warp), 4); });
+  meet();
+  Value ofWarp = e.load(i32(), place(e.minimum(lane, e.i32(warps - 1))), 4);
+  Value scanned = scanWarp(e.select(e.below(lane, e.i32(warps)), ofWarp, e.i32(0)));
+  meet();
+  Value before = e.broadcastLane(scanned, e.greater(e.add(warp, -1), e.i32(0)));
+  return e.sub(e.add(e.select(e.equal(warp, 0), e.i32(0), before), inWarp), own);
 }
 
 void StageKernel::takeRegisters() { shareRegisters(1); }

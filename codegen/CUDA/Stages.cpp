@@ -23,16 +23,17 @@ void weft::cuda::formStages(func::FuncOp kernel, BlockAttentionOp op, int64_t ro
     formPool(kernel, op);
     formScore(kernel, op, query, key);
     formSelect(kernel, op, *selection);
+    formSort(kernel, op);
   }
-  bool isRecognized = !op.getBody().empty() && recognitionOf(op);
-  if (isRecognized) {
+  if (!op.getBody().empty() && recognitionOf(op)) {
     formProbeBits(kernel, op);
     formRecalls(kernel, op);
     formChoose(kernel, op);
-    formChooseLists(kernel, op);
+    if (!gathersRows(op))
+      formSortChosen(kernel, op);
+    if (gathersRows(op) || mergesKeys(op))
+      formChooseLists(kernel, op);
   }
-  if (Selection::from(op.getGiven()) || isRecognized)
-    formSort(kernel, op);
   if (gathersRows(op) && !mergesByCells(op)) {
     formCountRows(kernel, op);
     formPlanRows(kernel, op, rows);

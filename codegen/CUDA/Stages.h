@@ -30,8 +30,10 @@ void formScore(mlir::func::FuncOp kernel, BlockAttentionOp op, const PoolPartiti
 /// Selects key blocks of each row, and writes its list over its scores. Grid: rows / 4.
 void formSelect(mlir::func::FuncOp kernel, BlockAttentionOp op, const Selection &selection);
 
-/// Sorts the rows' items by length, the longest first. Grid: 1.
+/// Sorts the rows' items by length, the longest first: of lists that were selected, or of those of each pair's choice.
+/// Grid: 1.
 void formSort(mlir::func::FuncOp kernel, BlockAttentionOp op);
+void formSortChosen(mlir::func::FuncOp kernel, BlockAttentionOp op);
 
 /// Counts rows by pair and pool, plans the tiles that they fill, and writes the tiles. Query coordinates are those of
 /// `axes`, and a tile has `rows` rows. Grids: parts x pairs, 1, parts x pairs. See runtime/CUDA/DeviceRows.cpp.

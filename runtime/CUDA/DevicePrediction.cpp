@@ -69,9 +69,10 @@ Result<DevicePrediction> DevicePrediction::load(std::shared_ptr<const Device> de
     *stage = *found;
   }
   result.device = std::move(device);
-  if (Status status = result.uploadTables(image); !status)
-    return status;
-  return result;
+  Status status = result.sort.reserveShared(SortShape::sharedBytes(image.key.count()));
+  if (status)
+    status = result.uploadTables(image);
+  return status ? Result<DevicePrediction>(std::move(result)) : Result<DevicePrediction>(status);
 }
 
 Status DevicePrediction::uploadTables(const KernelImage &image) {
@@ -107,7 +108,6 @@ DevicePrediction::Memory DevicePrediction::layOut(ScratchLayout &layout, const K
   memory.keyMeans = layout.add(pairs * prediction.key.count() * image.headDim);
   memory.scores = layout.add(rows * ScoreShape::rowPitch(image.key.count()));
   memory.ranges = layout.add(2 * rows);
-  memory.lengths = layout.add(image.key.count() + 1);
   memory.items = layout.add(4 * rows);
   memory.numItems = layout.add(1);
   return memory;
@@ -133,7 +133,7 @@ Status DevicePrediction::enqueuePools(const KernelImage &image, const Call &call
                      query.strides[2], queryTokens.get(), queryOffsets.get(), call.scratch + call.memory.queryMeans,
                      static_cast<int32_t>(queries), key.data, key.strides[0], key.strides[1], key.strides[2],
                      keyTokens.get(), keyOffsets.get(), call.scratch + call.memory.keyMeans,
-                     static_cast<int32_t>(keys), call.scratch + call.memory.lengths);
+                     static_cast<int32_t>(keys));
 }
 
 Status DevicePrediction::enqueueScore(const KernelImage &image, const Call &call) const {
@@ -166,7 +166,7 @@ Status DevicePrediction::enqueueSelect(const KernelImage &image, const Call &cal
     limit = orderOfBound(call.amount);
   int64_t ctas = (rows + SelectShape::kRows - 1) / SelectShape::kRows;
   return select.launch({ctas, 1, 1}, SelectShape::kThreads, 0, call.stream, call.scratch + call.memory.scores,
-                       call.codes, static_cast<int32_t>(call.sets), call.scratch + call.memory.ranges, call.scratch + call.memory.lengths,
+                       call.codes, static_cast<int32_t>(call.sets), call.scratch + call.memory.ranges,
                        static_cast<int32_t>(rows), limit, static_cast<float>(call.amount),
                        static_cast<int32_t>(std::min(prediction.min, all)), call.choices);
 }
@@ -185,8 +185,8 @@ Result<DevicePrediction::Lists> DevicePrediction::enqueue(const KernelImage &ima
   DevicePointer ranges = call.scratch + call.memory.ranges, items = call.scratch + call.memory.items;
   DevicePointer numItems = call.scratch + call.memory.numItems;
   if (status)
-    status = sort.launch({1, 1, 1}, SortShape::kThreads, SortShape::kSharedBytes, call.stream, ranges, call.scratch + call.memory.lengths,
-                         items, numItems, static_cast<int32_t>(rows));
+    status = sort.launch({1, 1, 1}, SortShape::kThreads, SortShape::sharedBytes(image.key.count()), call.stream, items,
+                         numItems, static_cast<int32_t>(rows), ranges);
   if (!status)
     return status;
   Lists lists;

@@ -28,7 +28,7 @@ public:
 
   /// Where the parts of a call's working memory lie.
   struct Memory {
-    size_t queryMeans, keyMeans, scores, ranges, lengths, items, numItems;
+    size_t queryMeans, keyMeans, scores, ranges, items, numItems;
   };
   Memory layOut(ScratchLayout &layout, const KernelImage &image, int64_t pairs) const;
 

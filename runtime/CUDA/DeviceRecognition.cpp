@@ -11,7 +11,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 
 using namespace weft::rt;
@@ -25,19 +24,30 @@ Result<DeviceRecognition> DeviceRecognition::load(std::shared_ptr<const Device> 
                                      image.name, INT32_MAX, shape.words));
   DeviceRecognition result;
   result.device = std::move(device), result.image = &image, result.shape = shape;
-  std::string name = "weft_" + image.name + "_";
-  for (auto [stage, suffix] : {std::pair{&result.probeBits, "probe_bits"}, std::pair{&result.recall, "recall"},
-                               std::pair{&result.choose, "choose"},
-                               std::pair{&result.chooseListsStage, "choose_lists"}, std::pair{&result.sort, "sort"}}) {
-    auto found = Stage::find(*result.device, code, name + suffix);
+  Stage probeBits;
+  std::vector<std::pair<Stage *, const char *>> stages = {
+      {&probeBits, "probe_bits"}, {&result.recall, "recall"}, {&result.choose, "choose"}};
+  if (!image.gathersRows())
+    stages.push_back({&result.sort, "sort_chosen"});
+  if (result.needsRanges())
+    stages.push_back({&result.chooseListsStage, "choose_lists"});
+  for (auto [stage, suffix] : stages) {
+    auto found = Stage::find(*result.device, code, "weft_" + image.name + "_" + suffix);
     if (!found)
       return found.status();
     *stage = *found;
   }
+  result.probeBits = std::make_unique<ProbeBits>(result.device, probeBits, image, shape);
   Status status = result.recall.reserveShared(shape.sharedBytes);
+  if (status && !image.gathersRows())
+    status = result.sort.reserveShared(SortShape::sharedBytes(image.key.count()));
   if (status)
     status = result.uploadTables();
   return status ? Result<DeviceRecognition>(std::move(result)) : Result<DeviceRecognition>(status);
+}
+
+bool DeviceRecognition::needsRanges() const {
+  return image->gathersRows() || (image->reuse && image->reuse->mergesKeys());
 }
 
 Status DeviceRecognition::uploadTables() {
@@ -66,27 +76,10 @@ Status DeviceRecognition::uploadTables() {
 
 DeviceRecognition::Memory DeviceRecognition::layOut(ScratchLayout &layout, int64_t pairs) const {
   Memory memory;
-  memory.bits = layout.add(shape.words);
   memory.numbers = layout.add(pairs * shape.lines * pitch);
   memory.recalls = layout.add(2 * pairs * image->recognition->measured());
   memory.choices = layout.add(pairs);
   return memory;
-}
-
-Status DeviceRecognition::enqueueBits(const std::vector<int64_t> &parameters, DevicePointer bits, Stream stream) const {
-  if (!shape.words)
-    return Status::ok();
-  DevicePointer table = coordinates.get();
-  std::array<int32_t, AttendArgs::kMaxParameters> values;
-  std::vector<void *> arguments = {&table, &bits};
-  for (size_t i = 0, next = 0; i < parameters.size(); ++i)
-    if (!image->parameters[i].isFloat) {
-      values[next] = static_cast<int32_t>(parameters[i]);
-      arguments.push_back(&values[next++]);
-    }
-  constexpr int64_t threads = RecognitionShape::kBitThreads;
-  return probeBits.launch({(shape.mostWords + threads - 1) / threads, shape.heads, image->recognition->measured()},
-                          threads, 0, stream, arguments);
 }
 
 Status DeviceRecognition::enqueueRecall(const Tensor &query, const Tensor &key, DevicePointer bits,
@@ -105,13 +98,14 @@ Status DeviceRecognition::enqueueRecall(const Tensor &query, const Tensor &key, 
 }
 
 Status DeviceRecognition::recognize(const Tensor &query, const Tensor &key, const std::vector<int64_t> &parameters,
-                                    DevicePointer scratch, const Memory &memory, Stream stream) const {
+                                    DevicePointer scratch, const Memory &memory, Stream stream,
+                                    bool isCaptured) const {
   const Recognition &recognition = *image->recognition;
-  DevicePointer bits = scratch + memory.bits, numbers = scratch + memory.numbers;
-  Status status = enqueueBits(parameters, bits, stream);
-  if (status)
-    status = enqueueRecall(query, key, bits, numbers, stream);
-  if (!status)
+  auto bits = probeBits->get(parameters, coordinates.get(), stream, isCaptured);
+  if (!bits)
+    return bits.status();
+  DevicePointer numbers = scratch + memory.numbers;
+  if (Status status = enqueueRecall(query, key, (*bits)->get(), numbers, stream); !status)
     return status;
   double bound = recognition.bound;
   if (recognition.parameter >= 0)
@@ -137,9 +131,8 @@ Status DeviceRecognition::store(const Choices &choices, int64_t pairs, DevicePoi
 DeviceRecognition::ListMemory DeviceRecognition::layOutLists(ScratchLayout &layout, int64_t pairs) const {
   int64_t rows = pairs * image->query.count();
   ListMemory memory;
-  memory.ranges = layout.add(2 * rows);
+  memory.ranges = layout.add(needsRanges() ? 2 * rows : 0);
   memory.pools = layout.add(image->gathersRows() ? rows : 0);
-  memory.lengths = layout.add(image->key.count() + 1);
   memory.items = layout.add(image->gathersRows() ? 0 : 4 * rows);
   memory.numItems = layout.add(1);
   return memory;
@@ -147,23 +140,25 @@ DeviceRecognition::ListMemory DeviceRecognition::layOutLists(ScratchLayout &layo
 
 Result<DeviceRecognition::Lists> DeviceRecognition::chooseLists(const Call &call) const {
   auto at = [&](size_t offset) { return call.scratch + offset; };
-  int64_t rows = call.pairs * image->query.count(), lengths = image->key.count() + 1;
-  if (int code = device->driver.fill32(at(call.memory.lengths), 0, lengths, call.stream))
-    return device->driver.check(code, "cuMemsetD32Async");
-  int64_t ctas = (rows + RecognitionShape::kListThreads - 1) / RecognitionShape::kListThreads;
-  Status status = chooseListsStage.launch(
-      {ctas, 1, 1}, RecognitionShape::kListThreads, 0, call.stream, call.choices, call.candidates.ranges.get(),
-      call.candidates.poolOf.get(), static_cast<int32_t>(call.candidates.sets), static_cast<int32_t>(call.firstPair),
-      static_cast<int32_t>(rows), at(call.memory.ranges), at(call.memory.pools), at(call.memory.lengths));
+  auto rows = static_cast<int32_t>(call.pairs * image->query.count());
+  auto sets = static_cast<int32_t>(call.candidates.sets), firstPair = static_cast<int32_t>(call.firstPair);
+  DevicePointer sources = call.candidates.ranges.get();
+  Status status = Status::ok();
+  if (needsRanges()) {
+    int64_t ctas = (rows + RecognitionShape::kListThreads - 1) / RecognitionShape::kListThreads;
+    status = chooseListsStage.launch({ctas, 1, 1}, RecognitionShape::kListThreads, 0, call.stream, call.choices, sources,
+                                     call.candidates.poolOf.get(), sets, firstPair, rows, at(call.memory.ranges),
+                                     at(call.memory.pools));
+  }
   if (status && !image->gathersRows())
-    status = sort.launch({1, 1, 1}, SortShape::kThreads, SortShape::kSharedBytes, call.stream, at(call.memory.ranges),
-                         at(call.memory.lengths), at(call.memory.items), at(call.memory.numItems),
-                         static_cast<int32_t>(rows));
+    status = sort.launch({1, 1, 1}, SortShape::kThreads, SortShape::sharedBytes(image->key.count()), call.stream,
+                         at(call.memory.items), at(call.memory.numItems), rows, call.choices, sources, sets, firstPair);
   if (!status)
     return status;
   Lists lists;
   lists.work.items = at(call.memory.items), lists.work.numItems = at(call.memory.numItems);
   lists.work.entries = call.candidates.entries.get(), lists.work.mostItems = rows;
-  lists.ranges = {at(call.memory.ranges), at(call.memory.pools), call.pairs, call.pairs, call.candidates.pools};
+  if (needsRanges())
+    lists.ranges = {at(call.memory.ranges), at(call.memory.pools), call.pairs, call.pairs, call.candidates.pools};
   return lists;
 }

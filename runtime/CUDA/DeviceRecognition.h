@@ -8,45 +8,37 @@
 #define WEFT_RUNTIME_CUDA_DEVICERECOGNITION_H
 
 #include "runtime/CUDA/ListCache.h"
+#include "runtime/CUDA/ProbeBits.h"
 #include "runtime/CUDA/Scratch.h"
 #include "runtime/CUDA/Stage.h"
 #include "runtime/Kernel.h"
 
 namespace weft::rt::cuda {
 
-/// How the stages probe_bits and recall of a kernel are launched.
-struct RecallLaunch {
-  int64_t threads = 0, sharedBytes = 0;
-  /// Parts of all probes' keys, and lines of numbers of a pair.
-  int64_t parts = 0, lines = 0;
-  /// Words of bits: all, and of one candidate and head the most; and the most heads with bits of their own.
-  int64_t words = 0, mostWords = 0, heads = 1;
-};
-
-/// The stages probe_bits, recall, choose, choose_lists and sort of one kernel.
+/// The stages probe_bits, recall, choose, sort_chosen and choose_lists of one kernel.
 class DeviceRecognition {
 public:
   /// `image` must outlive the result.
   static Result<DeviceRecognition> load(std::shared_ptr<const Device> device, const Code &code, const KernelImage &image,
                                         RecallLaunch shape);
 
-  /// Of a call: bits; lines of numbers of rows by pair, recalls in f64 by pair and candidate with a probe, choices by
-  /// pair.
+  /// Of a call: lines of numbers of rows by pair, recalls in f64 by pair and candidate with a probe, choices by pair.
   struct Memory {
-    size_t bits, numbers, recalls, choices;
+    size_t numbers, recalls, choices;
   };
   Memory layOut(ScratchLayout &layout, int64_t pairs) const;
 
-  /// Enqueues the recalls of queries and keys, and the choices from them.
+  /// Enqueues the recalls of queries and keys, and the choices from them. See ProbeBits for captured streams.
   Status recognize(const Tensor &query, const Tensor &key, const std::vector<int64_t> &parameters,
-                   DevicePointer scratch, const Memory &memory, Stream stream) const;
+                   DevicePointer scratch, const Memory &memory, Stream stream, bool isCaptured) const;
   /// Enqueues that choices of the caller take their place.
   Status store(const Choices &choices, int64_t pairs, DevicePointer scratch, const Memory &memory,
                Stream stream) const;
 
-  /// The lists of each pair's choice: ranges; the pools of query blocks if rows are gathered, else items and how many.
+  /// The lists of each pair's choice: items and how many; or if rows are gathered ranges and the pools of query blocks, and
+  /// if keys are merged ranges too.
   struct ListMemory {
-    size_t ranges, pools, lengths, items, numItems;
+    size_t ranges, pools, items, numItems;
   };
   ListMemory layOutLists(ScratchLayout &layout, int64_t pairs) const;
 
@@ -68,14 +60,15 @@ public:
 
 private:
   Status uploadTables();
-  Status enqueueBits(const std::vector<int64_t> &parameters, DevicePointer bits, Stream stream) const;
+  bool needsRanges() const;
   Status enqueueRecall(const Tensor &query, const Tensor &key, DevicePointer bits, DevicePointer numbers,
                        Stream stream) const;
 
   std::shared_ptr<const Device> device;
   const KernelImage *image = nullptr;
   RecallLaunch shape;
-  Stage probeBits, recall, choose, chooseListsStage, sort;
+  Stage recall, choose, chooseListsStage, sort;
+  std::unique_ptr<ProbeBits> probeBits;
   /// Of one probe after another: its tokens, then -1 up to whole tiles; and their coordinates t, h, w and index.
   DeviceMemory tokens, coordinates;
   /// Elements from one line of numbers to the next.

@@ -132,7 +132,8 @@ Result<DevicePointer> GPUKernel::findChoices(const RunArgs &args, const std::vec
   if (!memory)
     return memory;
   Status status = args.choices ? recognition->store(*args.choices, pairs, *memory, places, stream)
-                               : recognition->recognize(args.query, args.key, parameters, *memory, places, stream);
+                               : recognition->recognize(args.query, args.key, parameters, *memory, places, stream,
+                                                        isCaptured);
   return status ? Result<DevicePointer>(*memory + places.choices) : status;
 }
 
@@ -159,7 +160,9 @@ Result<Choices> GPUKernel::recognize(const RunArgs &args, Stream stream) const {
   auto memory = DeviceMemory::allocate(gpu, layout.bytes());
   if (!memory)
     return memory.status();
-  if (Status status = recognition->recognize(args.query, args.key, *parameters, memory->get(), places, stream); !status)
+  Status status = recognition->recognize(args.query, args.key, *parameters, memory->get(), places, stream,
+                                         /*isCaptured=*/false);
+  if (!status)
     return status;
   Choices result{std::vector<int32_t>(pairs), std::vector<double>(pairs * host.image().recognition->measured())};
   int code = gpu->driver.copyToHost(result.candidates.data(), memory->get() + places.choices, pairs * sizeof(int32_t),
@@ -185,7 +188,8 @@ Status GPUKernel::keepChoices(const RunArgs &args, const std::vector<int64_t> &p
   lists.choiceMemory = std::move(*memory);
   DevicePointer scratch = lists.choiceMemory.get();
   return args.choices ? recognition->store(*args.choices, pairs, scratch, places, stream)
-                      : recognition->recognize(args.query, args.key, parameters, scratch, places, stream);
+                      : recognition->recognize(args.query, args.key, parameters, scratch, places, stream,
+                                               /*isCaptured=*/false);
 }
 
 Result<std::shared_ptr<const PredictedLists>> GPUKernel::predict(const RunArgs &args, Stream stream) const {

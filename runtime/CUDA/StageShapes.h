@@ -56,7 +56,10 @@ struct SelectShape {
 
 /// One CTA that sorts items by the lengths of their lists.
 struct SortShape {
-  static constexpr int64_t kThreads = 1024, kSharedBytes = 4 * kThreads;
+  static constexpr int64_t kThreads = 1024;
+  /// Shared memory: for sums over the threads, and behind it a counter for each length.
+  static constexpr int64_t kScanBytes = 4 * 32;
+  static constexpr int64_t sharedBytes(int64_t keyBlocks) { return kScanBytes + 4 * (keyBlocks + 1); }
 };
 
 /// CTAs that share the rows of a pair, and one that plans their tiles.

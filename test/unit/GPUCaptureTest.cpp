@@ -207,4 +207,22 @@ TEST_F(GPUCaptureTest, WhatNoLaunchPrepared) {
   EXPECT_NE(status.message().find("captured"), std::string::npos) << status.message();
 }
 
+/// A launch with choices of the caller finds no bits of probes.
+TEST_F(GPUCaptureTest, WhatNoLaunchRecognized) {
+  GPUProblem problem("{ mask recognize(abs(q.w - k.w) <= 2 on local, q.t == k.t on global, recall: 0.5) }", kShape);
+  problem.fillNeighbours(5);
+  DeviceOperands call;
+  ASSERT_TRUE(problem.upload(call));
+  Capture capture;
+  rt::Choices choices{{0, 1}, {}};
+  call.args.choices = &choices;
+  ASSERT_EQ(problem.onDevice->launch(call.args, capture.stream).message(), "");
+  capture.wait();
+  call.args.choices = nullptr;
+  rt::Status status =
+      capture.record([&](rt::cuda::Stream stream) { return problem.onDevice->launch(call.args, stream); });
+  EXPECT_EQ(status.message(), "recognition: expected parameters of an earlier launch that has recognized heads, since the "
+                              "stream is being captured");
+}
+
 } // namespace

@@ -115,6 +115,19 @@ TEST_F(GPURecognitionTest, ParametersChangeWithoutCompiling) {
       }
 }
 
+/// More than have their bits kept, and then the first ones again.
+TEST_F(GPURecognitionTest, ManyParameters) {
+  Problem problem("(dynamic radius: int = 0) { mask recognize(abs(q.index - k.index) <= radius on local, "
+                  "abs(q.t - k.t) <= 1 on global, recall: 0.3) }",
+                  Shape{{3, 2, 10, 0, false}, 2, 32, 64, 1, ElementType::BF16});
+  constexpr int64_t most = rt::cuda::ProbeBits::kMostParameters;
+  for (int64_t turn = 0; turn < most + 4; ++turn) {
+    problem.test.program.parameters = {turn % (most + 2)};
+    SCOPED_TRACE(turn);
+    expectAgreement(problem.recognize(), interpretChoices(problem.test));
+  }
+}
+
 TEST_F(GPURecognitionTest, ChoicesOfTheCaller) {
   for (const char *target : {"native", "sm_80"}) {
     Problem problem(kRecognizingMasks[1], Shape{{3, 6, 7, 9, false}, 3, 64, 64, 2, ElementType::BF16}, {}, target);

@@ -183,6 +183,11 @@ class RainFusion(unittest.TestCase):
                       (problem.checkerboard(size), None)]
         self.check(problem, "rainfusion", values, candidates, bound, **options)
 
+    def columns(self, problem, radius, bound, height=2, width=3, **options):
+        values = {"radius": radius, "height": height, "width": width, "recall": bound}
+        candidates = [(problem.column(radius), "local"), (lambda q, k: (q == q) & (k == k), None)]
+        self.check(problem, "columns", values, candidates, bound, **options)
+
     def two_types(self, problem, width, bound, **options):
         candidates = [(problem.strip(width), "local"), (problem.band(width), "global")]
         self.check(problem, "two_types", {"width": width, "recall": bound}, candidates, bound, **options)
@@ -196,6 +201,11 @@ class RainFusion(unittest.TestCase):
         for problem in self.problems():
             self.paper(problem, 1, 1, 2, 0.9)
             self.paper(problem, 0, 2, 3, 0.5)
+
+    def test_columns(self):
+        for problem in self.problems():
+            self.columns(problem, 1, 0.6)
+            self.columns(problem, 0, 0.4, height=1, width=4)
 
     def test_two_types(self):
         for problem in self.problems():
@@ -219,11 +229,13 @@ class RainFusion(unittest.TestCase):
     def test_video(self):
         problem = Problem((13, 45, 80), 226, True, 1, 32, 2)
         self.paper(problem, 4, 1, 2, 0.02, rows=16)
+        self.columns(problem, 4, 0.02, height=1, width=5, rows=16)
         self.two_types(Problem((13, 45, 80), 512, False, 1, 32, 7), 10, 0.15, rows=16)
 
     def test_odd_video(self):
         problem = Problem((21, 31, 53), 512, False, 2, 32, 5)
         self.paper(problem, 3, 2, 2, 0.5, rows=16)
+        self.columns(problem, 3, 0.5, height=1, width=3, rows=16)
         problem = Problem((21, 31, 53), 77, True, 1, 32, 6)
         self.two_types(problem, 10, 0.95, rows=16)
 
@@ -234,7 +246,7 @@ class RainFusion(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         """Every type is recognized somewhere."""
-        expected = {("rainfusion", i) for i in range(3)} | {("two_types", i) for i in range(2)}
+        expected = {("rainfusion", i) for i in range(3)} | {(name, i) for name in ("two_types", "columns") for i in range(2)}
         assert expected <= cls.chosen, expected - cls.chosen
         assert len({choice for name, choice in cls.chosen if name == "nested_widths"}) >= 3, cls.chosen
 
