@@ -115,6 +115,11 @@ protected:
     EXPECT_TRUE(replayed.lse.storage == launched.lse.storage);
   }
 
+  /// What a call's launch says while the stream is captured.
+  static std::string messageOfCapture(Capture &capture, const GPUProblem &problem, const DeviceOperands &call) {
+    return capture.record([&](rt::cuda::Stream stream) { return problem.onDevice->launch(call.args, stream); }).message();
+  }
+
   /// Everything that a call reads and writes, into the memory of another call.
   static void copyInputs(const rt::RunArgs &from, const rt::RunArgs &to, GPUProblem &problem) {
     auto copy = [&](const rt::Tensor &source, const rt::Tensor &target, const TestTensor &tensor) {
@@ -202,9 +207,8 @@ TEST_F(GPUCaptureTest, WhatNoLaunchPrepared) {
   DeviceOperands call;
   ASSERT_TRUE(problem.upload(call));
   Capture capture;
-  rt::Status status =
-      capture.record([&](rt::cuda::Stream stream) { return problem.onDevice->launch(call.args, stream); });
-  EXPECT_NE(status.message().find("captured"), std::string::npos) << status.message();
+  std::string message = messageOfCapture(capture, problem, call);
+  EXPECT_NE(message.find("captured"), std::string::npos) << message;
 }
 
 /// A launch with choices of the caller finds no bits of probes.
@@ -219,10 +223,9 @@ TEST_F(GPUCaptureTest, WhatNoLaunchRecognized) {
   ASSERT_EQ(problem.onDevice->launch(call.args, capture.stream).message(), "");
   capture.wait();
   call.args.choices = nullptr;
-  rt::Status status =
-      capture.record([&](rt::cuda::Stream stream) { return problem.onDevice->launch(call.args, stream); });
-  EXPECT_EQ(status.message(), "recognition: expected parameters of an earlier launch that has recognized heads, since the "
-                              "stream is being captured");
+  EXPECT_EQ(messageOfCapture(capture, problem, call),
+            "recognition: expected parameters of an earlier launch that has recognized heads, since the stream "
+            "is being captured");
 }
 
 } // namespace

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 
 using namespace weft;
@@ -49,6 +50,18 @@ TEST_F(GPUMasksTest, FirstFramesAreRuns) {
       problem.fillNormal(13);
       EXPECT_EQ(problem.compare(), "");
     }
+}
+
+/// Copies of the first frames' runs end where these do: a value behind them, even NaN, has no part in rows that see
+/// nothing else.
+TEST_F(GPUMasksTest, RunsOfFirstFramesEndWithThem) {
+  GPUProblem problem("{ order tiles(first: 1, t: 1, h: 4, w: 8) mask k.t < 1 }",
+                     {{3, 6, 7, 0, false}, 2, 32, 128, 1, ElementType::BF16});
+  problem.fillNormal(13);
+  for (int64_t head = 0; head < 2; ++head)
+    for (int64_t token = 42; token < 126; ++token)
+      problem.test.operands.value.set(0, head, token, token % 32, NAN);
+  EXPECT_EQ(problem.compare(), "");
 }
 
 /// Bits are of the parameters that lists were first launched with, and the predicate's of the launch: results tell what

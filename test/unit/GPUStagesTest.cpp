@@ -72,6 +72,14 @@ TEST_F(GPUStagesTest, LongRows) {
     }
 }
 
+/// More lists than a CTA sorts at once, and more lengths than it has threads: no row may be lost.
+TEST_F(GPUStagesTest, ManyShortLists) {
+  Problem problem("{ order tiles(h: 1, w: 1) mask topk(block_mean, keep: 0.0, min: 2) }",
+                     {{1, 1, 1100, 0, false}, 4, 32, 32, 1, ElementType::BF16});
+  problem.fillNormal(17);
+  EXPECT_EQ(problem.compare(), "");
+}
+
 /// Heads enough for large tiles of scores, the last of which has one pool.
 TEST_F(GPUStagesTest, LargeTilesOfScores) {
   constexpr int64_t kPools = 65, kHeads = 132;

@@ -173,6 +173,20 @@ TEST(KernelTest, OneScoreOfMinusInfinityHasNoWeight) {
   EXPECT_EQ(operands.lse, without.lse);
 }
 
+/// Blocks of 32, 28 and 2 keys: the scores of those that fill up a block's last columns are 0, but no maximum.
+TEST(KernelTest, LowScoresInShortBlocks) {
+  Operands operands;
+  std::fill(operands.query.begin(), operands.query.end(), 16.0f);
+  std::fill(operands.key.begin(), operands.key.end(), -16.0f);
+  std::fill(operands.value.begin(), operands.value.end(), 3.0f);
+  run(dense(), operands);
+  double score = -16.0 * 16 * kDim / std::sqrt(double(kDim));
+  for (float lse : operands.lse)
+    EXPECT_NEAR(lse, score + std::log(double(kTokens)), 1e-3);
+  for (float out : operands.out)
+    EXPECT_NEAR(out, 3.0f, 1e-5f);
+}
+
 /// The first of 128 key blocks holds the maxima. Were its weights corrected by a factor next to 1 for every later
 /// block, their share would be off by some 1e-5.
 TEST(KernelTest, MaximaThatStayCorrectNothing) {
