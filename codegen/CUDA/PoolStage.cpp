@@ -13,6 +13,7 @@
 using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
+using Shape = rt::cuda::PoolShape;
 
 namespace {
 
@@ -24,11 +25,13 @@ enum Argument : unsigned {
 class PoolStage {
 public:
   PoolStage(func::FuncOp kernel, BlockAttentionOp op)
-      : k(kernel, "pool", "plllpppiplllpppi", rt::cuda::PoolShape::kThreads), e(k.e),
+      : k(kernel, "pool", "plllpppiplllpppi", Shape::kThreads), e(k.e),
         element(op.getQuery().getType().getElementType()), heads(op.getQuery().getType().getDimSize(1)),
         shape{op.getQuery().getType().getDimSize(3), op.getQuery().getType().getElementTypeBitWidth() / 8},
         lanes(16 / shape.elementBytes), group(e.divide(k.thread, shape.chunks())),
-        chunk(e.remainder(k.thread, shape.chunks())) {}
+        chunk(e.remainder(k.thread, shape.chunks())) {
+    k.shareRegisters(Shape::kCTAs);
+  }
 
   void emit() {
     k.chooseSide(e.equal(k.z, 1), 0, kNumArguments);
@@ -53,22 +56,34 @@ private:
     return e.advance(k.argument(kSource), e.add(elements, e.extend(e.mul(chunk, lanes))), element);
   }
 
+  /// Some rows at once: what they load is waited for once.
   Values sumRows(Value first, Value end) {
-    Value address = chunkAddress();
-    return e.loop(e.add(first, group), end, e.i32(shape.groups()), Values(lanes, e.f32(0)),
-                  [&](Value position, ValueRange sums) {
-                    Value token = e.loadAt(k.i32(), k.argument(kTokens), position);
-                    Value at = e.advance(address, e.mul(e.extend(token), k.argument(kTokenStride)), element);
-                    Value row = e.load(VectorType::get(lanes, element), at, 16);
-                    Values next;
-                    for (int64_t i = 0; i < lanes; ++i) {
-                      Value value = LLVM::ExtractElementOp::create(e.b, row, e.i32(i));
-                      if (!element.isF32())
-                        value = arith::ExtFOp::create(e.b, k.f32(), value);
-                      next.push_back(e.addF(sums[i], value));
-                    }
-                    return next;
-                  });
+    constexpr int64_t rowsAtOnce = 4;
+    Value address = chunkAddress(), last = e.add(end, -1), step = e.i32(rowsAtOnce * shape.groups());
+    return e.loop(e.add(first, group), end, step, Values(lanes, e.f32(0)), [&](Value position, ValueRange before) {
+      Values positions, rows, sums(before);
+      for (int64_t i = 0; i < rowsAtOnce; ++i)
+        positions.push_back(e.add(position, i * shape.groups()));
+      for (Value own : positions)
+        rows.push_back(loadRow(address, e.minimum(own, last)));
+      for (auto [own, row] : llvm::zip_equal(positions, rows))
+        addRow(sums, row, e.below(own, end));
+      return sums;
+    });
+  }
+
+  /// The thread's chunk of the token at a position.
+  Value loadRow(Value address, Value position) {
+    Value token = e.loadAt(k.i32(), k.argument(kTokens), position);
+    Value at = e.advance(address, e.mul(e.extend(token), k.argument(kTokenStride)), element);
+    return e.load(VectorType::get(lanes, element), at, 16);
+  }
+
+  void addRow(Values &sums, Value row, Value exists) {
+    for (auto [i, sum] : llvm::enumerate(sums)) {
+      Value value = e.toF32(LLVM::ExtractElementOp::create(e.b, row, e.i32(static_cast<int64_t>(i))));
+      sum = e.addF(sum, e.select(exists, value, e.f32(0)));
+    }
   }
 
   void storeSums(ArrayRef<Value> sums) {
@@ -93,7 +108,7 @@ private:
   Emitter &e;
   Type element;
   int64_t heads;
-  rt::cuda::PoolShape shape;
+  Shape shape;
   /// Elements of a chunk.
   int64_t lanes;
   Value group, chunk;

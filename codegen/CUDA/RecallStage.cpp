@@ -43,13 +43,16 @@ class ProbeRecall {
 public:
   ProbeRecall(StageKernel &stage, BlockAttentionOp op, const RecallPlan &plan, const ProbePlan &probe)
       : k(stage), e(k.e), plan(plan), probe(probe), s(plan.schedule), mma(e, op, s, k.arguments),
-        copies(e, k.thread, s.threads(), s.problem.headDim, s.problem.elementBytes), warps(mma, k.warp),
+        copies(e, k.thread, s.threads(), s.problem.headDim, s.problem.elementBytes),
+        warps(e, s, mma.element, k.warp, k.lane),
         warpgroups(e, s, ptxType(mma.element), k.warp), factor(op.getScale().convertToDouble() * M_LOG2E), pair(k.y),
         table(e.advance(k.argument(kTokens), e.i64(4 * probe.rowsBefore))) {}
 
   void emit() {
-    Value part = e.sub(k.z, e.i32(probe.partsBefore));
-    Value isHere = e.bitAnd(e.below(part, e.i32(probe.parts)), e.below(k.x, e.i32(probe.rows / s.rows())));
+    Value part = e.i32(-1);
+    for (auto [number, place] : llvm::enumerate(probe.places))
+      part = e.select(e.equal(k.z, place), e.i32(static_cast<int64_t>(number)), part);
+    Value isHere = e.bitAnd(e.less(e.i32(-1), part), e.below(k.x, e.i32(probe.rows / s.rows())));
     e.when(isHere, [&] { emitPart(part); });
   }
 

@@ -33,6 +33,7 @@ public:
         factor(op.getScale().convertToDouble() * M_LOG2E), measured(plan.numMeasured()), recalls(measured) {}
 
   void emit() {
+    k.takeRegisters();
     for (const ProbePlan &probe : plan.probes)
       measure(probe);
     e.when(e.equal(k.thread, 0), [&] {

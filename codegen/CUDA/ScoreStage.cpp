@@ -2,12 +2,21 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Scores of pools: tiles of 64 x 64, each thread 4 x 4 of them, in f32.
+// Scores of pools: each CTA multiplies a tile of query means and a tile of key means, which are f32, on the tensor cores.
+//
+// A tile walks the channels in steps, of which the next is copied while one is multiplied. A product is three of tf32, to
+// which an infinity has no split and gives NaN: a warp that finds NaN among its scores forms them all again, number by
+// number.
 
+#include "codegen/CUDA/MMASchedule.h"
 #include "codegen/CUDA/Stages.h"
+#include "codegen/CUDA/TileCopy.h"
+#include "codegen/CUDA/WarpTile.h"
 #include "runtime/CUDA/StageShapes.h"
 
-#include <array>
+#include "llvm/Support/MathExtras.h"
+
+#include <algorithm>
 
 using namespace mlir;
 using namespace weft;
@@ -19,146 +28,155 @@ namespace {
 /// Means of query and key pools, the block of each, and the scores.
 enum Argument : unsigned { kQueryMeans, kKeyMeans, kQueryBlocks, kKeyBlocks, kScores };
 
-/// A thread's rows and columns.
+/// All pools of one side, and those of the tile.
+struct PoolSide {
+  TokenTensor means;
+  int64_t pools;
+  Value first;
+};
+
 class ScoreStage {
 public:
-  ScoreStage(func::FuncOp kernel, BlockAttentionOp op, const PoolPartition &query, const PoolPartition &key)
-      : k(kernel, "score", "ppppp", Shape::kThreads), e(k.e),
-        shape{op.getQuery().getType().getDimSize(3), query.numPools(), key.numPools(),
-              op.getQuery().getType().getDimSize(1)},
-        side(shape.side()), sums(side * side), scale(op.getScale().convertToDouble()), queryPools(query.numPools()), keyPools(key.numPools()),
-        queryBlocks(query.firstPool.size() - 1), keyBlocks(key.firstPool.size() - 1),
-        firstQuery(e.mul(k.y, shape.tile())), firstKey(e.mul(k.x, shape.tile())),
-        row(e.divide(k.thread, Shape::kSideThreads)), column(e.remainder(k.thread, Shape::kSideThreads)) {}
+  ScoreStage(func::FuncOp kernel, BlockAttentionOp op, const PoolPartition &queries, const PoolPartition &keys)
+      : k(kernel, "score", "ppppp", Shape::kThreads), e(k.e), headDim(op.getQuery().getType().getDimSize(3)),
+        scale(op.getScale().convertToDouble()), queryBlocks(queries.firstPool.size() - 1),
+        keyBlocks(keys.firstPool.size() - 1), query(sideOf(kQueryMeans, queries, k.y)),
+        key(sideOf(kKeyMeans, keys, k.x)) {
+    k.shareRegisters(Shape::kCTAs);
+  }
 
   void emit() {
-    int64_t channels = shape.channels(), last = shape.headDim - channels;
-    Values carried(sums, e.f32(0));
-    carried.append(loadMeans(e.i32(0)));
-    Values ends = e.loop(e.i32(0), e.i32(shape.headDim), e.i32(channels), carried, [&](Value first, ValueRange state) {
+    RowTiles tiles(1, Values(Shape::kTile / 2, e.f32(0)));
+    copyStep(0);
+    for (int64_t step = 0; step < steps(); ++step) {
+      waitForCopies(e);
       k.meet();
-      storeTiles(state.drop_front(sums));
-      k.meet();
-      // These come while the products are formed.
-      Values next = loadMeans(e.minimum(e.add(first, channels), e.i32(last)));
-      Values result = multiply(state.take_front(sums));
-      result.append(next);
-      return result;
-    });
-    storeScores(ArrayRef<Value>(ends).take_front(sums));
+      if (step + 1 < steps())
+        copyStep(step + 1);
+      MMASchedule s = scheduleOf(step);
+      WarpTile(e, s, k.f32(), k.warp, k.lane).addScores(tiles, /*stage=*/e.i32(0));
+    }
+    const Values &products = tiles.front();
+    Value areNumbers = e.equal(e.ballot(isNaN(e.reduce(products, [&](Value a, Value b) { return e.addF(a, b); }))), 0);
+    e.when(areNumbers, [&] { storeProducts(products); });
+    e.when(e.bitXor(areNumbers, e.i1(true)), [&] { formAgain(); });
     k.finish();
   }
 
 private:
-  /// Four neighbouring channels of a pool.
-  struct Quad {
-    Value isKey, pool, number;
-  };
+  PoolSide sideOf(Argument means, const PoolPartition &pools, Value tile) {
+    Value zero = e.i64(0), pitch = e.i64(headDim);
+    TokenTensor tensor{k.argument(means), e.i64(pools.numPools() * headDim), zero, pitch};
+    return {tensor, pools.numPools(), e.mul(tile, Shape::kTile)};
+  }
 
-  int64_t quadsOfPool() const { return shape.channels() / 4; }
+  //===--- Steps ---===//
 
-  /// Those of both tiles that the thread brings.
-  SmallVector<Quad> ownQuads() {
-    SmallVector<Quad> result;
-    int64_t quads = quadsOfPool(), ofTile = shape.tile() * quads;
-    for (int64_t first = 0; first < 2 * ofTile; first += k.threads) {
-      Value number = e.add(k.thread, first), own = e.remainder(number, ofTile);
-      result.push_back({e.notEqual(e.divide(number, ofTile), 0), e.divide(own, quads), e.remainder(own, quads)});
+  int64_t steps() const { return llvm::divideCeil(headDim, Shape::kChannels); }
+  int64_t channelsOf(int64_t step) const { return std::min(Shape::kChannels, headDim - step * Shape::kChannels); }
+
+  MMASchedule scheduleOf(int64_t step) const {
+    MMAProblem problem;
+    problem.headDim = channelsOf(step), problem.elementBytes = 4;
+    MMASchedule s = MMASchedule::of(problem, /*rowTiles=*/1, Shape::kThreads / 32, Shape::kTile);
+    s.queryOffset = step % 2 * 2 * Shape::kSideBytes, s.keyOffset = s.queryOffset + Shape::kSideBytes;
+    return s;
+  }
+
+  void copyStep(int64_t step) {
+    copy(query, scheduleOf(step).queryOffset, step);
+    copy(key, scheduleOf(step).keyOffset, step);
+  }
+
+  void copy(const PoolSide &side, int64_t offset, int64_t step) {
+    TileCopy copies(e, k.thread, k.threads, channelsOf(step), 4);
+    Values pools;
+    for (int64_t i = 0; i < Shape::kTile; i += k.threads / 8) {
+      Value pool = e.add(e.add(side.first, e.shiftRight(k.thread, 3)), i);
+      pools.push_back(e.select(e.below(pool, e.i32(side.pools)), pool, e.i32(-1)));
     }
-    return result;
+    Value from = e.add(copies.headAddress(side.means, k.z, /*heads=*/1), e.i64(step * Shape::kChannels * 4));
+    copies.copy(e.sharedAddress(e.i32(offset)), Shape::kTile, side.means, from, pools);
   }
 
-  Values loadMeans(Value firstChannel) {
-    Values means;
-    for (const Quad &quad : ownQuads()) {
-      Value query = e.minimum(e.add(firstQuery, quad.pool), e.i32(queryPools - 1));
-      Value key = e.minimum(e.add(firstKey, quad.pool), e.i32(keyPools - 1));
-      Value number = e.select(quad.isKey, e.add(e.mul(k.z, keyPools), key), e.add(e.mul(k.z, queryPools), query));
-      Value source = e.select(quad.isKey, k.argument(kKeyMeans), k.argument(kQueryMeans));
-      Value channel = e.add(firstChannel, e.mul(quad.number, 4));
-      Value from = e.advance(source, e.extend(e.add(e.mul(number, shape.headDim), channel)), k.f32());
-      means.push_back(e.load(VectorType::get(4, k.f32()), from, 16));
+  //===--- Scores ---===//
+
+  Value isNaN(Value number) { return e.bitXor(e.equalF(number, number), e.i1(true)); }
+
+  /// As an integer in the order of scores; NaN is +inf.
+  Value orderOf(Value product) {
+    Value score = e.mulF(product, e.f32(scale));
+    Value bits = LLVM::BitcastOp::create(e.b, k.i32(), score);
+    Value sign = LLVM::AShrOp::create(e.b, bits, e.i32(31));
+    return e.select(isNaN(score), e.i32(0x7F800000), e.bitXor(bits, e.bitAnd(sign, 0x7FFFFFFF)));
+  }
+
+  /// The warp's first query pool.
+  Value firstRow() { return e.add(query.first, e.mul(k.warp, 16)); }
+
+  void storeProducts(ArrayRef<Value> products) {
+    Value firstKey = e.add(key.first, e.shiftLeft(e.bitAnd(k.lane, 3), 1));
+    for (int64_t half = 0; half < 2; ++half) {
+      Value queryPool = e.add(e.add(firstRow(), e.shiftRight(k.lane, 2)), 8 * half);
+      e.when(e.below(queryPool, e.i32(query.pools)), [&] {
+        for (int64_t tile = 0; tile < Shape::kTile / 8; ++tile)
+          storePair(products.slice(4 * tile + 2 * half, 2), queryPool, e.add(firstKey, 8 * tile));
+      });
     }
-    return means;
   }
 
-  /// Stores both tiles channel by channel.
-  void storeTiles(ValueRange means) {
-    for (auto [quad, mean] : llvm::zip_equal(ownQuads(), means)) {
-      Value tile = e.select(quad.isKey, e.i32(shape.channels() * shape.pitch()), e.i32(0));
-      Value at = e.add(tile, e.add(e.mul(quad.number, 4 * shape.pitch()), quad.pool));
-      for (int64_t i = 0; i < 4; ++i)
-        e.store(LLVM::ExtractElementOp::create(e.b, mean, e.i32(i)),
-                e.shared(e.shiftLeft(e.add(at, i * shape.pitch()), 2)), 4);
+  /// Of two neighbouring key pools.
+  void storePair(ArrayRef<Value> products, Value queryPool, Value keyPool) {
+    if (!isWhole()) {
+      for (auto [i, product] : llvm::enumerate(products))
+        raise(product, queryPool, e.add(keyPool, i));
+      return;
     }
-  }
-
-  /// Where in a tile pool number `i` of a thread's is: each four are neighbours, and those of neighbouring threads too.
-  Value placeOf(Value thread, int64_t i) {
-    return e.add(e.shiftLeft(thread, 2), i / 4 * 4 * Shape::kSideThreads + i % 4);
-  }
-
-  /// The thread's pools' channel.
-  Values loadSide(Value channel, int64_t tile, Value thread) {
-    Value line = e.add(e.mul(channel, shape.pitch()), tile * shape.channels() * shape.pitch());
-    Values result;
-    for (int64_t first = 0; first < side; first += 4) {
-      Value at = e.add(line, placeOf(thread, first));
-      Value four = e.load(VectorType::get(4, k.f32()), e.shared(e.shiftLeft(at, 2)), 16);
-      for (int64_t i = 0; i < 4; ++i)
-        result.push_back(LLVM::ExtractElementOp::create(e.b, four, e.i32(i)));
-    }
-    return result;
-  }
-
-  Values multiply(ValueRange before) {
-    return e.loop(e.i32(0), e.i32(shape.channels()), e.i32(1), before, [&](Value channel, ValueRange current) {
-      Values queries = loadSide(channel, 0, row), keys = loadSide(channel, 1, column), next;
-      for (int64_t i = 0; i < sums; ++i)
-        next.push_back(e.fma(queries[i / side], keys[i % side], current[i]));
-      return next;
+    // Behind a row's last block there is room.
+    static_assert(Shape::rowPitch(1) % 2 == 0);
+    e.when(e.below(keyPool, e.i32(keyBlocks)), [&] {
+      Value both = LLVM::UndefOp::create(e.b, VectorType::get(2, k.i32()));
+      for (auto [i, product] : llvm::enumerate(products))
+        both = LLVM::InsertElementOp::create(e.b, both, orderOf(product), e.i32(static_cast<int64_t>(i)));
+      e.store(both, scoreAt(queryPool, keyPool), 8);
     });
   }
 
-  /// As an integer in the order of scores; NaN is +inf.
-  Value orderOf(Value score) {
-    Value isNumber = e.equalF(score, score);
-    Value bits = LLVM::BitcastOp::create(e.b, k.i32(), score);
-    Value sign = LLVM::AShrOp::create(e.b, bits, e.i32(31));
-    return e.select(isNumber, e.bitXor(bits, e.bitAnd(sign, 0x7FFFFFFF)), e.i32(0x7F800000));
+  /// Whether each block is one pool.
+  bool isWhole() const { return query.pools == queryBlocks && key.pools == keyBlocks; }
+
+  /// The score of two blocks is the greatest of their pools'.
+  void raise(Value product, Value queryPool, Value keyPool) {
+    e.when(e.below(keyPool, e.i32(key.pools)), [&] {
+      Value queryBlock = e.loadAt(k.i32(), k.argument(kQueryBlocks), queryPool);
+      Value at = scoreAt(queryBlock, e.loadAt(k.i32(), k.argument(kKeyBlocks), keyPool));
+      LLVM::AtomicRMWOp::create(e.b, LLVM::AtomicBinOp::max, at, orderOf(product), LLVM::AtomicOrdering::monotonic,
+                                "device");
+    });
   }
 
-  void storeScores(ArrayRef<Value> products) {
-    bool isWhole = queryPools == queryBlocks && keyPools == keyBlocks;
-    for (int64_t i = 0; i < sums; i += 4) {
-      Value query = e.add(firstQuery, placeOf(row, i / side)), key = e.add(firstKey, placeOf(column, i % side));
-      Values scores;
-      for (Value product : products.slice(i, 4))
-        scores.push_back(orderOf(e.mulF(product, e.f32(scale))));
-      e.when(e.below(query, e.i32(queryPools)), [&] {
-        if (isWhole)
-          storeFour(scores, query, key);
+  /// The warp's scores by additions and multiplications of f32, a pair of pools for each lane.
+  void formAgain() {
+    e.loop(k.lane, e.i32(16 * Shape::kTile), e.i32(32), [&](Value number) {
+      Value queryPool = e.add(firstRow(), e.divide(number, Shape::kTile));
+      Value keyPool = e.add(key.first, e.remainder(number, Shape::kTile));
+      Value exists = e.bitAnd(e.below(queryPool, e.i32(query.pools)), e.below(keyPool, e.i32(key.pools)));
+      e.when(exists, [&] {
+        Value queryMean = meanOf(query, queryPool), keyMean = meanOf(key, keyPool);
+        Value product = e.loop(e.i32(0), e.i32(headDim), e.i32(1), e.f32(0), [&](Value channel, ValueRange sum) {
+          return Values{e.fma(e.loadAt(k.f32(), queryMean, channel), e.loadAt(k.f32(), keyMean, channel), sum[0])};
+        })[0];
+        if (isWhole())
+          e.store(orderOf(product), scoreAt(queryPool, keyPool), 4);
         else
-          raiseFour(scores, query, key);
+          raise(product, queryPool, keyPool);
       });
-    }
+    });
   }
 
-  /// Of neighbouring key blocks; behind a row's last there is room.
-  void storeFour(ArrayRef<Value> scores, Value query, Value key) {
-    e.when(e.below(key, e.i32(keyBlocks)), [&] { e.store4(scores, scoreAt(query, key)); });
-  }
-
-  /// Of neighbouring key pools: the score of two blocks is the greatest of their pools'.
-  void raiseFour(ArrayRef<Value> scores, Value query, Value firstPool) {
-    Value queryBlock = e.loadAt(k.i32(), k.argument(kQueryBlocks), query);
-    for (auto [i, score] : llvm::enumerate(scores)) {
-      Value key = e.add(firstPool, i);
-      e.when(e.below(key, e.i32(keyPools)), [&, score = score] {
-        Value at = scoreAt(queryBlock, e.loadAt(k.i32(), k.argument(kKeyBlocks), key));
-        LLVM::AtomicRMWOp::create(e.b, LLVM::AtomicBinOp::max, at, score, LLVM::AtomicOrdering::monotonic, "device");
-      });
-    }
+  Value meanOf(const PoolSide &side, Value pool) {
+    Value first = e.mul(e.extend(e.add(e.mul(k.z, side.pools), pool)), headDim);
+    return e.advance(side.means.address, first, k.f32());
   }
 
   Value scoreAt(Value queryBlock, Value keyBlock) {
@@ -168,12 +186,10 @@ private:
 
   StageKernel k;
   Emitter &e;
-  Shape shape;
-  /// Rows of a thread, and scores.
-  int64_t side, sums;
+  int64_t headDim;
   double scale;
-  int64_t queryPools, keyPools, queryBlocks, keyBlocks;
-  Value firstQuery, firstKey, row, column;
+  int64_t queryBlocks, keyBlocks;
+  PoolSide query, key;
 };
 
 } // namespace

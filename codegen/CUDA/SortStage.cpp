@@ -32,14 +32,22 @@ public:
         counts(e.shared(e.i32(Shape::kScanBytes))) {}
 
   void emit() {
+    k.takeRegisters();
     e.loop(k.thread, e.i32(keyBlocks + 1), e.i32(k.threads),
            [&](Value length) { e.storeAt(e.i32(0), counts, length); });
     k.meet();
-    forRows([&](const Row &row) { e.takeNumber(counts, row.length, k.lane); });
-    k.meet();
-    scanCounts();
-    k.meet();
-    forRows([&](const Row &row) { placeItem(row); });
+    Value isMore = e.less(e.i32(kRowsAtOnce * k.threads), k.argument(kRows));
+    // If there are no more, all stay in registers.
+    e.when(e.bitXor(isMore, e.i1(true)), [&] {
+      SmallVector<Row> rows = rowsFrom(e.i32(0));
+      for (const Row &row : rows)
+        e.takeNumber(counts, row.length, k.lane);
+      sortCounted([&] { llvm::for_each(rows, [&](const Row &row) { placeItem(row); }); });
+    });
+    e.when(isMore, [&] {
+      forRows([&](const Row &row) { e.takeNumber(counts, row.length, k.lane); });
+      sortCounted([&] { forRows([&](const Row &row) { placeItem(row); }); });
+    });
     e.when(e.equal(k.thread, 0), [&] { e.store(k.argument(kRows), k.argument(kNumItems), 4); });
     k.finish();
   }
@@ -50,16 +58,27 @@ private:
     Value exists, pair, block, begin, length;
   };
 
-  /// Some rows at once: what they load is waited for once.
+  /// What they load is waited for once.
+  static constexpr int64_t kRowsAtOnce = 4;
+
+  SmallVector<Row> rowsFrom(Value first) {
+    SmallVector<Row> rows;
+    for (int64_t i = 0; i < kRowsAtOnce; ++i)
+      rows.push_back(rowAt(e.add(e.add(first, i * k.threads), k.thread)));
+    return rows;
+  }
+
   void forRows(llvm::function_ref<void(const Row &)> body) {
-    constexpr int64_t rowsAtOnce = 4;
-    e.loop(e.i32(0), k.argument(kRows), e.i32(rowsAtOnce * k.threads), [&](Value first) {
-      SmallVector<Row> rows;
-      for (int64_t i = 0; i < rowsAtOnce; ++i)
-        rows.push_back(rowAt(e.add(e.add(first, i * k.threads), k.thread)));
-      for (const Row &row : rows)
-        body(row);
-    });
+    e.loop(e.i32(0), k.argument(kRows), e.i32(kRowsAtOnce * k.threads),
+           [&](Value first) { llvm::for_each(rowsFrom(first), body); });
+  }
+
+  /// Once all lengths are counted, `place` places all items.
+  void sortCounted(llvm::function_ref<void()> place) {
+    k.meet();
+    scanCounts();
+    k.meet();
+    place();
   }
 
   Row rowAt(Value number) {

@@ -21,20 +21,25 @@ Value weft::cuda::loadShared(Emitter &e, Value address, int64_t bytes) {
   return e.assembly("ld.shared.b32 $0, [$1+" + std::to_string(bytes) + "];", "=r,r", address, e.b.getI32Type())[0];
 }
 
+static Value asFloat(Emitter &e, Value bits) { return arith::BitcastOp::create(e.b, e.b.getF32Type(), bits); }
+static Value asBits(Emitter &e, Value x) { return arith::BitcastOp::create(e.b, e.b.getI32Type(), x); }
+
+/// What tf32 keeps of a number.
+static Value cutToTF32(Emitter &e, Value bits) { return e.bitAnd(bits, static_cast<int32_t>(0xFFFFE000)); }
+
 Fragment WarpProduct::fragment(ArrayRef<Value> registers) {
   Fragment result;
   if (type != "f32") {
     result.high.assign(registers.begin(), registers.end());
     return result;
   }
-  auto round = [&](Value x) { return e.convert("cvt.rna.tf32.f32 $0, $1;", "=r,f", x, e.b.getI32Type()); };
-  auto asFloat = [&](Value x) -> Value {
-    return x.getType().isF32() ? x : arith::BitcastOp::create(e.b, e.b.getF32Type(), x).getResult();
-  };
+  // High is to nearest, as by cvt.rna.tf32.f32, which takes four instructions for the sake of NaN. Here high may be any
+  // number for NaN, but low is NaN then.
   for (Value value : registers) {
-    Value x = asFloat(value), high = round(x);
+    Value x = value.getType().isF32() ? value : asFloat(e, value);
+    Value high = cutToTF32(e, e.add(asBits(e, x), 0x1000));
     result.high.push_back(high);
-    result.low.push_back(round(e.subF(x, asFloat(high))));
+    result.low.push_back(cutToTF32(e, asBits(e, e.subF(x, asFloat(e, high)))));
   }
   return result;
 }
@@ -52,12 +57,16 @@ void WarpProduct::multiplyOnce(MutableArrayRef<Value> accumulator, ArrayRef<Valu
   llvm::copy(results, accumulator.begin());
 }
 
+void WarpProduct::multiplyPart(int64_t part, MutableArrayRef<Value> accumulator, const Fragment &left,
+                               const Fragment &right, size_t first) {
+  bool isLast = part + 1 == parts();
+  ArrayRef<Value> ofLeft = !isLast && part == 0 ? left.low : left.high;
+  ArrayRef<Value> ofRight = !isLast && part == 1 ? right.low : right.high;
+  multiplyOnce(accumulator, ofLeft, ofRight.slice(first, 2));
+}
+
 void WarpProduct::multiply(MutableArrayRef<Value> accumulator, const Fragment &left, const Fragment &right,
                            size_t first) {
-  ArrayRef<Value> high = ArrayRef(right.high).slice(first, 2);
-  if (!right.low.empty()) {
-    multiplyOnce(accumulator, left.low, high);
-    multiplyOnce(accumulator, left.high, ArrayRef(right.low).slice(first, 2));
-  }
-  multiplyOnce(accumulator, left.high, high);
+  for (int64_t part = 0; part < parts(); ++part)
+    multiplyPart(part, accumulator, left, right, first);
 }

@@ -39,6 +39,12 @@ public:
   void multiply(llvm::MutableArrayRef<mlir::Value> accumulator, const Fragment &left, const Fragment &right,
                 size_t first);
 
+  /// The same in so many parts, of which each waits for what the one before left in the accumulator: between them other
+  /// accumulators may take their turn.
+  int64_t parts() const { return type == "f32" ? 3 : 1; }
+  void multiplyPart(int64_t part, llvm::MutableArrayRef<mlir::Value> accumulator, const Fragment &left,
+                    const Fragment &right, size_t first);
+
 private:
   void multiplyOnce(llvm::MutableArrayRef<mlir::Value> accumulator, llvm::ArrayRef<mlir::Value> left,
                     llvm::ArrayRef<mlir::Value> right);

@@ -13,6 +13,7 @@
 
 #include "codegen/CUDA/WarpTile.h"
 
+#include "codegen/CUDA/AttentionKernel.h"
 #include "codegen/CUDA/RegisterSoftmax.h"
 
 using namespace mlir;
@@ -33,20 +34,20 @@ static Values pairAddresses(Emitter &e, Value first) {
   return addresses;
 }
 
-WarpTile::WarpTile(MMAKernel &kernel, Value warp)
-    : k(kernel), e(kernel.e), s(kernel.s), product(e, ptxType(kernel.element)) {
-  Value row = e.bitAnd(k.lane, 7), low = e.bitAnd(e.shiftRight(k.lane, 3), 1), high = e.shiftRight(k.lane, 4);
+WarpTile::WarpTile(Emitter &e, const MMASchedule &s, Type element, Value warp, Value lane)
+    : e(e), s(s), element(element), product(e, ptxType(element)) {
+  Value row = e.bitAnd(lane, 7), low = e.bitAnd(e.shiftRight(lane, 3), 1), high = e.shiftRight(lane, 4);
   // Matrices in the order of a fragment on the left: rows first; on the right: chunks first.
   Value leftRow = e.add(row, e.shiftLeft(low, 3)), rightRow = e.add(row, e.shiftLeft(high, 3));
   Value ownRows = e.mul(warp, 16 * s.rowTiles * MMASchedule::kRowBytes);
   query = firstAddress(e, e.add(e.sharedAddress(e.i32(s.queryOffset)), ownRows), leftRow, high);
   key = firstAddress(e, e.sharedAddress(e.i32(s.keyOffset)), rightRow, low);
   Value values = e.sharedAddress(e.i32(s.valueOffset));
-  if (!k.element.isF32()) {
+  if (!element.isF32()) {
     value = firstAddress(e, values, leftRow, high);
     return;
   }
-  Value channel = e.shiftRight(k.lane, 2), firstKey = e.shiftLeft(e.bitAnd(k.lane, 3), 1);
+  Value channel = e.shiftRight(lane, 2), firstKey = e.shiftLeft(e.bitAnd(lane, 3), 1);
   Value base = e.add(values, e.shiftLeft(e.bitAnd(channel, 3), 2));
   // Bits 2 and 3 of the addresses are the channel in its chunk, which the pairs' bits 5 and 6 do not meet.
   value = firstAddress(e, base, firstKey, e.shiftRight(channel, 2));
@@ -64,8 +65,13 @@ static void pipeline(int64_t units, llvm::function_ref<void(int64_t)> load, llvm
 }
 
 RowTiles WarpTile::multiplyKeys(Value stage) {
-  Values queries = pairAddresses(e, query), keys = pairAddresses(e, e.add(key, e.mul(stage, s.keyBytes())));
   RowTiles scores(s.rowTiles, Values(s.columns / 2, e.f32(0)));
+  addScores(scores, stage);
+  return scores;
+}
+
+void WarpTile::addScores(RowTiles &scores, Value stage) {
+  Values queries = pairAddresses(e, query), keys = pairAddresses(e, e.add(key, e.mul(stage, s.keyBytes())));
   int64_t pairs = s.columns / 16;
   // By steps of the depth: the queries' fragments, and the keys' of the unit under way and of the next.
   std::array<SmallVector<Fragment, 2>, 2> left;
@@ -83,17 +89,17 @@ RowTiles WarpTile::multiplyKeys(Value stage) {
   };
   auto use = [&](int64_t unit) {
     int64_t step = unit / pairs, first = unit % pairs * 8;
-    for (int64_t tile = 0; tile < s.rowTiles; ++tile)
-      for (int64_t half = 0; half < 2; ++half)
-        product.multiply(MutableArrayRef(scores[tile]).slice(first + 4 * half, 4), left[step % 2][tile],
-                         right[unit % 2], 2 * half);
+    for (int64_t part = 0; part < product.parts(); ++part)
+      for (int64_t tile = 0; tile < s.rowTiles; ++tile)
+        for (int64_t half = 0; half < 2; ++half)
+          product.multiplyPart(part, MutableArrayRef(scores[tile]).slice(first + 4 * half, 4), left[step % 2][tile],
+                               right[unit % 2], 2 * half);
   };
   pipeline(s.depthSteps * pairs, load, use);
-  return scores;
 }
 
 void WarpTile::multiplyValues(RowTiles &accumulator, const RowTiles &weights, Value stage) {
-  if (k.element.isF32())
+  if (element.isF32())
     multiplyFullValues(accumulator, weights, stage);
   else
     multiplyHalfValues(accumulator, weights, stage);
@@ -101,10 +107,10 @@ void WarpTile::multiplyValues(RowTiles &accumulator, const RowTiles &weights, Va
 
 void WarpTile::multiplyHalfValues(RowTiles &accumulator, const RowTiles &weights, Value stage) {
   Values values = pairAddresses(e, e.add(value, e.mul(stage, s.keyBytes())));
-  int64_t tiles = k.headDim / 8, pairs = llvm::divideCeil(tiles, 2);
+  int64_t tiles = s.problem.headDim / 8, pairs = llvm::divideCeil(tiles, 2);
   SmallVector<Values, 2> packed;
   for (const Values &tile : weights)
-    packed.push_back(packPairs(e, tile, ptxType(k.element)));
+    packed.push_back(packPairs(e, tile, ptxType(element)));
   std::array<Fragment, 2> right;
   auto load = [&](int64_t unit) {
     int64_t step = unit / pairs, pair = unit % pairs;
@@ -132,7 +138,7 @@ void WarpTile::addProduct(MutableArrayRef<Value> accumulator, const Fragment &le
 void WarpTile::multiplyFullValues(RowTiles &accumulator, const RowTiles &weights, Value stage) {
   Value bytes = e.mul(stage, s.keyBytes());
   Values first = pairAddresses(e, e.add(value, bytes)), second = pairAddresses(e, e.add(secondValue, bytes));
-  int64_t tiles = k.headDim / 8;
+  int64_t tiles = s.problem.headDim / 8;
   SmallVector<Fragment, 2> left;
   std::array<Fragment, 2> right;
   auto load = [&](int64_t unit) {

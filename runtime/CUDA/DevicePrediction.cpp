@@ -140,11 +140,10 @@ Status DevicePrediction::enqueueScore(const KernelImage &image, const Call &call
   const TokenPools &query = image.prediction->query, &key = image.prediction->key;
   int64_t pairs = call.query.shape[0] * image.heads;
   DevicePointer scores = call.scratch + call.memory.scores;
-  ScoreShape shape{image.headDim, query.count(), key.count(), image.heads};
-  auto tiles = [&](int64_t pools) { return ScoreShape::tilesOf(pools, shape.tile()); };
-  return score.launch({tiles(key.count()), tiles(query.count()), pairs}, ScoreShape::kThreads, shape.sharedBytes(),
-                      call.stream, call.scratch + call.memory.queryMeans,
-                      call.scratch + call.memory.keyMeans, queryBlocks.get(), keyBlocks.get(), scores);
+  return score.launch({ScoreShape::tilesOf(key.count()), ScoreShape::tilesOf(query.count()), pairs},
+                      ScoreShape::kThreads, ScoreShape::kSharedBytes, call.stream,
+                      call.scratch + call.memory.queryMeans, call.scratch + call.memory.keyMeans, queryBlocks.get(),
+                      keyBlocks.get(), scores);
 }
 
 /// The least f32 that is not below a number, as an integer in the order of scores.

@@ -14,6 +14,8 @@ namespace weft::rt::cuda {
 /// A CTA per pool and pair; 16-byte chunks of a row are of one thread each, and the rows are dealt to groups of threads.
 struct PoolShape {
   static constexpr int64_t kThreads = 256;
+  /// CTAs between which a multiprocessor's registers are divided: enough for what a thread waits for at once.
+  static constexpr int64_t kCTAs = 4;
   int64_t headDim, elementBytes;
 
   int64_t chunks() const { return headDim * elementBytes / 16; }
@@ -21,37 +23,24 @@ struct PoolShape {
   int64_t sharedBytes() const { return groups() * headDim * 4; }
 };
 
-/// A CTA per tile of the scores of a pair's query pools and key pools. A large tile reads each mean less often, and a small
-/// one makes more CTAs.
+/// A CTA per tile of the scores of a pair's query pools and key pools.
 struct ScoreShape {
-  static constexpr int64_t kSideThreads = 8, kThreads = kSideThreads * kSideThreads;
-  static constexpr int64_t kLargeTile = 64, kSmallTile = 32;
-  /// CTAs of large tiles that a large GPU's multiprocessors should have for one batch element: four each.
-  static constexpr int64_t kFewTiles = 4 * 132;
-  int64_t headDim, queryPools, keyPools, heads;
+  static constexpr int64_t kThreads = 128, kTile = 64;
+  /// CTAs between which a multiprocessor's registers are divided.
+  static constexpr int64_t kCTAs = 4;
+  /// Channels of a step. A side of a tile has them in shared memory for two steps.
+  static constexpr int64_t kChannels = 32, kSideBytes = kTile * kChannels * 4, kSharedBytes = 4 * kSideBytes;
 
-  static constexpr int64_t tilesOf(int64_t pools, int64_t tile) { return (pools + tile - 1) / tile; }
-  int64_t tile() const {
-    bool isLarge = tilesOf(queryPools, kLargeTile) * tilesOf(keyPools, kLargeTile) * heads >= kFewTiles;
-    return isLarge ? kLargeTile : kSmallTile;
-  }
-  /// Rows, and columns, of a thread.
-  int64_t side() const { return tile() / kSideThreads; }
-  /// Floats from one channel of a tile to the next.
-  int64_t pitch() const { return tile() + 4; }
-  /// Numbers from one row of all scores to the next: four are stored at once.
+  static constexpr int64_t tilesOf(int64_t pools) { return (pools + kTile - 1) / kTile; }
+  /// Numbers from one row of all scores to the next.
   static constexpr int64_t rowPitch(int64_t keyBlocks) { return (keyBlocks + 3) / 4 * 4; }
-  /// Channels that are in shared memory at once.
-  int64_t channels() const {
-    int64_t most = 1024 / tile();
-    return headDim % 32 == 0 ? most : headDim % 16 == 0 ? 16 : 8;
-  }
-  int64_t sharedBytes() const { return 2 * channels() * pitch() * 4; }
 };
 
 /// A warp per row of scores.
 struct SelectShape {
   static constexpr int64_t kThreads = 128, kRows = 4;
+  /// CTAs between which a multiprocessor's registers are divided.
+  static constexpr int64_t kCTAs = 8;
 };
 
 /// One CTA that sorts items by the lengths of their lists.

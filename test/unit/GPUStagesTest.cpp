@@ -80,14 +80,15 @@ TEST_F(GPUStagesTest, ManyShortLists) {
   EXPECT_EQ(problem.compare(), "");
 }
 
-/// Heads enough for large tiles of scores, the last of which has one pool.
-TEST_F(GPUStagesTest, LargeTilesOfScores) {
-  constexpr int64_t kPools = 65, kHeads = 132;
-  Shape shape{{1, kPools, 32, 0, false}, kHeads, 32, 32, 1, ElementType::BF16};
-  ASSERT_EQ((rt::cuda::ScoreShape{shape.headDim, kPools, kPools, kHeads}.tile()), rt::cuda::ScoreShape::kLargeTile);
-  Problem problem("{ mask topk(block_mean, keep: 0.1) }", shape);
-  problem.fillIntegers(7);
-  expectEqual(problem.predict(), problem.predictOnHost());
+/// Tiles of scores, of which the last has one pool, and steps of channels, of which the last is short.
+TEST_F(GPUStagesTest, TilesOfScores) {
+  for (int64_t headDim : {32, 40, 72, 200}) {
+    Shape shape{{1, rt::cuda::ScoreShape::kTile + 1, 32, 0, false}, 2, headDim, 32, 2, ElementType::BF16};
+    Problem problem("{ mask topk(block_mean, keep: 0.1) }", shape);
+    problem.fillIntegers(7);
+    SCOPED_TRACE(headDim);
+    expectEqual(problem.predict(), problem.predictOnHost());
+  }
 }
 
 TEST_F(GPUStagesTest, EqualScoresSelectTheLowerBlock) {
@@ -109,6 +110,21 @@ TEST_F(GPUStagesTest, NaNAndInfinityAreSelectedFirst) {
       EXPECT_EQ(problem.run(), "");
       EXPECT_TRUE(std::isnan(problem.operands().out.at(0, 0, 0, 0)));
     }
+}
+
+/// A score of -inf is below all others, and infinity times 0 is NaN: as on the CPU, though tensor cores have no infinity
+/// of f32.
+TEST_F(GPUStagesTest, InfinitiesOfBothSigns) {
+  for (const char *mask : {"{ mask topk(block_mean, keep: 0.7) }", "{ mask topp(block_mean, mass: 0.99) }",
+                           "{ mask topk(block_mean, keep: 0.4, pool: 32) }"}) {
+    Problem problem(mask, {.type = ElementType::F32});
+    problem.fillIntegers(7);
+    problem.operands().key.set(0, 0, 300, 3, -kInfinity);
+    problem.operands().key.set(0, 1, 40, 0, kInfinity);
+    problem.operands().query.set(0, 1, 70, 5, -kInfinity);
+    SCOPED_TRACE(mask);
+    expectEqual(problem.predict(), problem.predictOnHost());
+  }
 }
 
 TEST_F(GPUStagesTest, AmountsAtTheirEnds) {

@@ -33,10 +33,7 @@ protected:
       return values;
     };
     std::vector<float> left = make(16 * depth), right = make(8 * depth), start = make(16 * 8);
-    CUdeviceptr out = upload(start);
-    EmittedKernel kernel{"ppp", 32, 0, [&](cuda::StageKernel &k) { emit(k, type, depth); }, "sm_80"};
-    runEmitted(kernel, {upload(packed(left, type)), upload(packed(right, type)), out});
-    std::vector<float> result = download<float>(out, start.size());
+    std::vector<float> result = product(left, right, start, type);
     double error = 0;
     for (int64_t row = 0; row < 16; ++row)
       for (int64_t column = 0; column < 8; ++column) {
@@ -48,6 +45,15 @@ protected:
         error = std::max(error, std::abs(result[8 * row + column] - sum) / size);
       }
     return error;
+  }
+
+  std::vector<float> product(const std::vector<float> &left, const std::vector<float> &right,
+                             const std::vector<float> &start, const std::string &type) {
+    CUdeviceptr out = upload(start);
+    int64_t depth = static_cast<int64_t>(left.size()) / 16;
+    EmittedKernel kernel{"ppp", 32, 0, [&](cuda::StageKernel &k) { emit(k, type, depth); }, "sm_80"};
+    runEmitted(kernel, {upload(packed(left, type)), upload(packed(right, type)), out});
+    return download<float>(out, start.size());
   }
 
 private:
@@ -111,6 +117,19 @@ TEST_F(WarpProductTest, FloatsLoseTheirLastBitsAlone) {
   double error = errorOf("f32");
   EXPECT_LE(error, 1e-6);
   EXPECT_GT(error, 0);
+}
+
+/// The split of an f32 adds to its bits, which must lose no NaN.
+TEST_F(WarpProductTest, EveryNaNShows) {
+  for (uint32_t bits : {0x7FFFFFFFu, 0x7FC00000u, 0x7F800001u, 0xFFFFFFFFu, 0xFFC00000u, 0xFF800001u}) {
+    std::vector<float> left(16 * 8, 1), right(8 * 8, 1), start(16 * 8, 0);
+    std::memcpy(&left[3 * 8 + 2], &bits, 4);
+    std::memcpy(&right[5 * 8 + 6], &bits, 4);
+    std::vector<float> result = product(left, right, start, "f32");
+    for (int64_t row = 0; row < 16; ++row)
+      for (int64_t column = 0; column < 8; ++column)
+        EXPECT_EQ(std::isnan(result[8 * row + column]), row == 3 || column == 5) << std::hex << bits;
+  }
 }
 
 /// ldmatrix: each lane's register i has a row's pair of numbers of matrix i, or of its transpose.
