@@ -42,7 +42,16 @@ struct F16 {
     word |= (bits & 0x7c00u) == 0x7c00u ? 0x7f800000u : 0u;
     return std::bit_cast<float>(word | (bits & 0x8000u) << 16);
   }
-  static F16 from(float value) { return {doubleToHalf(value)}; }
+  /// Rounds to nearest even; a NaN stays one. What is below the least normal half is added to a float whose last bit is
+  /// that of a subnormal half.
+  static F16 from(float value) {
+    uint32_t word = std::bit_cast<uint32_t>(value), size = word & 0x7fffffffu;
+    uint32_t normal = (size - (112u << 23) + 0xfffu + (size >> 13 & 1u)) >> 13;
+    uint32_t small = std::bit_cast<uint32_t>(std::bit_cast<float>(size) + 0.5f) - 0x3f000000u;
+    uint32_t large = size > 0x7f800000u ? 0x7e00u : 0x7c00u;
+    uint32_t result = size < 0x38800000u ? small : size < 0x47800000u ? normal : large;
+    return {static_cast<uint16_t>(result | (word >> 16 & 0x8000u))};
+  }
 };
 
 /// Calls `body` with an element of a type that tensors of `dtype` have.

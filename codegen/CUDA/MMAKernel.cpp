@@ -84,7 +84,8 @@ class Kernel {
 public:
   explicit Kernel(MMAKernel &k)
       : k(k), e(k.e), s(k.s), factor(k.op.getScale().convertToDouble() * M_LOG2E),
-        warp(e.broadcastFirstLane(e.shiftRight(k.thread, 5))), copies(e, k.thread, s.threads(), s.problem.headDim, s.problem.elementBytes),
+        warp(e.broadcastFirstLane(e.shiftRight(k.thread, 5))),
+        copies(e, k.thread, s.threads(), s.problem.headDim, s.problem.elementBytes),
         tile(e, s, k.element, warp, k.lane) {}
 
   void emit() {

@@ -63,7 +63,7 @@ RecallPlan RecallPlan::of(BlockAttentionOp op) {
     probe.rows = llvm::alignTo(probe.tokens, plan.schedule.rows()), probe.rowsBefore = rows;
     probe.steps = llvm::divideCeil(probe.tokens, plan.schedule.columns);
     probe.partSteps = llvm::divideCeil(probe.steps, llvm::divideCeil(probe.steps, kMostPartSteps));
-    probe.parts = llvm::divideCeil(probe.steps, probe.partSteps);
+    probe.parts = llvm::divideCeil(probe.steps, probe.partSteps), probe.partsBefore = plan.parts;
     probe.linesBefore = plan.lines;
     for (int64_t number : group.numbers) {
       MeasuredCandidate candidate = measuredCandidate(choose, number, op.getQuery().getType().getDimSize(1));
@@ -77,19 +77,7 @@ RecallPlan RecallPlan::of(BlockAttentionOp op) {
     plan.parts += probe.parts, plan.lines += probe.parts * probe.linesOfPart(), rows += probe.rows;
     plan.probes.push_back(probe);
   }
-  plan.placeParts();
   return plan;
-}
-
-void RecallPlan::placeParts() {
-  int64_t place = 0, most = 0;
-  for (const ProbePlan &probe : probes)
-    most = std::max(most, probe.parts);
-  for (bool isWhole : {true, false})
-    for (int64_t part = 0; part < most; ++part)
-      for (ProbePlan &probe : probes)
-        if (part < probe.parts && isWhole == ((part + 1) * probe.partSteps <= probe.steps))
-          probe.places.push_back(place++);
 }
 
 int64_t RecallPlan::ctasPerSM() const {

@@ -37,9 +37,7 @@ struct ProbePlan {
   int64_t tokens = 0, rows = 0, rowsBefore = 0;
   /// Steps of all keys, and of a part, but for the last.
   int64_t steps = 0, partSteps = 0;
-  int64_t parts = 0;
-  /// Where in the grid each part is.
-  llvm::SmallVector<int64_t> places;
+  int64_t parts = 0, partsBefore = 0;
   /// Lines of numbers before the probe's: a line has one for each row.
   int64_t linesBefore = 0;
   llvm::SmallVector<MeasuredCandidate> candidates;
@@ -69,10 +67,6 @@ struct RecallPlan {
   /// enough for the sums of the candidates.
   int64_t ctasPerSM() const;
   int64_t sharedBytes() const { return schedule.valueOffset; }
-
-private:
-  /// Long parts come before short ones, which even out when the last CTAs end, and probes take turns.
-  void placeParts();
 };
 
 } // namespace weft::cuda

@@ -49,10 +49,8 @@ public:
         table(e.advance(k.argument(kTokens), e.i64(4 * probe.rowsBefore))) {}
 
   void emit() {
-    Value part = e.i32(-1);
-    for (auto [number, place] : llvm::enumerate(probe.places))
-      part = e.select(e.equal(k.z, place), e.i32(static_cast<int64_t>(number)), part);
-    Value isHere = e.bitAnd(e.less(e.i32(-1), part), e.below(k.x, e.i32(probe.rows / s.rows())));
+    Value part = e.sub(k.z, e.i32(probe.partsBefore));
+    Value isHere = e.bitAnd(e.below(part, e.i32(probe.parts)), e.below(k.x, e.i32(probe.rows / s.rows())));
     e.when(isHere, [&] { emitPart(part); });
   }
 

@@ -132,8 +132,8 @@ private:
         raise(product, queryPool, e.add(keyPool, i));
       return;
     }
-    // Behind a row's last block there is room.
-    static_assert(Shape::rowPitch(1) % 2 == 0);
+    // Behind a row's last block there is room for one more.
+    static_assert(Shape::rowPitch(1) == 2);
     e.when(e.below(keyPool, e.i32(keyBlocks)), [&] {
       Value both = LLVM::UndefOp::create(e.b, VectorType::get(2, k.i32()));
       for (auto [i, product] : llvm::enumerate(products))

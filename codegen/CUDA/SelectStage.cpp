@@ -26,9 +26,8 @@ using Shape = rt::cuda::SelectShape;
 namespace {
 
 /// Scores; per set, row and key block what an entry is outside and inside the selection (bits 0-1 and 2-3: 0 nothing, 1
-/// full, 2 partial); the sets; where each row's list is; rows; the bound's order or the
-/// number of blocks; the mass; blocks at least. If heads are recognized there are sets for every candidate, and the last
-/// is the choice of each pair.
+/// full, 2 partial); the sets; where each row's list is; rows; the bound's order or the number of blocks; the mass; blocks
+/// at least. If heads are recognized there are sets for every candidate, and the last is the choice of each pair.
 enum Argument : unsigned { kScores, kCodes, kSets, kRanges, kRows, kLimit, kMass, kLeast, kSelectChoices };
 
 class SelectStage {

@@ -32,8 +32,8 @@ struct ScoreShape {
   static constexpr int64_t kChannels = 32, kSideBytes = kTile * kChannels * 4, kSharedBytes = 4 * kSideBytes;
 
   static constexpr int64_t tilesOf(int64_t pools) { return (pools + kTile - 1) / kTile; }
-  /// Numbers from one row of all scores to the next.
-  static constexpr int64_t rowPitch(int64_t keyBlocks) { return (keyBlocks + 3) / 4 * 4; }
+  /// Numbers from one row of all scores to the next: two are stored at once.
+  static constexpr int64_t rowPitch(int64_t keyBlocks) { return (keyBlocks + 1) / 2 * 2; }
 };
 
 /// A warp per row of scores.
