@@ -35,9 +35,7 @@ public:
   SelectStage(func::FuncOp kernel, BlockAttentionOp op, const Selection &selection, int64_t queryBlocks,
               int64_t keyBlocks)
       : k(kernel, "select", "ppipiifip", Shape::kThreads), e(k.e), selection(selection), queryBlocks(queryBlocks),
-        keyBlocks(keyBlocks), isRecognized(recognitionOf(op)), row(e.add(e.mul(k.x, Shape::kRows), k.warp)) {
-    k.shareRegisters(Shape::kCTAs);
-  }
+        keyBlocks(keyBlocks), isRecognized(recognitionOf(op)), row(e.add(e.mul(k.x, Shape::kRows), k.warp)) {}
 
   void emit() {
     e.when(e.below(row, k.argument(kRows)), [&] {
@@ -171,12 +169,12 @@ private:
       });
     } else {
       // All at once: the list takes the place of the scores.
-      Values packed = loadAllCodes(codes);
+      Values both;
+      for (size_t i = 0; i < orders.size(); ++i)
+        both.push_back(loadCodes(codes, e.add(k.lane, 32 * i)));
       ends = {zero, zero};
-      for (size_t i = 0; i < orders.size(); ++i) {
-        Value both = e.shiftRight(packed[i / kCodesOfWord], i % kCodesOfWord * kCodeBits);
-        ends = writeEntries(e.add(k.lane, 32 * i), orders[i], both, bound, ties, ends);
-      }
+      for (size_t i = 0; i < orders.size(); ++i)
+        ends = writeEntries(e.add(k.lane, 32 * i), orders[i], both[i], bound, ties, ends);
     }
     e.when(e.equal(k.lane, 0), [&] {
       Value range = e.advance(k.argument(kRanges), e.mul(e.extend(row), 8));
@@ -220,19 +218,6 @@ private:
     return e.extend(e.load(e.b.getI8Type(), at, 1), 32);
   }
 
-  /// Those of all the orders that are in registers, several in a word.
-  Values loadAllCodes(Value codes) {
-    Values words;
-    for (size_t i = 0; i < orders.size(); ++i) {
-      Value both = loadCodes(codes, e.add(k.lane, 32 * i));
-      if (i % kCodesOfWord == 0)
-        words.push_back(both);
-      else
-        words.back() = e.bitOr(words.back(), e.shiftLeft(both, i % kCodesOfWord * kCodeBits));
-    }
-    return words;
-  }
-
   /// What it is of these two; 0 beyond the row.
   Value codeOf(Value both, Value key, Value isSelected) {
     Value code = e.bitAnd(e.select(isSelected, e.shiftRight(both, 2), both), 3);
@@ -248,8 +233,6 @@ private:
   /// Every 32nd order of the row from the lane's on.
   static constexpr int64_t kMostOrders = 32;
   Values orders;
-  /// What codes of an entry take, outside and inside of the selection together.
-  static constexpr size_t kCodeBits = 4, kCodesOfWord = 32 / kCodeBits;
 };
 
 } // namespace

@@ -39,8 +39,6 @@ struct ScoreShape {
 /// A warp per row of scores.
 struct SelectShape {
   static constexpr int64_t kThreads = 128, kRows = 4;
-  /// CTAs between which a multiprocessor's registers are divided.
-  static constexpr int64_t kCTAs = 8;
 };
 
 /// One CTA that sorts items by the lengths of their lists.
