@@ -112,7 +112,7 @@ TEST_F(WarpProductTest, HalvesAreExact) {
   EXPECT_LE(errorOf("f16"), 1e-7);
 }
 
-/// Three products of 11 bits each: what is left out is the product of both remainders.
+/// Three products of 11 bits each: what is left out is the product of both remainders, and what the lower number loses.
 TEST_F(WarpProductTest, FloatsLoseTheirLastBitsAlone) {
   double error = errorOf("f32");
   EXPECT_LE(error, 1e-6);
