@@ -27,7 +27,7 @@ struct Case {
   int64_t headDim;
   ElementType type;
   double keep;
-  /// Rows and columns of the window: what wastes least of the grid when blocks are rounded up to 32 tokens. 0: raster.
+  /// The window: what wastes least of the grid when blocks are rounded up to 32 tokens; 0x0: strips, 1x0: raster.
   int32_t windowT, windowH, windowW;
 
   CompileRequest request() const;
@@ -40,7 +40,7 @@ CompileRequest withTypes(CompileRequest request, const Case &what) {
 
 CompileRequest Case::request() const {
   if (!windowH)
-    return withTypes(textRequest(kRaster, grid), *this);
+    return withTypes(windowT ? textRequest(kRaster, grid) : methodRequest("rainfusion2_strips", grid), *this);
   CompileRequest request = withTypes(methodRequest("rainfusion2", grid), *this);
   request.options.values["window_t"] = {Kind::Int, windowT, 0};
   request.options.values["window_h"] = {Kind::Int, windowH, 0};
@@ -94,6 +94,7 @@ bool addAll() {
   };
   for (const Shape &shape : {Shape{"13x30x45/d64", {13, 30, 45, 226, false}, 64, 1, 6, 15},
                              {"13x30x45/d64/joined", {13, 30, 45, 226, false}, 64, 0, 14, 9},
+                             {"13x30x45/d64/strips", {13, 30, 45, 226, false}, 64, 0, 0, 0},
                              {"13x30x45/d64/raster", {13, 30, 45, 226, false}, 64, 1, 0, 0},
                              {"4x32x32/d128", {4, 32, 32, 0, false}, 128, 1, 8, 16}})
     for (auto [type, name] : {std::pair(ElementType::F32, "f32"), {ElementType::BF16, "bf16"}})

@@ -84,6 +84,7 @@ bool addAll() {
   const char *raster = "raster", *windows = "tiles(t: 1, h: 8, w: 16)", *fitting = "tiles(t: 1, h: 6, w: 15)";
   const GridShape grid = {13, 30, 45, 226, false};
   for (const Method &method : {Method{"rainfusion", 3, {raster, windows, fitting}}, Method{"two_types", 2, {raster}},
+                               Method{"lattice", 3, {"by(first: 1, (token.h - token.w) mod size)"}},
                                Method{"columns", 2, {"tiles(first: 1, t: 12, h: 2, w: 5)"}},
                                Method{"nested_widths", 6, {raster}}})
     for (const char *order : method.orders)

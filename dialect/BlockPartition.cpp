@@ -10,7 +10,9 @@
 #include "llvm/Support/MathExtras.h"
 
 #include <algorithm>
+#include <numeric>
 
+using namespace mlir;
 using namespace weft;
 
 TokenCoordinates weft::getCoordinates(GridAttr grid, int32_t token) {
@@ -25,10 +27,33 @@ TokenCoordinates weft::getCoordinates(GridAttr grid, int32_t token) {
 
 namespace {
 
+/// An expression of a sorted order for a token's t, h and w.
+int64_t evaluate(AffineExpr expr, const std::array<int64_t, 3> &coordinates) {
+  if (auto dim = dyn_cast<AffineDimExpr>(expr))
+    return coordinates[dim.getPosition()];
+  if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+    return constant.getValue();
+  auto binary = cast<AffineBinaryOpExpr>(expr);
+  int64_t lhs = evaluate(binary.getLHS(), coordinates), rhs = evaluate(binary.getRHS(), coordinates);
+  switch (expr.getKind()) {
+  case AffineExprKind::Add:
+    return lhs + rhs;
+  case AffineExprKind::Mul:
+    return lhs * rhs;
+  case AffineExprKind::FloorDiv:
+    return llvm::divideFloorSigned(lhs, rhs);
+  case AffineExprKind::CeilDiv:
+    return llvm::divideCeilSigned(lhs, rhs);
+  default:
+    return lhs - rhs * llvm::divideFloorSigned(lhs, rhs);
+  }
+}
+
 /// Collects tokens and closes blocks.
 class Partitioner {
 public:
   explicit Partitioner(GridAttr grid) : grid(grid) {
+    partition.grid = grid;
     partition.offsets.push_back(0);
     partition.tokens.reserve(grid.getTokens());
   }
@@ -52,6 +77,31 @@ public:
       for (int64_t h = 0; h < part.extents[1]; h += height)
         for (int64_t w = 0; w < part.extents[2]; w += width)
           addTile(rangeFrom(t, depth, 0), rangeFrom(h, height, 1), rangeFrom(w, width, 2), rowsOfFrame);
+  }
+
+  /// The video tokens from `first` on, sorted.
+  void addSorted(OrderAttr order, int64_t first, int64_t block) {
+    int64_t count = grid.getVideoTokens() - first, begin = grid.getVideoBegin() + first;
+    ArrayRef<AffineExpr> keys = order.getBy().getResults();
+    std::vector<int64_t> values;
+    values.reserve(count * keys.size());
+    for (int64_t i = 0; i < count; ++i) {
+      TokenCoordinates at = getCoordinates(grid, begin + i);
+      for (AffineExpr key : keys)
+        values.push_back(evaluate(key, {at.t, at.h, at.w}));
+    }
+    std::vector<int32_t> sorted(count);
+    std::iota(sorted.begin(), sorted.end(), 0);
+    auto keysOf = [&](int32_t i) { return ArrayRef(values).slice(i * keys.size(), keys.size()); };
+    llvm::sort(sorted, [&](int32_t a, int32_t b) {
+      ArrayRef<int64_t> left = keysOf(a), right = keysOf(b);
+      return left == right ? a < b : std::lexicographical_compare(left.begin(), left.end(), right.begin(), right.end());
+    });
+    for (int64_t from = 0; from < count; from += block) {
+      for (int32_t i : ArrayRef(sorted).slice(from, std::min(block, count - from)))
+        partition.tokens.push_back(begin + i);
+      closeBlock();
+    }
   }
 
   BlockPartition take() { return std::move(partition); }
@@ -116,7 +166,7 @@ std::array<int64_t, 3> weft::pictureExtents(GridAttr grid, OrderAttr order) {
 }
 
 int64_t weft::countTokensApart(GridAttr grid, OrderAttr order) {
-  if (!order.getTiled() || order.getFirst() >= grid.getT())
+  if (!order.permutes() || order.getFirst() >= grid.getT())
     return 0;
   return order.getFirst() * grid.getH() * grid.getW();
 }
@@ -139,30 +189,35 @@ std::array<int64_t, 3> weft::tileExtents(GridAttr grid, OrderAttr order) {
 }
 
 /// Of the blocks that hold the tokens apart.
-static int64_t lengthOfRuns(GridAttr grid, OrderAttr order) { return llvm::product_of(tileExtents(grid, order)); }
+static int64_t lengthOfRuns(GridAttr grid, OrderAttr order, int64_t block) {
+  return order.getTiled() ? llvm::product_of(tileExtents(grid, order)) : block;
+}
 
 BlockPartition weft::partitionTokens(GridAttr grid, OrderAttr order, int64_t block) {
   Partitioner partitioner(grid);
   auto addText = [&] { partitioner.addRuns(grid.getTextBegin(), grid.getText(), block); };
   if (grid.getTextFirst())
     addText();
-  if (order.getTiled()) {
-    partitioner.addRuns(grid.getVideoBegin(), countTokensApart(grid, order), lengthOfRuns(grid, order));
+  int64_t apart = countTokensApart(grid, order);
+  if (order.permutes())
+    partitioner.addRuns(grid.getVideoBegin(), apart, lengthOfRuns(grid, order, block));
+  if (order.getTiled())
     partitioner.addTiles(order);
-  } else {
+  else if (order.isSorted())
+    partitioner.addSorted(order, apart, block);
+  else
     partitioner.addRuns(grid.getVideoBegin(), grid.getVideoTokens(), block);
-  }
   if (!grid.getTextFirst())
     addText();
   return partitioner.take();
 }
 
 int64_t weft::countBlocks(GridAttr grid, OrderAttr order, int64_t block) {
-  int64_t text = llvm::divideCeil(grid.getText(), block);
+  int64_t text = llvm::divideCeil(grid.getText(), block), apart = countTokensApart(grid, order);
+  int64_t runs = llvm::divideCeil(apart, lengthOfRuns(grid, order, block));
   if (!order.getTiled())
-    return text + llvm::divideCeil(grid.getVideoTokens(), block);
+    return text + runs + llvm::divideCeil(grid.getVideoTokens() - apart, block);
   std::array<int64_t, 3> box = order.getBox(), extents = tiledPart(grid, order).extents;
-  int64_t runs = llvm::divideCeil(countTokensApart(grid, order), lengthOfRuns(grid, order));
   return text + runs + llvm::divideCeil(extents[0], box[0]) * llvm::divideCeil(extents[1], box[1]) *
                            llvm::divideCeil(extents[2], box[2]);
 }

@@ -37,9 +37,11 @@ TokenCoordinates getCoordinates(GridAttr grid, int32_t token);
 ///
 /// In the raster order a block is a run of at most `block` tokens. In a tiled order a block is one clipped tile, whose
 /// rows may run on into the next frame (OrderAttr); first frames that stand apart are cut into runs of as many tokens as
-/// a tile has, and the text tokens into runs of at most `block`. Blocks are in the order of the sequence's segments: the
+/// a tile has, and the text tokens into runs of at most `block`. In a sorted order a block is a run of at most `block` of
+/// the sorted video tokens, first frames for themselves. Blocks are in the order of the sequence's segments: the
 /// text stays before or after the video tokens.
 struct BlockPartition {
+  GridAttr grid;
   /// Block i holds tokens[offsets[i]] .. tokens[offsets[i + 1] - 1].
   std::vector<int32_t> offsets;
   /// Sequence positions in block order: a permutation.
@@ -56,7 +58,7 @@ struct BlockPartition {
 /// The extents t, h and w of what a tiled order's boxes cut: the grid's, or one picture of all frames' rows.
 std::array<int64_t, 3> pictureExtents(GridAttr grid, OrderAttr order);
 
-/// The tokens of the first frames that a tiled order cuts apart: none if there are no other frames.
+/// The tokens of the first frames that a tiled or sorted order cuts apart: none if there are no other frames.
 int64_t countTokensApart(GridAttr grid, OrderAttr order);
 
 /// Whether the tokens of a partition's block are among them.

@@ -76,13 +76,31 @@ LogicalResult GridAttr::verify(function_ref<InFlightDiagnostic()> emitError, int
   return success();
 }
 
+/// Parses what may follow a box or a map: the frames apart.
+static ParseResult parseFirst(AsmParser &parser, int64_t &first) {
+  if (failed(parser.parseOptionalComma()))
+    return success();
+  return failure(parser.parseKeyword("first") || parser.parseEqual() || parser.parseInteger(first));
+}
+
+/// Parses the rest of a sorted order.
+static Attribute parseSorted(AsmParser &parser, SMLoc loc) {
+  AffineMap by;
+  int64_t none = 0, first = 0;
+  if (parser.parseEqual() || parser.parseAffineMap(by) || parseFirst(parser, first) || parser.parseGreater())
+    return {};
+  return parser.getChecked<OrderAttr>(loc, parser.getContext(), /*tiled=*/false, none, none, none, first, by);
+}
+
 Attribute OrderAttr::parse(AsmParser &parser, Type) {
   SMLoc loc = parser.getCurrentLocation();
   StringRef kind;
   if (parser.parseLess() || parser.parseKeyword(&kind))
     return {};
+  if (kind == "by")
+    return parseSorted(parser, loc);
   if (kind != "raster" && kind != "tiles") {
-    parser.emitError(loc, "expected raster or tiles, but got ") << kind;
+    parser.emitError(loc, "expected raster, tiles or by, but got ") << kind;
     return {};
   }
   bool tiled = kind == "tiles";
@@ -91,32 +109,57 @@ Attribute OrderAttr::parse(AsmParser &parser, Type) {
   if (tiled && succeeded(parser.parseOptionalEqual())) {
     if (parseTile(parser, t, h, w))
       return {};
-    if (succeeded(parser.parseOptionalComma()) &&
-        (parser.parseKeyword("first") || parser.parseEqual() || parser.parseInteger(first)))
+    if (parseFirst(parser, first))
       return {};
   }
   if (parser.parseGreater())
     return {};
-  return parser.getChecked<OrderAttr>(loc, parser.getContext(), tiled, t, h, w, first);
+  return parser.getChecked<OrderAttr>(loc, parser.getContext(), tiled, t, h, w, first, AffineMap());
+}
+
+OrderAttr OrderAttr::getSorted(AffineMap by, int64_t first) {
+  return get(by.getContext(), /*tiled=*/false, /*t=*/0, /*h=*/0, /*w=*/0, first, by);
 }
 
 void OrderAttr::print(AsmPrinter &printer) const {
-  printer << "<" << (getTiled() ? "tiles" : "raster");
+  printer << "<" << (getTiled() ? "tiles" : isSorted() ? "by = " : "raster");
+  if (isSorted())
+    getBy().print(printer.getStream());
   if (getTiled() && !isOpen()) {
     printer << " = ";
     if (!joinsFrames())
       printer << getT() << "x";
     printer << getH() << "x" << getW();
-    if (getFirst() != 0)
-      printer << ", first = " << getFirst();
   }
+  if (getFirst() != 0)
+    printer << ", first = " << getFirst();
   printer << ">";
 }
 
+/// order_c3
+static LogicalResult verifyKeys(function_ref<InFlightDiagnostic()> emitError, AffineMap by) {
+  if (by.getNumDims() != 3 || by.getNumSymbols() != 0 || by.getNumResults() == 0)
+    return emitError() << "expected a map of (t, h, w) to at least one number, but got " << AffineMapAttr::get(by);
+  bool divides = true;
+  by.walkExprs([&](AffineExpr expr) {
+    auto divisor = [](AffineExpr whole) {
+      return dyn_cast<AffineConstantExpr>(cast<AffineBinaryOpExpr>(whole).getRHS());
+    };
+    AffineExprKind kind = expr.getKind();
+    if (kind == AffineExprKind::Mod || kind == AffineExprKind::FloorDiv || kind == AffineExprKind::CeilDiv)
+      divides &= divisor(expr) && divisor(expr).getValue() > 0;
+  });
+  if (!divides)
+    return emitError() << "expected positive constants as divisors, but got " << AffineMapAttr::get(by);
+  return success();
+}
+
 LogicalResult OrderAttr::verify(function_ref<InFlightDiagnostic()> emitError, bool tiled, int64_t t,
-                                int64_t h, int64_t w, int64_t first) {
+                                int64_t h, int64_t w, int64_t first, AffineMap by) {
   if (first < 0) // order_c2
     return emitError() << "expected at least 0 first frames, but got " << first;
+  if (by)
+    return verifyKeys(emitError, by);
   bool open = t == 0 && h == 0 && w == 0 && first == 0;
   if (open)
     return success();

@@ -59,21 +59,32 @@ def Weft_OrderAttr : Weft_Attr<"Order", "order"> {
     tokens as a box has, and boxes walk the others.
     `tiles` alone leaves the box to `weft-choose-tiles`.
 
+    `by = map` sorts the video tokens: by the first number that the map gives for
+    a token's t, h and w, then by the second and so on; equal ones keep the order
+    of the sequence. Blocks are runs of sorted tokens, as they are of the
+    sequence in the raster order, and first frames are runs of their own.
+
     ```mlir
     #weft.order<raster>
     #weft.order<tiles>
     #weft.order<tiles = 2x8x8>
     #weft.order<tiles = 8x16, first = 1>
+    #weft.order<by = (t, h, w) -> ((h - w) mod 2), first = 1>
     ```
 
     Constraints:
     - (C1) a tile's sizes are at least 1 and their product is at most 256.
     - (C2) first is at least 0.
+    - (C3) the map has three dimensions, no symbols and at least one result; its
+      divisors are positive constants.
   }];
   let parameters = (ins "bool":$tiled, "int64_t":$t, "int64_t":$h, "int64_t":$w,
-                        DefaultValuedParameter<"int64_t", "0">:$first);
+                        DefaultValuedParameter<"int64_t", "0">:$first,
+                        DefaultValuedParameter<"mlir::AffineMap", "mlir::AffineMap()">:$by);
   let builders = [AttrBuilder<(ins "bool":$tiled, "int64_t":$t, "int64_t":$h, "int64_t":$w), [{
-    return $_get($_ctxt, tiled, t, h, w, /*first=*/0);
+    return $_get($_ctxt, tiled, t, h, w, /*first=*/0, mlir::AffineMap());
+  }]>, AttrBuilder<(ins "bool":$tiled, "int64_t":$t, "int64_t":$h, "int64_t":$w, "int64_t":$first), [{
+    return $_get($_ctxt, tiled, t, h, w, first, mlir::AffineMap());
   }]>];
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
@@ -81,6 +92,11 @@ def Weft_OrderAttr : Weft_Attr<"Order", "order"> {
     static constexpr int64_t kMaxTileVolume = 256;
     static OrderAttr getRaster(mlir::MLIRContext *context) { return get(context, false, 0, 0, 0); }
     static OrderAttr getChosenTiles(mlir::MLIRContext *context) { return get(context, true, 0, 0, 0); }
+    static OrderAttr getSorted(mlir::AffineMap by, int64_t first);
+    /// Whether blocks are runs of sorted tokens.
+    bool isSorted() const { return static_cast<bool>(getBy()); }
+    /// Whether block order differs from that of the sequence.
+    bool permutes() const { return getTiled() || isSorted(); }
     /// Whether the box is still to be chosen.
     bool isOpen() const { return getTiled() && getW() == 0; }
     /// Whether rows of a box run on into the next frame.

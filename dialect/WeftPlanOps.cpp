@@ -25,7 +25,7 @@ template <typename Op> static LogicalResult verifyOrderOp(Op op) {
 
 /// op(inverse(x)) is x, and so is op(x) in the raster order, which moves nothing.
 template <typename Inverse, typename Op> static OpFoldResult foldOrderOp(Op op) {
-  if (!op.getOrder().getTiled())
+  if (!op.getOrder().permutes())
     return op.getOperand();
   auto inverse = op.getOperand().template getDefiningOp<Inverse>();
   if (inverse && inverse.getGrid() == op.getGrid() && inverse.getOrder() == op.getOrder() &&

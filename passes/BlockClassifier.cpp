@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 using namespace mlir;
 using namespace weft;
@@ -80,18 +81,23 @@ void combine(Operation *op, ArrayRef<BlockClass> lhs, const BlockClass *rhs, Blo
 /// Blocks of one side that look the same to a leaf: the class of each block, and each class's ranges. Classes are
 /// sorted by their ranges, so that the hull of consecutive ones is tight.
 struct SideClasses {
+  const BlockPartition &partition;
   std::vector<int32_t> classOf;
   std::vector<SideRanges> ranges;
+  /// A block of each class: its only one if `isOfOne`.
+  std::vector<int32_t> blockOf;
 
-  SideClasses(const BlockPartition &partition, unsigned usedArgs) {
-    std::map<std::array<int32_t, 10>, int32_t> known;
+  SideClasses(const BlockPartition &partition, unsigned usedArgs, bool isOfOne) : partition(partition) {
+    std::map<std::array<int32_t, 11>, int32_t> known;
     std::vector<decltype(known)::iterator> entries;
     for (const BlockBox &box : partition.boxes) {
       SideRanges all = rangesOf(box);
-      std::array<int32_t, 10> key{};
+      std::array<int32_t, 11> key{};
       for (unsigned i = 0; i < all.size(); ++i)
         if (usedArgs >> i & 1)
           key[2 * i] = all[i].low, key[2 * i + 1] = all[i].high;
+      if (isOfOne)
+        key.back() = entries.size();
       entries.push_back(known.try_emplace(key, 0).first);
     }
     for (auto &[key, number] : known) {
@@ -101,8 +107,11 @@ struct SideClasses {
         used[i] = {key[2 * i], key[2 * i + 1]};
       ranges.push_back(used);
     }
-    for (auto entry : entries)
+    blockOf.resize(ranges.size());
+    for (auto [block, entry] : llvm::enumerate(entries)) {
       classOf.push_back(entry->second);
+      blockOf[entry->second] = block;
+    }
   }
 };
 
@@ -114,6 +123,9 @@ struct BlockClassifier::LeafGroup {
   unsigned queryArgs = 0, keyArgs = 0;
   SmallVector<Value> leaves;
   SideClasses query, key;
+  /// Whether the leaves look at tokens of one side only; its classes are of one block each.
+  bool isOneSided() const { return (queryArgs == 0) != (keyArgs == 0); }
+
   /// For each leaf: [query class][key class]
   std::vector<std::vector<BlockClass>> tables;
   /// For each leaf: [query class][key block]
@@ -138,6 +150,9 @@ struct BlockClassifier::LeafGroup {
         undecided |= uint64_t(1) << leaf;
         continue;
       }
+      if (result == BlockClass::Partial && isOneSided())
+        result = queryArgs ? classOfTokens(query, q0, kQueryT, queryArgs, leaf, body, evaluator)
+                           : classOfTokens(key, k0, kKeyT, keyArgs, leaf, body, evaluator);
       for (int64_t q = q0; q < q1; ++q)
         std::fill_n(tables[leaf].begin() + q * key.ranges.size() + k0, k1 - k0, result);
     }
@@ -173,6 +188,25 @@ private:
     for (unsigned i = 0; i < ranges.size(); ++i)
       if (args >> i & 1)
         evaluator.set(body.getArgument(first + i), toRange(ranges[i], i == 4 ? 1 : 32));
+  }
+
+  /// What all tokens of a class's block are to a leaf. Changes the evaluator's results of that leaf alone.
+  static BlockClass classOfTokens(const SideClasses &side, int64_t number, unsigned first, unsigned args, unsigned leaf,
+                                  Block &body, RangeEvaluator &evaluator) {
+    const BlockPartition &partition = side.partition;
+    int64_t block = side.blockOf[number];
+    std::optional<BlockClass> common;
+    for (int32_t i = partition.offsets[block]; i < partition.offsets[block + 1]; ++i) {
+      TokenCoordinates at = getCoordinates(partition.grid, partition.tokens[i]);
+      setRanges(evaluator, body, first, args,
+                rangesOf({{at.t, at.t}, {at.h, at.h}, {at.w, at.w}, {at.index, at.index}, at.text}));
+      evaluator.evaluate(uint64_t(1) << leaf);
+      BlockClass own = classOf(evaluator.get(leaf));
+      if (own == BlockClass::Partial || own != common.value_or(own))
+        return BlockClass::Partial;
+      common = own;
+    }
+    return *common;
   }
 
   static BlockClass classOf(const ConstantIntRanges &range) {
@@ -237,7 +271,9 @@ std::pair<int, int> BlockClassifier::addLeaf(Value value) {
            candidate.leaves.size() < RangeEvaluator::kMaxResults;
   });
   if (group == groups.end()) {
-    groups.push_back({queryArgs, keyArgs, {}, SideClasses(query, queryArgs), SideClasses(key, keyArgs), {}, {}});
+    bool isOneSided = (queryArgs == 0) != (keyArgs == 0);
+    groups.push_back({queryArgs, keyArgs, {}, SideClasses(query, queryArgs, isOneSided && queryArgs),
+                      SideClasses(key, keyArgs, isOneSided && keyArgs), {}, {}});
     group = std::prev(groups.end());
   }
   group->leaves.push_back(value);

@@ -18,6 +18,9 @@
 //   make 289 evaluations, however many tiles there are.
 // * Classes are sorted, so neighbours are alike. A leaf is first evaluated on the hull
 //   of many classes at once; only undecided rectangles are split.
+// * A leaf that looks at one side only, such as k.h mod 2 == k.w mod 2, may be constant on
+//   the tokens of a block and not on their ranges, if tokens are sorted by it. Undecided,
+//   it is evaluated token by token, until two of them differ.
 // * Leaves that look at the same coordinates are evaluated together, so that what they
 //   share is inferred once.
 // * The formula above the leaves is min, max and complement on bytes, a row of key

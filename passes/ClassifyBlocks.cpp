@@ -111,7 +111,7 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
     OpBuilder builder(op);
     Location loc = op.getLoc();
     auto reorder = [&](Value value, GridAttr grid, OrderAttr order, int64_t block) -> Value {
-      return value && order.getTiled() ? ReorderOp::create(builder, loc, value, grid, order, block) : value;
+      return value && order.permutes() ? ReorderOp::create(builder, loc, value, grid, order, block) : value;
     };
     auto reorderQueries = [&](Value value) {
       return reorder(value, op.getQueryGrid(), op.getQueryOrder(), op.getQueryBlockSize());
@@ -119,7 +119,7 @@ struct ClassifyBlocks final : weft::impl::ClassifyBlocksPassBase<ClassifyBlocks>
     auto reorderKeys = [&](Value value) { return reorder(value, op.getKeyGrid(), op.getKeyOrder(), op.getBlock()); };
     auto restore = [&](Value value) -> Value {
       OrderAttr order = op.getQueryOrder();
-      return order.getTiled() ? RestoreOp::create(builder, loc, value, op.getQueryGrid(), order, op.getQueryBlockSize())
+      return order.permutes() ? RestoreOp::create(builder, loc, value, op.getQueryGrid(), order, op.getQueryBlockSize())
                               : value;
     };
     ArrayAttr lists = plan.isDynamic ? ArrayAttr() : builder.getArrayAttr(plan.lists);

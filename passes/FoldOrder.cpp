@@ -32,7 +32,7 @@ struct FoldOrder final : weft::impl::FoldOrderPassBase<FoldOrder> {
 
   /// The operand in sequence order, or nothing if it is not a reordering that matches.
   static Value unordered(Value value, GridAttr grid, OrderAttr order, int64_t block) {
-    if (!order.getTiled())
+    if (!order.permutes())
       return value;
     auto reorder = value.getDefiningOp<ReorderOp>();
     bool matches = reorder && reorder.getGrid() == grid && reorder.getOrder() == order &&
@@ -89,7 +89,7 @@ struct FoldOrder final : weft::impl::FoldOrderPassBase<FoldOrder> {
   }
 
   LogicalResult foldRestores(BlockAttentionOp op, Value result) {
-    if (!op.getQueryOrder().getTiled())
+    if (!op.getQueryOrder().permutes())
       return success();
     for (Operation *user : llvm::make_early_inc_range(result.getUsers())) {
       auto restore = dyn_cast<RestoreOp>(user);

@@ -9,8 +9,8 @@ usage: check-docs-pages.py TOOLS SCRATCH PAGE...
 A command is a fenced block that begins with build/bin/. It runs in the root of the sources, with the tools in the
 folder TOOLS; what it writes to build/ goes to SCRATCH. It must succeed.
 
-The fenced blocks of a section "The program, line by line" are, one after the other, the definitions of the file of
-lib/Methods that the page links to: all of them, in any order, and nothing else. Comments and line breaks do not count.
+The fenced blocks of a section whose title ends in ", line by line" are, one after the other, the definitions of the file of
+lib/Methods that the section links to, or else the page: all of them, in any order, and nothing else. Comments and line breaks do not count.
 """
 
 import re
@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-SECTION = re.compile(r"^## The program, line by line\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+SECTION = re.compile(r"^## [^\n]*, line by line\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(\.\./\.\./(lib/Methods/\w+\.weft)\)")
 DEFINITION = re.compile(r"^(?=(?:pattern|attention|let)\b)", re.MULTILINE)
 
@@ -54,14 +54,20 @@ def definitions(code):
 
 def compare_program(page, text):
     """The number of definitions, and what is wrong with them."""
-    section, link = SECTION.search(text), LINK.search(text)
-    if not section:
-        return 0, []
-    if not link:
-        return 0, [f"{page}: error: expected a link to a file of lib/Methods"]
+    count, problems = 0, []
+    for section in SECTION.finditer(text):
+        link = LINK.search(section[1]) or LINK.search(text)
+        if not link:
+            problems.append(f"{page}: error: expected a link to a file of lib/Methods")
+            continue
+        shown, wrong = compare_section(f"{page}:{line_of(text, section.start())}", section, link)
+        count, problems = count + shown, problems + wrong
+    return count, problems
+
+
+def compare_section(place, section, link):
     shown = definitions("".join(block[2] for block in BLOCK.finditer(section[1])))
     written = definitions((ROOT / link[1]).read_text(encoding="utf-8"))
-    place = f"{page}:{line_of(text, section.start())}"
     problems = [f"{place}: error: {link[1]} has no '{one}'" for one in shown if one not in written]
     problems += [f"{place}: error: expected '{one}' of {link[1]}" for one in written if one not in shown]
     return len(shown), problems

@@ -37,8 +37,11 @@ llvm::SmallVector<int64_t> usedAxes(mlir::Region &predicate, unsigned first);
 /// The same of an op that may have no predicate, and then reads none.
 llvm::SmallVector<int64_t> usedAxes(BlockAttentionOp op, unsigned first);
 
-/// Whether queries are gathered: those that are listed, or what merging leaves of all.
+/// Whether rows are listed at run time: those that the caller lists, or what merging leaves of all.
 bool gathersRows(BlockAttentionOp op);
+/// Whether tiles of queries, and of keys and values, are of tokens that lie anywhere: of listed rows, or of sorted tokens.
+bool gathersQueries(BlockAttentionOp op);
+bool gathersKeys(BlockAttentionOp op);
 /// Whether a number per key is added to its scores: a bias, or how many keys it stands for.
 bool addsBias(BlockAttentionOp op);
 
@@ -70,7 +73,6 @@ public:
   Values predicateArguments() const;
   bool isMasked() { return !op.getBody().empty(); }
   bool hasBias() { return addsBias(op); }
-  bool hasRows() { return gathersRows(op); }
   /// Keys that were merged: a block is a run of one sequence, whatever the order and the text of the original ones.
   bool keysAreRuns();
 };

@@ -49,10 +49,11 @@ struct ChooseBlocks final : weft::impl::ChooseBlocksPassBase<ChooseBlocks> {
     if (op.getQueryBlock() || usesLists(op))
       return false;
     int64_t headDim = op.getQuery().getType().getDimSize(3), block = op.getBlock();
-    // Boxes of queries and keys are alike: they are cut for tiles of 128.
-    bool isTiled = op.getQueryOrder().getTiled() || op.getKeyOrder().getTiled();
+    // Boxes of queries and keys are alike: they are cut for tiles of 128. Beside three consumers the warps that gather sorted
+    // keys have too few registers.
+    bool permutes = op.getQueryOrder().permutes() || op.getKeyOrder().permutes();
     int64_t most = HopperSchedule::mostQueries(headDim);
-    int64_t queries = block == kDefaultBlock && !isTiled ? most : std::min(block, most);
+    int64_t queries = block == kDefaultBlock && !permutes ? most : std::min(block, most);
     int64_t keys = std::min(block, HopperSchedule::mostKeys(headDim, queries));
     if (queries == block && keys == block)
       return false;

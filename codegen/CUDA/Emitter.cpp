@@ -154,6 +154,12 @@ Value Emitter::broadcastLane(Value value, Value lane) {
   return NVVM::ShflOp::create(b, value.getType(), i32(-1), value, lane, i32(31), NVVM::ShflKind::idx, UnitAttr());
 }
 
+Value Emitter::broadcastOfEight(Value value, int64_t number) {
+  constexpr int64_t kEights = (0x18 << 8) | 31;
+  return NVVM::ShflOp::create(b, value.getType(), i32(-1), value, i32(number), i32(kEights), NVVM::ShflKind::idx,
+                              UnitAttr());
+}
+
 Value Emitter::ballot(Value condition) {
   return NVVM::VoteSyncOp::create(b, b.getI32Type(), i32(-1), condition, NVVM::VoteSyncKind::ballot);
 }

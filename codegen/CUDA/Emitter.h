@@ -100,6 +100,8 @@ public:
   /// A value of lane 0, or of some lane, in every lane.
   mlir::Value broadcastFirstLane(mlir::Value value);
   mlir::Value broadcastLane(mlir::Value value, mlir::Value lane);
+  /// What lane `number` of the lane's own eight holds.
+  mlir::Value broadcastOfEight(mlir::Value value, int64_t number);
   /// A bit per lane of the warp: whether the condition holds there.
   mlir::Value ballot(mlir::Value condition);
   /// The lanes that hold the same i32 as this one, a bit each.

@@ -50,7 +50,7 @@ private:
   /// A tensor map is a parameter of 128 bytes that the copy engine reads.
   LLVM::LLVMFuncOp declareKernel() {
     SmallVector<Type> operands(kNumHopperMaps, LLVM::LLVMPointerType::get(b.getContext()));
-    if (gathersRows(op))
+    for (unsigned i = kNumHopperMaps; i < countHopperOperands(op); i += 4)
       operands.append({LLVM::LLVMPointerType::get(b.getContext(), 1), b.getI64Type(), b.getI64Type(), b.getI64Type()});
     LLVM::LLVMFuncOp function = declareDeviceFunction(b, kernel, operands, s.threads(), s.registerCTAs);
     Type map = LLVM::LLVMArrayType::get(b.getI8Type(), 128);

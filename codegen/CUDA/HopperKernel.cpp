@@ -14,7 +14,9 @@ using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
 
-unsigned weft::cuda::countHopperOperands(BlockAttentionOp op) { return kNumHopperMaps + (gathersRows(op) ? 4 : 0); }
+unsigned weft::cuda::countHopperOperands(BlockAttentionOp op) {
+  return kNumHopperMaps + 4 * (gathersQueries(op) + 2 * gathersKeys(op));
+}
 
 HopperKernel::HopperKernel(Emitter &e, BlockAttentionOp op, const HopperSchedule &schedule,
                            Block::BlockArgListType arguments)
@@ -22,9 +24,9 @@ HopperKernel::HopperKernel(Emitter &e, BlockAttentionOp op, const HopperSchedule
   warpgroup = e.broadcastFirstLane(e.shiftRight(thread, 7));
 }
 
-TokenTensor HopperKernel::gatheredQuery() const {
-  return {operand(kNumHopperMaps), operand(kNumHopperMaps + 1), operand(kNumHopperMaps + 2),
-          operand(kNumHopperMaps + 3)};
+TokenTensor HopperKernel::gatheredTensor(unsigned number) {
+  unsigned first = kNumHopperMaps + 4 * number;
+  return {operand(first), operand(first + 1), operand(first + 2), operand(first + 3)};
 }
 
 Value HopperKernel::barrier(Barrier kind, Value index) {
@@ -33,9 +35,9 @@ Value HopperKernel::barrier(Barrier kind, Value index) {
 
 void HopperKernel::initializeBarriers() {
   int64_t warps = 4 * s.consumers, consumers = 32 * warps, bias = hasBias() ? 32 : 0;
-  int64_t gather = hasRows() ? 32 * kGatherWarps : 0;
+  int64_t gather = gathers() ? 32 * kGatherWarps : 0, keys = keysAreGathered() ? 32 : 0;
   std::pair<Barrier, int64_t> arrivals[] = {{Barrier::FullQuery, 1 + gather}, {Barrier::EmptyQuery, consumers + bias},
-                                            {Barrier::FullKey, 1 + bias},     {Barrier::FullValue, 1},
+                                            {Barrier::FullKey, 1 + bias + keys}, {Barrier::FullValue, keys ? keys : 1},
                                             {Barrier::EmptyKey, consumers},   {Barrier::EmptyValue, warps},
                                             {Barrier::FullItem, 1}};
   for (auto [kind, count] : arrivals)

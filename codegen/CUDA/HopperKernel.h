@@ -28,13 +28,13 @@ namespace weft::cuda {
 /// that stand apart (rt::cuda::Segment).
 enum HopperOperand : unsigned { kQueryMap, kKeyMap, kValueMap, kMapsPerSegment, kNumHopperMaps = 3 * kMapsPerSegment };
 
-/// All operands of an attention: behind the maps, with rows, four of the queries' tensor as in TokenTensor.
+/// All operands of an attention: behind the maps four, as in TokenTensor, of each tensor whose tokens are gathered.
 unsigned countHopperOperands(BlockAttentionOp op);
 
 /// A Hopper kernel while it is emitted.
 class HopperKernel : public AttentionKernel {
 public:
-  /// The producer's warps: copies, bias, and two that gather queries.
+  /// The producer's warps: copies, bias, and two that gather tokens.
   static constexpr int64_t kBiasWarp = 1, kFirstGatherWarp = 2, kGatherWarps = 2;
 
   HopperKernel(Emitter &e, BlockAttentionOp op, const HopperSchedule &schedule, mlir::Block::BlockArgListType arguments);
@@ -61,8 +61,14 @@ public:
   /// Copies and products see what this thread stored into shared memory before.
   void fenceStores();
 
-  /// The queries' tensor where their rows are gathered.
-  TokenTensor gatheredQuery() const;
+  /// Whether a tile is of gathered tokens: of queries, of keys and values, or either.
+  bool queriesAreGathered() { return gathersQueries(op); }
+  bool keysAreGathered() { return gathersKeys(op); }
+  bool gathers() { return queriesAreGathered() || keysAreGathered(); }
+  /// The tensors whose tokens are.
+  TokenTensor gatheredQuery() { return gatheredTensor(0); }
+  TokenTensor gatheredKey() { return gatheredTensor(queriesAreGathered()); }
+  TokenTensor gatheredValue() { return gatheredTensor(queriesAreGathered() + 1); }
 
   /// Buffer and parity of the n-th use of a pair of buffers.
   struct Slot {
@@ -74,6 +80,9 @@ public:
 
   /// Offset of `base` + index * bytes.
   mlir::Value bufferAt(int64_t base, int64_t bytes, mlir::Value index);
+
+private:
+  TokenTensor gatheredTensor(unsigned number);
 };
 
 /// What consumers and the bias' warp read of an item.

@@ -8,7 +8,7 @@
 #include "codegen/CUDA/ItemPieces.h"
 #include "codegen/CUDA/KeyBias.h"
 #include "codegen/CUDA/MaskStage.h"
-#include "codegen/CUDA/QueryGather.h"
+#include "codegen/CUDA/TokenGather.h"
 #include "dialect/BlockPartition.h"
 #include "runtime/CUDA/Segment.h"
 
@@ -33,7 +33,7 @@ public:
     Value warp = e.broadcastFirstLane(e.shiftRight(k.thread, 5));
     if (k.hasBias())
       emitWarps(e.equal(warp, HopperKernel::kBiasWarp), emitBias);
-    if (k.hasRows())
+    if (k.gathers())
       emitWarps(e.less(e.i32(HopperKernel::kFirstGatherWarp - 1), warp), emitGather);
     Block *first = e.createBlock(), *start = e.createBlock();
     e.branchIf(e.equal(warp, 0), first, exit);
@@ -104,7 +104,7 @@ private:
   void storeItem(HopperKernel::Slot query, ArrayRef<Value> item) {
     Value at = e.sharedAddress(k.bufferAt(s.itemOffset, 16, query.index));
     e.assembly("st.shared.v4.b32 [$0], {$1, $2, $3, $4};", "r,r,r,r,r", {at, item[0], item[1], item[2], item[3]}, {});
-    if (k.hasRows())
+    if (k.gathers())
       k.arrive(Barrier::FullItem, query.index);
   }
 
@@ -231,7 +231,7 @@ private:
   }
 
   void copyQuery(HopperKernel::Slot query, Value block, Value pair) {
-    if (k.hasRows()) {
+    if (k.queriesAreGathered()) {
       k.expect(Barrier::FullQuery, query.index, e.i32(s.queryCoordinateBytes()));
       return copyQueryCoordinates(query, block);
     }
@@ -270,7 +270,9 @@ private:
   void copyKeyAndValue(Value entry, Value pair, HopperKernel::Slot stage) {
     Value block = e.shiftRight(entry, 2);
     Source source = sourceOf(block, kKeyBlocks, pair);
-    Value bytes = k.keysAreRuns() ? e.i32(s.keyBytes()) : tileBytes(keySide(), source);
+    Value bytes = k.keysAreGathered() ? e.i32(0)
+                  : k.keysAreRuns()   ? e.i32(s.keyBytes())
+                                      : tileBytes(keySide(), source);
     Value parity = e.bitXor(stage.parity, 1);
 
     Value maskClass = e.shiftRight(source.block[3], rt::cuda::kSegmentBits);
@@ -298,10 +300,13 @@ private:
         copyBytes(MaskReader(k).tileAt(tile), k.bufferAt(s.maskBitsOffset, s.maskBitsBytes(), stage.index),
                   s.maskBitsBytes(), barrier);
       });
-    copyOperand(Barrier::FullKey, s.keyOffset, kKeyMap, source, stage);
+    if (!k.keysAreGathered())
+      copyOperand(Barrier::FullKey, s.keyOffset, kKeyMap, source, stage);
     copyCoordinates(block, kKeyCoordinates, s.keyCoordinateBytes(),
                     k.bufferAt(s.keyCoordinatesOffset, s.keyCoordinateBytes(), stage.index), barrier);
 
+    if (k.keysAreGathered())
+      return;
     k.waitFor(Barrier::EmptyValue, stage.index, parity);
     k.expect(Barrier::FullValue, stage.index, bytes);
     copyOperand(Barrier::FullValue, s.valueOffset, kValueMap, source, stage);

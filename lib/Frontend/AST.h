@@ -49,9 +49,10 @@ struct LiteralExpr {
   int32_t value = 0;
 };
 
-/// `q.t`, `k.text`, ...
+/// `q.t`, `k.text`, ... or, where tokens are sorted, `token.t`.
 struct CoordinateExpr {
-  bool ofKey = false;
+  enum class Owner { Query, Key, Token };
+  Owner owner = Owner::Query;
   Axis axis = Axis::T;
 };
 
@@ -162,11 +163,14 @@ struct Definition {
   ExprPtr body;
 };
 
-/// `order raster`, `order tiles`, `order tiles(t: .., h: .., w: ..)` or, with
-/// rows that run on into the next frame, `order tiles(h: .., w: ..)`.
+/// `order raster`, `order tiles`, `order tiles(t: .., h: .., w: ..)`, with rows
+/// that run on into the next frame, `order tiles(h: .., w: ..)`, or, with tokens
+/// sorted by one number after the other, `order by(.., ..)`.
 struct OrderClause {
   SourceRange range;
   bool isTiles = false;
+  /// What tokens are sorted by; empty if they are not.
+  std::vector<ExprPtr> keys;
   /// The first is null if it is not written.
   std::optional<std::array<ExprPtr, 3>> sizes;
   /// Frames that are cut apart, or null.
@@ -226,6 +230,11 @@ struct Program {
 };
 
 /// How a member is written.
+constexpr std::string_view spelling(CoordinateExpr::Owner owner) {
+  return owner == CoordinateExpr::Owner::Key     ? "k"
+         : owner == CoordinateExpr::Owner::Query ? "q"
+                                                 : "token";
+}
 constexpr std::string_view spelling(Axis axis) {
   constexpr std::string_view names[] = {"t",     "h",    "w",
                                         "index", "text", "text_index"};
@@ -285,8 +294,8 @@ template <typename Visit> void forEachChild(Expr &expr, Visit visit) {
                [&](const Expr &child) { visit(const_cast<Expr &>(child)); });
 }
 
-/// Calls `visit` on the expressions of an attention that are not defaults: tile
-/// sizes, then the mask, then the rows, then those of reuse.
+/// Calls `visit` on the expressions of an attention that are not defaults: those
+/// of the order, then the mask, then the rows, then those of reuse.
 template <typename Visit>
 void forEachClauseExpr(const Attention &attention, Visit visit) {
   if (attention.order && attention.order->sizes)
@@ -295,6 +304,9 @@ void forEachClauseExpr(const Attention &attention, Visit visit) {
         visit(*size);
   if (attention.order && attention.order->first)
     visit(*attention.order->first);
+  if (attention.order)
+    for (const ExprPtr &key : attention.order->keys)
+      visit(*key);
   if (attention.mask)
     visit(*attention.mask->condition);
   if (attention.rows && attention.rows->selection)

@@ -107,7 +107,10 @@ void Printer::print(const Parameters &parameters) {
 }
 
 void Printer::print(const OrderClause &order) {
-  line(order.isTiles ? "order tiles" : "order raster", order.range);
+  line(order.isTiles        ? "order tiles"
+       : order.keys.empty() ? "order raster"
+                            : "order by",
+       order.range);
   Indent indent(depth);
   if (order.first) {
     line("first", order.first->range);
@@ -118,6 +121,8 @@ void Printer::print(const OrderClause &order) {
     for (const ExprPtr &size : *order.sizes)
       if (size)
         print(*size);
+  for (const ExprPtr &key : order.keys)
+    print(*key);
 }
 
 struct Label {
@@ -128,7 +133,7 @@ struct Label {
     return fmt::format("{}", literal.value);
   }
   std::string operator()(const CoordinateExpr &coordinate) const {
-    return fmt::format("{}.{}", coordinate.ofKey ? "k" : "q",
+    return fmt::format("{}.{}", spelling(coordinate.owner),
                        spelling(coordinate.axis));
   }
   std::string operator()(const GridExtentExpr &grid) const {

@@ -224,7 +224,10 @@ void checkKinds(Program &program, Diagnostics &diagnostics) {
           checker.expectKind(*size, Kind::Int, "as a tile size");
     if (attention->order && attention->order->first)
       checker.expectKind(*attention->order->first, Kind::Int,
-                         "for 'first' of 'tiles'");
+                         "for 'first' of 'order'");
+    if (attention->order)
+      for (const ExprPtr &key : attention->order->keys)
+        checker.expectKind(*key, Kind::Int, "to sort tokens by");
     if (attention->mask)
       checker.expectKind(*attention->mask->condition, Kind::Bool, "as a mask");
     if (attention->rows && attention->rows->selection)

@@ -67,7 +67,7 @@ void RowsChecker::requireTokens(const Expr &expr) {
                                   what));
   };
   auto *coordinate = std::get_if<CoordinateExpr>(&expr.node);
-  if (coordinate && coordinate->ofKey)
+  if (coordinate && coordinate->owner == CoordinateExpr::Owner::Key)
     report(fmt::format("'k.{}' is of a key", spelling(coordinate->axis)));
   if (std::holds_alternative<HeadExpr>(expr.node))
     report("'head' is of a head");

@@ -48,9 +48,11 @@ private:
 
 /// Why a leaf of an expression is not static; empty if it is.
 static std::string runtimeReason(const Expr &expr) {
-  if (auto *coordinate = std::get_if<CoordinateExpr>(&expr.node))
+  auto *coordinate = std::get_if<CoordinateExpr>(&expr.node);
+  // The tokens that an order sorts are known.
+  if (coordinate && coordinate->owner != CoordinateExpr::Owner::Token)
     return fmt::format("'{}.{}' is known only at run time",
-                       coordinate->ofKey ? "k" : "q",
+                       spelling(coordinate->owner),
                        spelling(coordinate->axis));
   if (std::holds_alternative<HeadExpr>(expr.node))
     return "'head' is known only at run time";
@@ -170,16 +172,22 @@ void StaticChecker::checkAttention(const Attention &attention) {
     evaluateAlone(*attention.rows->selection, attention.parameters.size());
   if (attention.reuse && attention.reuse->window)
     requireStatic(*attention.reuse->window, "window", *attention.reuse->window);
-  if (!attention.order || !attention.order->sizes)
+  if (!attention.order)
+    return;
+  for (const ExprPtr &key : attention.order->keys)
+    if (requireStatic(*key, "order", *key))
+      evaluateAlone(*key, attention.parameters.size());
+  if (attention.order->first)
+    requireStatic(*attention.order->first, "first", *attention.order->first);
+  Frame unknown{std::vector<MaybeStatic>(attention.parameters.size()), nullptr,
+                nullptr};
+  evaluator.firstOf(*attention.order, unknown);
+  if (!attention.order->sizes)
     return;
   for (const ExprPtr &size : *attention.order->sizes)
     if (size)
       requireStatic(*size, "tile size", *size);
-  if (attention.order->first)
-    requireStatic(*attention.order->first, "first", *attention.order->first);
-  evaluator.tileOf(*attention.order, Frame{std::vector<MaybeStatic>(
-                                                  attention.parameters.size()),
-                                              nullptr, nullptr});
+  evaluator.tileOf(*attention.order, unknown);
 }
 
 } // namespace

@@ -7,6 +7,7 @@
 #include "lib/Frontend/MLIRGen.h"
 
 #include "dialect/WeftDialect.h"
+#include "lib/Frontend/OrderGen.h"
 #include "lib/Frontend/PredicateGen.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -30,6 +31,7 @@ public:
       : builder(&context), locate(&context, diagnostics.source()),
         values(values), options(options), attention(*values.attention),
         evaluator(diagnostics, values.keyGrid), frame(values.frame()),
+        order(makeOrder(diagnostics)),
         queryGrid(gridAttr(values.queryGrid)),
         keyGrid(gridAttr(values.keyGrid)),
         maskType(MaskType::get(&context, queryGrid, keyGrid)) {}
@@ -38,7 +40,7 @@ public:
 private:
   // The function.
   GridAttr gridAttr(const GridShape &grid);
-  OrderAttr orderAttr();
+  OrderAttr makeOrder(Diagnostics &diagnostics);
   RankedTensorType tensorType(GridAttr grid);
   Type elementType();
   RankedTensorType lseType();
@@ -81,6 +83,7 @@ private:
   const Attention &attention;
   StaticEvaluator evaluator;
   Frame frame;
+  OrderAttr order;
   GridAttr queryGrid, keyGrid;
   MaskType maskType;
   EmittedParameters parameters;
@@ -103,14 +106,16 @@ GridAttr Generator::gridAttr(const GridShape &grid) {
                        grid.textFirst);
 }
 
-OrderAttr Generator::orderAttr() {
+OrderAttr Generator::makeOrder(Diagnostics &diagnostics) {
   MLIRContext *context = builder.getContext();
+  if (attention.order && !attention.order->keys.empty())
+    return OrderAttr::getSorted(emitSortKeys(context, *attention.order, values, diagnostics), values.first);
   if (!attention.order || !attention.order->isTiles)
     return OrderAttr::getRaster(context);
   if (!values.tile)
     return OrderAttr::getChosenTiles(context);
   auto [t, h, w] = values.tile->sizes;
-  return OrderAttr::get(context, /*tiled=*/true, t, h, w, values.tile->first);
+  return OrderAttr::get(context, /*tiled=*/true, t, h, w, values.first);
 }
 
 Type Generator::elementType() {
@@ -247,7 +252,7 @@ void Generator::emitBody(func::FuncOp function) {
   Value snappedKey = emitSnap(key, values.keyGrid);
   auto op = AttentionOp::create(
       builder, loc, tensorType(queryGrid), lseType(), snappedQuery, snappedKey,
-      value, bias, mask, rows, intoOut, intoLse, queryGrid, keyGrid, orderAttr(), orderAttr(),
+      value, bias, mask, rows, intoOut, intoLse, queryGrid, keyGrid, order, order,
       builder.getI64IntegerAttr(options.block), /*query_block=*/IntegerAttr(),
       builder.getF64FloatAttr(scale()));
   SmallVector<Value> results = op.getResults();
@@ -314,7 +319,7 @@ Value Generator::emitMeans(Value operand, GridAttr grid, IntegerAttr pool,
   auto type = RankedTensorType::get({ShapedType::kDynamic, options.heads,
                                      ShapedType::kDynamic, options.headDim},
                                     builder.getF32Type());
-  return BlockMeansOp::create(builder, loc, type, operand, grid, orderAttr(),
+  return BlockMeansOp::create(builder, loc, type, operand, grid, order,
                               builder.getI64IntegerAttr(options.block), pool);
 }
 
@@ -331,7 +336,7 @@ Value Generator::emitScores(const PredictionExpr &expr, Location loc) {
   if (!pool)
     return scores;
   return MaxScoresOp::create(builder, loc, type, scores, queryGrid, keyGrid,
-                             orderAttr(), orderAttr(), block, block, pool);
+                             order, order, block, block, pool);
 }
 
 Value Generator::emitPrediction(const PredictionExpr &expr, Location loc) {
@@ -505,8 +510,10 @@ FailureOr<OwningOpRef<ModuleOp>> generateModule(MLIRContext &context,
   if (!values || diagnostics.hasErrors())
     return failure();
   context.loadDialect<WeftDialect, arith::ArithDialect, func::FuncDialect>();
-  OwningOpRef<ModuleOp> module =
-      Generator(context, *values, options, diagnostics).run();
+  Generator generator(context, *values, options, diagnostics);
+  if (diagnostics.hasErrors())
+    return failure();
+  OwningOpRef<ModuleOp> module = generator.run();
   if (!module)
     return failure();
   return module;

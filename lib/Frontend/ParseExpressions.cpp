@@ -140,7 +140,8 @@ ExprPtr Parser::parsePrimary() {
   case TokenKind::GridKeyword:
     return parseMember();
   case TokenKind::Identifier:
-    return parseReference();
+    return atWord("token") && following.is(TokenKind::Dot) ? parseTokenMember()
+                                                           : parseReference();
   case TokenKind::LeftParen:
     return parseParenthesized();
   default:
@@ -306,10 +307,12 @@ bool Parser::parseRecall(RecognitionExpr &recognition) {
   return recognition.recall != nullptr;
 }
 
-std::optional<Axis> Parser::parseAxis(std::string_view owner, bool ofGrid) {
+std::optional<Axis>
+Parser::parseAxis(std::string_view owner,
+                  const std::function<bool(Axis)> &isMember) {
   std::vector<std::string_view> names;
   for (Axis axis : allAxes) {
-    if (ofGrid && !isExtent(axis))
+    if (!isMember(axis))
       continue;
     if (atWord(spelling(axis))) {
       take();
@@ -327,14 +330,34 @@ ExprPtr Parser::parseMember() {
   if (!expect(TokenKind::Dot, fmt::format(" after '{}'", owner.text)))
     return nullptr;
   bool ofGrid = owner.is(TokenKind::GridKeyword);
-  std::optional<Axis> axis = parseAxis(owner.text, ofGrid);
+  std::optional<Axis> axis =
+      parseAxis(owner.text, [&](Axis axis) { return !ofGrid || isExtent(axis); });
   if (!axis)
     return nullptr;
   if (ofGrid)
     return make(owner.range.begin, GridExtentExpr{*axis});
   Kind kind = *axis == Axis::Text ? Kind::Bool : Kind::Int;
+  auto side = owner.is(TokenKind::KKeyword) ? CoordinateExpr::Owner::Key
+                                            : CoordinateExpr::Owner::Query;
+  return make(owner.range.begin, CoordinateExpr{side, *axis}, kind);
+}
+
+ExprPtr Parser::parseTokenMember() {
+  Token owner = take();
+  take();
+  if (!isInOrder) {
+    diagnostics.error(owner.range,
+                      "'token' may only stand in 'order by', where tokens are "
+                      "sorted; write 'q' or 'k'");
+    return nullptr;
+  }
+  std::optional<Axis> axis = parseAxis(owner.text, [](Axis axis) {
+    return axis == Axis::T || axis == Axis::H || axis == Axis::W;
+  });
+  if (!axis)
+    return nullptr;
   return make(owner.range.begin,
-              CoordinateExpr{owner.is(TokenKind::KKeyword), *axis}, kind);
+              CoordinateExpr{CoordinateExpr::Owner::Token, *axis});
 }
 
 ExprPtr Parser::parseBuiltin(const OperatorInfo &builtin) {

@@ -137,20 +137,38 @@ bool Parser::parseRows(Attention &attention) {
 
 bool Parser::parseOrder(OrderClause &order) {
   order.isTiles = atWord("tiles");
-  if (!order.isTiles && !atWord("raster")) {
-    unexpected("'raster' or 'tiles'",
-               didYouMean(token.text, {"raster", "tiles"}));
+  bool isSorted = atWord("by");
+  if (!order.isTiles && !isSorted && !atWord("raster")) {
+    unexpected("'raster', 'tiles' or 'by'",
+               didYouMean(token.text, {"raster", "tiles", "by"}));
     return false;
   }
   take();
+  if (isSorted)
+    return parseSortKeys(order);
   return !order.isTiles || !at(TokenKind::LeftParen) || parseTileSizes(order);
+}
+
+bool Parser::parseFirst(OrderClause &order) {
+  return !(atWord("first") && following.is(TokenKind::Colon)) ||
+         (expectWord("first") && expect(TokenKind::Colon) &&
+          (order.first = parseExpression()) && expect(TokenKind::Comma));
+}
+
+bool Parser::parseSortKeys(OrderClause &order) {
+  if (!expect(TokenKind::LeftParen, " after 'by'") || !parseFirst(order))
+    return false;
+  isInOrder = true;
+  do
+    order.keys.push_back(parseExpression());
+  while (order.keys.back() && consumeIf(TokenKind::Comma));
+  isInOrder = false;
+  return order.keys.back() && expect(TokenKind::RightParen);
 }
 
 bool Parser::parseTileSizes(OrderClause &order) {
   take();
-  if (atWord("first") &&
-      !(expectWord("first") && expect(TokenKind::Colon) &&
-        (order.first = parseExpression()) && expect(TokenKind::Comma)))
+  if (!parseFirst(order))
     return false;
   order.sizes.emplace();
   size_t first = atWord(spelling(Axis::H)) ? 1 : 0;

@@ -24,12 +24,16 @@ Location Locator::operator()(SourceRange range) const {
                                end.column);
 }
 
+static bool isOfKey(const CoordinateExpr &coordinate) {
+  return coordinate.owner == CoordinateExpr::Owner::Key;
+}
+
 /// Which argument of the predicate's block holds a coordinate.
 static unsigned argumentOf(const CoordinateExpr &coordinate) {
   static_assert(kQueryText - kQueryT == static_cast<unsigned>(Axis::Text) &&
                     kKeyText - kKeyT == static_cast<unsigned>(Axis::Text),
                 "coordinates stand in the order of Axis");
-  return (coordinate.ofKey ? kKeyT : kQueryT) +
+  return (isOfKey(coordinate) ? kKeyT : kQueryT) +
          static_cast<unsigned>(coordinate.axis);
 }
 
@@ -47,7 +51,7 @@ Emitted PredicateGen::emit(const Expr &expr,
   if (auto *coordinate = std::get_if<CoordinateExpr>(&expr.node)) {
     if (coordinate->axis == Axis::TextIndex)
       return {std::nullopt,
-              emitTextIndex(coordinate->ofKey, locate(expr.range))};
+              emitTextIndex(isOfKey(*coordinate), locate(expr.range))};
     return {std::nullopt, block.getArgument(argumentOf(*coordinate))};
   }
   if (auto *operation = std::get_if<OperatorExpr>(&expr.node))

@@ -10,6 +10,8 @@
 
 #include "lib/Frontend/Parser.h"
 
+#include <functional>
+
 #include <fmt/format.h>
 
 namespace weft {
@@ -60,7 +62,9 @@ private:
   bool parseBias(Attention &attention);
   bool parseRows(Attention &attention);
   bool parseOrder(OrderClause &order);
+  bool parseFirst(OrderClause &order);
   bool parseTileSizes(OrderClause &order);
+  bool parseSortKeys(OrderClause &order);
   bool parseReuseClause(Attention &attention);
   bool parseReuse(ReuseClause &reuse);
   bool parseReusePart(ReuseClause &reuse);
@@ -94,10 +98,12 @@ private:
   bool parseCandidate(RecognitionExpr &recognition);
   bool parseRecall(RecognitionExpr &recognition);
   ExprPtr parseMember();
+  ExprPtr parseTokenMember();
   ExprPtr parseBuiltin(const OperatorInfo &builtin);
   ExprPtr parseReference();
   bool parseArguments(std::vector<Argument> &arguments);
-  std::optional<Axis> parseAxis(std::string_view owner, bool ofGrid);
+  std::optional<Axis> parseAxis(std::string_view owner,
+                                const std::function<bool(Axis)> &isMember);
   template <typename Node>
   ExprPtr make(uint32_t begin, Node node, Kind kind = Kind::Int);
   ExprPtr makeOperation(uint32_t begin, Operator op, ExprPtr first,
@@ -116,6 +122,7 @@ private:
   Token token;
   Token following;
   uint32_t lastEnd = 0;
+  bool isInOrder = false;
   unsigned nesting = 0;
   unsigned nodes = 0;
 };

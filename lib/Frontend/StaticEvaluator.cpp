@@ -64,7 +64,8 @@ MaybeStatic StaticEvaluator::evaluate(const Expr &expr, const Frame &frame) {
   if (auto *grid = std::get_if<GridExtentExpr>(&expr.node); grid && keyGrid)
     return extent(*keyGrid, grid->axis);
   if (auto *coordinate = std::get_if<CoordinateExpr>(&expr.node);
-      coordinate && !coordinate->ofKey && queryToken)
+      coordinate && coordinate->owner == CoordinateExpr::Owner::Query &&
+      queryToken)
     return (*queryToken)[static_cast<size_t>(coordinate->axis)];
   // Which candidate counts is not known, but each may have errors.
   if (auto *recognition = std::get_if<RecognitionExpr>(&expr.node))
@@ -164,14 +165,17 @@ std::optional<Tile> StaticEvaluator::tileOf(const OrderClause &order,
   }
   if (joinsFrames)
     sizes[0] = 0;
+  return Tile{sizes};
+}
+
+MaybeStatic StaticEvaluator::firstOf(const OrderClause &order,
+                                     const Frame &frame) {
   MaybeStatic first = order.first ? evaluate(*order.first, frame) : 0;
   if (first && *first < 0)
     diagnostics.error(order.first->range,
                       fmt::format("expected 'first' to be at least 0, but got {}",
                                   *first));
-  if (!first || *first < 0)
-    return std::nullopt;
-  return Tile{sizes, *first};
+  return first && *first >= 0 ? first : std::nullopt;
 }
 
 } // namespace weft

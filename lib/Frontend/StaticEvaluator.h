@@ -55,8 +55,6 @@ struct Frame {
 struct Tile {
   /// Extents t, h and w; t is 0 if it is 0 or not written.
   std::array<int32_t, 3> sizes;
-  /// Frames that are cut apart.
-  int32_t first = 0;
 };
 
 /// Evaluates expressions and reports divisors that are known not to be
@@ -77,6 +75,9 @@ public:
   /// The tile of `order tiles(...)`; reports sizes and products that are out of
   /// range.
   std::optional<Tile> tileOf(const OrderClause &order, const Frame &frame);
+  /// The frames that an order cuts apart, 0 if it does not say; reports those
+  /// that are negative.
+  MaybeStatic firstOf(const OrderClause &order, const Frame &frame);
 
 private:
   MaybeStatic evaluateOperator(const OperatorExpr &expr, const Frame &frame);

@@ -259,6 +259,12 @@ std::optional<StaticValues> Instantiation::run() {
   }
   if (diagnostics.hasErrors())
     return std::nullopt;
+  if (attention->order)
+    for (const ExprPtr &key : attention->order->keys)
+      evaluator.evaluate(*key, values.frame());
+  if (attention->order)
+    values.first = evaluator.firstOf(*attention->order, values.frame())
+                       .value_or(0);
   if (attention->order && attention->order->sizes)
     values.tile = evaluator.tileOf(*attention->order, values.frame());
   if (attention->mask) {

@@ -58,6 +58,8 @@ struct StaticValues {
   int32_t window = 2;
   /// What is written in `order tiles(...)`.
   std::optional<Tile> tile;
+  /// The frames that the order cuts apart.
+  int32_t first = 0;
 
   /// The frame for evaluating the attention's clauses: dynamic parameters are
   /// unknown.

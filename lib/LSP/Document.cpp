@@ -241,7 +241,7 @@ std::vector<Proposal> Document::complete(uint32_t offset) const {
   for (const Keyword &keyword : keywords())
     proposals.push_back({std::string(keyword.spelling), SymbolKind::Keyword,
                          std::string(keyword.meaning)});
-  for (std::string_view order : {"raster", "tiles"})
+  for (std::string_view order : {"raster", "tiles", "by"})
     proposals.push_back(
         {std::string(order), SymbolKind::Keyword, "an order of tokens"});
   proposals.push_back({"bias", SymbolKind::Keyword,

@@ -30,6 +30,16 @@ Status weft::rt::cuda::checkTensors(const RunArgs &args) {
   return checkAlignment({{"query", &args.query}, {"key", &args.key}, {"value", &args.value}, {"out", &args.out}});
 }
 
+Status weft::rt::cuda::checkGathered(std::initializer_list<NamedTensor> tensors) {
+  constexpr int64_t kLimit = int64_t{1} << 31;
+  for (auto [name, tensor] : tensors)
+    if (tensor->strides[2] >= kLimit)
+      return Status::error(fmt::format("{}: expected tokens fewer than {} elements apart, since the order gathers them, "
+                                       "but got {}",
+                                       name, kLimit, tensor->strides[2]));
+  return Status::ok();
+}
+
 Tensor weft::rt::cuda::sliceBatches(const Tensor &tensor, int64_t first, int64_t count) {
   if (tensor.shape[0] == 1)
     return tensor;

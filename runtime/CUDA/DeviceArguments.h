@@ -18,6 +18,8 @@ using NamedTensor = std::pair<const char *, const Tensor *>;
 
 /// What copies of 16 bytes need: addresses, and strides of all axes but the last.
 Status checkAlignment(std::initializer_list<NamedTensor> tensors);
+/// What tokens that are gathered need besides: how far apart they are.
+Status checkGathered(std::initializer_list<NamedTensor> tensors);
 /// The same of a call's queries, keys, values and output.
 Status checkTensors(const RunArgs &args);
 

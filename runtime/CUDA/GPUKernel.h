@@ -47,6 +47,8 @@ struct GPUKernelImage {
   bool isSpecific = false;
   /// Operands are tensor maps; else addresses, strides and `keyTokens`.
   bool usesTensorMaps = true;
+  /// Behind the maps stand the addresses and strides of tensors whose tokens are gathered.
+  bool gathersQueries = false, gathersKeys = false;
   /// Items that each query block of a list is.
   int64_t queryParts = 1;
   /// Whether the kernel cuts items into pieces.
@@ -69,7 +71,7 @@ struct GPUKernelImage {
   std::vector<int32_t> columnMasks;
   /// The token of each row of each query tile, or -1.
   std::vector<int32_t> rowTokens;
-  /// Likewise of each column of each key tile; empty with tensor maps and without a bias.
+  /// Likewise of each column of each key tile; empty with tensor maps, unless they are gathered or have a bias.
   std::vector<int32_t> keyTokens;
   /// Coordinates that the predicate reads: per block, axis and row of the tile.
   std::vector<int32_t> queryCoordinates, keyCoordinates;

@@ -90,6 +90,9 @@ Status GPUKernel::launchAttention(const Batches &batches, AttentionOperands &ope
   const RunArgs &args = batches.args;
   auto slice = [&](const Tensor &tensor) { return sliceBatches(tensor, batches.first, batches.count); };
   std::vector<void *> arguments;
+  auto addTensor = [&](Tensor &tensor) {
+    arguments.insert(arguments.end(), {&tensor.data, &tensor.strides[0], &tensor.strides[1], &tensor.strides[2]});
+  };
   std::vector<TensorMap> maps;
   DevicePointer tokens = work.keyTokens ? work.keyTokens : keyTokens.get();
   if (parts.usesTensorMaps) {
@@ -99,15 +102,14 @@ Status GPUKernel::launchAttention(const Batches &batches, AttentionOperands &ope
     maps = std::move(*made);
     for (TensorMap &map : maps)
       arguments.push_back(&map);
-    // Queries that are gathered.
-    if (host.image().gathersRows())
-      arguments.insert(arguments.end(), {&operands.query.data, &operands.query.strides[0],
-                                         &operands.query.strides[1], &operands.query.strides[2]});
+    if (parts.gathersQueries)
+      addTensor(operands.query);
+    if (parts.gathersKeys)
+      addTensor(operands.key), addTensor(operands.value);
   } else {
     // In the order of the generator's MMAOperand.
     for (Tensor *tensor : {&operands.query, &operands.key, &operands.value})
-      arguments.insert(arguments.end(),
-                       {&tensor->data, &tensor->strides[0], &tensor->strides[1], &tensor->strides[2]});
+      addTensor(*tensor);
     arguments.push_back(&tokens);
   }
   const Tensor none{nullptr, DType::F32, {}, {0, 0, 0}};
@@ -317,6 +319,8 @@ Result<std::vector<int64_t>> GPUKernel::bindCall(const RunArgs &args) const {
   Status status = host.check(args, MemoryKind::Device);
   if (status)
     status = checkTensors(args);
+  if (status && parts.gathersKeys)
+    status = checkGathered({{"key", &args.key}, {"value", &args.value}});
   return status ? host.bindParameters(args.parameters) : status;
 }
 

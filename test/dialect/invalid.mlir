@@ -52,12 +52,37 @@ func.func private @order_c2() attributes {a = #weft.order<tiles = 8x16, first = 
 
 // -----
 
+// expected-error@+1 {{expected at least 0 first frames, but got -1}}
+func.func private @order_c2_sorted() attributes {a = #weft.order<by = (t, h, w) -> (h), first = -1>}
+
+// -----
+
+// expected-error@+1 {{expected a map of (t, h, w) to at least one number, but got affine_map<(d0, d1) -> (d0)>}}
+func.func private @order_c3_dims() attributes {a = #weft.order<by = (h, w) -> (h)>}
+
+// -----
+
+// expected-error@+1 {{expected a map of (t, h, w) to at least one number, but got affine_map<(d0, d1, d2) -> ()>}}
+func.func private @order_c3_results() attributes {a = #weft.order<by = (t, h, w) -> ()>}
+
+// -----
+
+// expected-error@+1 {{expected a map of (t, h, w) to at least one number, but got affine_map<(d0, d1, d2)[s0] -> (d0 floordiv s0)>}}
+func.func private @order_c3_symbols() attributes {a = #weft.order<by = (t, h, w)[n] -> (t floordiv n)>}
+
+// -----
+
+// expected-error@+1 {{expected positive constants as divisors, but got}}
+func.func private @order_c3_divisor() attributes {a = #weft.order<by = (t, h, w) -> (t mod (-2))>}
+
+// -----
+
 // expected-error@+1 {{expected sizes TxHxW or HxW, but got 1}}
 func.func private @order_sizes() attributes {a = #weft.order<tiles = 32>}
 
 // -----
 
-// expected-error@+1 {{expected raster or tiles, but got tile}}
+// expected-error@+1 {{expected raster, tiles or by, but got tile}}
 func.func private @order_kind() attributes {a = #weft.order<tile>}
 
 // -----

@@ -9,6 +9,7 @@
 // CHECK-DAG: #[[RASTER:.*]] = #weft.order<raster>
 // CHECK-DAG: #[[OPEN:.*]] = #weft.order<tiles>
 // CHECK-DAG: #[[TILES:.*]] = #weft.order<tiles = 2x8x8>
+// CHECK-DAG: #[[SORTED:.*]] = #weft.order<by = (d0, d1, d2) -> (d0, (d1 - d2) mod 2), first = 1>
 // CHECK-DAG: #[[JOINED:.*]] = #weft.order<tiles = 8x16, first = 1>
 
 #g = #weft.grid<3x4x5>
@@ -17,10 +18,11 @@
 !mask = !weft.mask<query = #g, key = #g>
 
 // CHECK-LABEL: func.func private @attributes
-// CHECK-SAME: a_raster = #[[RASTER]], b_open = #[[OPEN]], c_tiles = #[[TILES]], c_tiles_of_rows = #[[JOINED]], d_grid = #[[GRID]], e_grid = #[[AFTER]], f_grid = #[[BEFORE]], g_lists = #[[LISTS]]
+// CHECK-SAME: a_raster = #[[RASTER]], b_open = #[[OPEN]], c_sorted = #[[SORTED]], c_tiles = #[[TILES]], c_tiles_of_rows = #[[JOINED]], d_grid = #[[GRID]], e_grid = #[[AFTER]], f_grid = #[[BEFORE]], g_lists = #[[LISTS]]
 func.func private @attributes() attributes {
   a_raster = #weft.order<raster>, b_open = #weft.order<tiles>, c_tiles = #weft.order<tiles = 2x8x8>,
-  c_tiles_of_rows = #weft.order<tiles = 8x16, first = 1>, d_grid = #g, e_grid = #text_after,
+  c_tiles_of_rows = #weft.order<tiles = 8x16, first = 1>,
+  c_sorted = #weft.order<by = (t, h, w) -> (t, (h - w) mod 2), first = 1>, d_grid = #g, e_grid = #text_after,
   f_grid = #text_before, g_lists = #weft.block_lists<offsets = dense<[[0, 1, 3]]> : tensor<1x3xi32>, entries = dense<[0, 1, 2]> : tensor<3xi32>>}
 
 // CHECK-LABEL: func.func private @types

@@ -113,7 +113,7 @@ TEST_F(AArch64Test, RandomPrograms) {
     EmulatedCase &test = cases.emplace_back(seedOf(base, i));
     Random random(test.seed);
     ProgramLimits limits;
-    limits.maxTokens = 150, limits.dynamic = 0, limits.bias = limits.rows = 30, limits.name = fmt::format("k{}", i);
+    limits.maxTokens = 150, limits.dynamic = 0, limits.bias = limits.rows = 30, limits.sorted = 20, limits.name = fmt::format("k{}", i);
     test.program = makeProgram(random, limits);
     test.program.request.target = random.pick({"aarch64", "aarch64-bf16"});
     test.batch = random.range(1, 2);

@@ -83,7 +83,7 @@ TEST_F(AMXTest, RandomPrograms) {
   for (int64_t i = 0; i < kCount; ++i) {
     Random random(seedOf(base, i));
     ProgramLimits limits;
-    limits.maxTokens = 150, limits.dynamic = 0, limits.bias = limits.rows = 40;
+    limits.maxTokens = 150, limits.dynamic = 0, limits.bias = limits.rows = 40, limits.sorted = 20;
     Case test;
     test.program = makeProgram(random, limits);
     test.program.request.options.elementType = ElementType::BF16;

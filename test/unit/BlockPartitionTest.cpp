@@ -6,6 +6,7 @@
 
 #include "dialect/BlockPartition.h"
 
+#include "mlir/IR/AffineMap.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/MathExtras.h"
@@ -34,13 +35,22 @@ protected:
     return OrderAttr::get(&context, true, size.t, size.h, size.w, first);
   }
 
+  OrderAttr sortedBy(llvm::ArrayRef<mlir::AffineExpr> keys, int64_t first = 0) {
+    return OrderAttr::getSorted(mlir::AffineMap::get(3, 0, keys, &context), first);
+  }
+  mlir::AffineExpr t() { return mlir::getAffineDimExpr(0, &context); }
+  mlir::AffineExpr h() { return mlir::getAffineDimExpr(1, &context); }
+  mlir::AffineExpr w() { return mlir::getAffineDimExpr(2, &context); }
+
   /// Calls `check` for every grid, order and block size, all of them awkward.
   void forEachCase(llvm::function_ref<void(GridAttr, OrderAttr, int64_t, const BlockPartition &)> check) {
     for (Size size : {Size{1, 1, 1}, {1, 1, 37}, {1, 41, 1}, {7, 1, 1}, {3, 5, 7}, {13, 11, 2}, {2, 30, 45}})
       for (int64_t text : {0, 1, 32, 33, 226})
         for (bool textFirst : {false, true})
           for (OrderAttr order : {raster(), tiles({1, 1, 1}), tiles({2, 8, 8}), tiles({3, 5, 7}), tiles({4, 2, 3}),
-                                  tiles({0, 8, 4}), tiles({0, 7, 3}), tiles({2, 3, 4}, 1), tiles({0, 7, 3}, 2)})
+                                  tiles({0, 8, 4}), tiles({0, 7, 3}), tiles({2, 3, 4}, 1), tiles({0, 7, 3}, 2),
+                                  sortedBy({(h() - w()) % 2}), sortedBy({h() * 2 - w() * 3, -t()}, 1),
+                                  sortedBy({t().floorDiv(2), h().ceilDiv(4), w()}, 2)})
             for (int64_t block : {32, 96, 256}) {
               SCOPED_TRACE(describe(size, text, textFirst, order, block));
               GridAttr cut = grid(size, text, textFirst);
@@ -218,6 +228,24 @@ TEST_F(BlockPartitionTest, FirstFramesAreRunsOfATilesLength) {
   // Columns of all other frames, and the first frame in runs of six.
   BlockPartition partition = partitionTokens(grid({4, 2, 5}), tiles({3, 1, 2}, 1), 32);
   EXPECT_EQ(partition.offsets, (std::vector<int32_t>{0, 6, 10, 16, 22, 25, 31, 37, 40}));
+}
+
+/// By one number after the other, and equal ones in the order of the sequence.
+TEST_F(BlockPartitionTest, SortedTokensAreCutIntoRuns) {
+  BlockPartition partition = partitionTokens(grid({1, 2, 3}, 1), sortedBy({(h() - w()) % 2}), 32);
+  EXPECT_EQ(partition.tokens, (std::vector<int32_t>{0, 2, 4, 1, 3, 5, 6}));
+  EXPECT_EQ(partition.offsets, (std::vector<int32_t>{0, 6, 7}));
+  EXPECT_EQ(partitionTokens(grid({1, 3, 3}), sortedBy({-w(), h().floorDiv(2)}), 32).tokens,
+            (std::vector<int32_t>{2, 5, 8, 1, 4, 7, 0, 3, 6}));
+  partition = partitionTokens(grid({2, 2, 2}, 2, /*textFirst=*/true), sortedBy({-h()}, /*first=*/1), 32);
+  EXPECT_EQ(partition.tokens, (std::vector<int32_t>{0, 1, 2, 3, 4, 5, 8, 9, 6, 7}));
+  EXPECT_EQ(partition.offsets, (std::vector<int32_t>{0, 2, 6, 10}));
+  forEachCase([&](GridAttr cut, OrderAttr order, int64_t block, const BlockPartition &partition) {
+    for (int64_t i = 1; i < partition.numBlocks() && order.isSorted(); ++i)
+      if (!isApart(partition.boxes[i - 1], cut, order) && !partition.boxes[i - 1].text && !partition.boxes[i].text) {
+        EXPECT_EQ(partition.offsets[i] - partition.offsets[i - 1], block) << "only the last of a segment is shorter";
+      }
+  });
 }
 
 TEST_F(BlockPartitionTest, OnlyFramesAreNotApart) {

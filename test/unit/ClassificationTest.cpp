@@ -192,6 +192,21 @@ TEST(ClassificationTest, BoxesAreExact) {
   }
 }
 
+/// What one token decides is constant on blocks of tokens that are sorted by it, although their ranges do not tell.
+TEST(ClassificationTest, SortedTokensAreExact) {
+  Counts counts;
+  for (const char *mask : {"k.h mod 2 == k.w mod 2", "q.h mod 2 == q.w mod 2 or k.h mod 2 != k.w mod 2",
+                           "not (k.h mod 2 == k.w mod 2) and k.t < 2", "(q.h - q.w) mod 2 == 1 and q.text == k.text"})
+    for (GridShape grid : {GridShape{1, 8, 16, 0, false}, GridShape{4, 5, 7, 9, true}, GridShape{3, 11, 13, 2, false}}) {
+      CompileRequest request;
+      request.source = fmt::format("attention a {{ order by((token.h - token.w) mod 2) mask {} }}", mask);
+      request.options.queryGrid = request.options.keyGrid = grid;
+      request.options.block = 32;
+      EXPECT_EQ(checkPlan(request, /*exact=*/true, counts), "") << describe(request);
+    }
+  EXPECT_LT(2 * counts.partial, counts.pairs);
+}
+
 /// Lists for the values of dynamic parameters: true to the predicate, and the same as if the values were static.
 TEST(ClassificationTest, DynamicParameters) {
   uint64_t base = testSeed();

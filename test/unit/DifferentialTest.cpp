@@ -89,7 +89,7 @@ std::string prepare(Random &random, CompiledCase &test, const ProgramLimits &lim
 
 /// Random operands for a random program; what differs, or nothing.
 std::string checkProgram(Random &random, CompiledCase &test) {
-  if (std::string error = prepare(random, test, {.bias = 30, .rows = 30}); !error.empty())
+  if (std::string error = prepare(random, test, {.bias = 30, .rows = 30, .sorted = 15}); !error.empty())
     return error;
   std::string error = runTwice(test, random.chance(50));
   return error.empty() ? compareWithInterpreter(test) : error;
@@ -98,7 +98,7 @@ std::string checkProgram(Random &random, CompiledCase &test) {
 /// As checkProgram, with a mask that queries and keys predict: its lists, then the results over the kernel's own lists.
 std::string checkPredicted(Random &random, CompiledCase &test) {
   ProgramLimits limits;
-  limits.predicted = 100;
+  limits.predicted = 100, limits.sorted = 25;
   if (std::string error = prepare(random, test, limits); !error.empty())
     return error;
   if (std::string error = runTwice(test, random.chance(50)); !error.empty())
@@ -148,7 +148,7 @@ std::string checkSelected(Random &random, CompiledCase &test) {
 
 /// As checkProgram, with neighbours that share their scores, under masks of every kind.
 std::string checkReuse(Random &random, CompiledCase &test) {
-  ProgramLimits limits{.bias = 30, .rows = 30, .reuse = 100};
+  ProgramLimits limits{.bias = 30, .rows = 30, .reuse = 100, .sorted = 25};
   limits.predicted = random.chance(30) ? 100 : 0;
   if (std::string error = prepare(random, test, limits); !error.empty())
     return error;
@@ -214,7 +214,7 @@ std::string checkRecognized(Random &random, CompiledCase &test) {
 /// As checkProgram, with all clauses at once, each in most programs. What a stage decides is compared by the checks
 /// above; here the rest follows from the kernel's own decisions.
 std::string checkEverything(Random &random, CompiledCase &test) {
-  ProgramLimits limits{.bias = 40, .selectedRows = 70, .predicted = 60, .reuse = 80, .recognized = 50};
+  ProgramLimits limits{.bias = 40, .selectedRows = 70, .predicted = 60, .reuse = 80, .recognized = 50, .sorted = 25};
   if (std::string error = prepare(random, test, limits); !error.empty())
     return error;
   rt::RunArgs args = test.operands.args(1);

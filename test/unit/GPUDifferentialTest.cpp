@@ -129,7 +129,7 @@ std::string checkProgram(Random &random, GPUCase &test) {
   // Half of the programs by the generator that every GPU has; f32 is always its.
   auto elementType = random.pick({ElementType::BF16, ElementType::F16, ElementType::F32});
   auto target = random.pick<std::string>({"native", "sm_80"});
-  ProgramLimits limits{.bias = 30, .predicted = 30, .reuse = 30, .recognized = 25};
+  ProgramLimits limits{.bias = 30, .predicted = 30, .reuse = 30, .recognized = 25, .sorted = 25};
   (random.chance(50) ? limits.rows : limits.selectedRows) = 60;
   auto headDim = random.pick<int64_t>({32, 64, 64, 72, 80, 128, 128, 192, 256});
   limits.maxBox = mostBoxTokens(target, elementType, headDim);

@@ -115,6 +115,17 @@ TEST(Parser, Clauses) {
             "      1 @1:34\n"
             "    2 @1:40\n"
             "    3 @1:46\n");
+  EXPECT_EQ(tree("attention a { order by(first: 1, token.t, token.h / 2) }"),
+            "attention a @1:1\n"
+            "  order by @1:15\n"
+            "    first @1:31\n"
+            "      1 @1:31\n"
+            "    token.t @1:34\n"
+            "    / @1:43\n"
+            "      token.h @1:43\n"
+            "      2 @1:53\n");
+  // Elsewhere it is a name.
+  EXPECT_EQ(expression("token"), "use of name token ");
 }
 
 TEST(Parser, Primaries) {
@@ -220,8 +231,20 @@ TEST(Parser, ClauseErrors) {
             "t:1:28: error: duplicate clause 'order'\n"
             "t:1:15: note: the first is here\n");
   EXPECT_EQ(errors("attention a { order tile }"),
-            "t:1:21: error: expected 'raster' or 'tiles', but got 'tile'; did "
-            "you mean 'tiles'?\n");
+            "t:1:21: error: expected 'raster', 'tiles' or 'by', but got 'tile'; "
+            "did you mean 'tiles'?\n");
+  EXPECT_EQ(errors("attention a { order by }"),
+            "t:1:24: error: expected '(' after 'by', but got '}'\n");
+  EXPECT_EQ(errors("attention a { order by() }"),
+            "t:1:24: error: expected an expression, but got ')'\n");
+  EXPECT_EQ(errors("attention a { order by(first: 1) }"),
+            "t:1:32: error: expected ',', but got ')'\n");
+  EXPECT_EQ(errors("attention a { order by(token.index) }"),
+            "t:1:30: error: expected 't', 'h' or 'w' after 'token.', but got "
+            "'index'\n");
+  EXPECT_EQ(errors("attention a { mask token.t == 0 }"),
+            "t:1:20: error: 'token' may only stand in 'order by', where tokens "
+            "are sorted; write 'q' or 'k'\n");
   EXPECT_EQ(errors("attention a { order tiles(2, 8, 8) }"),
             "t:1:27: error: expected 't', but got '2'\n");
   EXPECT_EQ(errors("attention a { order tiles(t: 2, w: 8, h: 8) }"),
@@ -317,7 +340,7 @@ TEST(Parser, RecoversAtItemsAndClauses) {
             "t:2:9: error: expected an expression, but got ')'\n"
             "t:4:13: error: expected the predictor 'block_mean' or "
             "'importance', but got '1'\n"
-            "t:5:9: error: expected 'raster' or 'tiles', but got 'sideways'\n"
+            "t:5:9: error: expected 'raster', 'tiles' or 'by', but got 'sideways'\n"
             "t:7:1: error: expected an expression, but got '}'\n"
             "t:8:9: error: expected a name, but got '='\n"
             "t:10:1: error: expected 'pattern', 'let' or 'attention', but got "

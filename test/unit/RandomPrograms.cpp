@@ -123,6 +123,8 @@ private:
   }
 
   std::string order() {
+    if (limits.sorted && random.chance(limits.sorted))
+      return sortedBy();
     switch (random.range(0, 6)) {
     case 0:
       return "";
@@ -136,6 +138,30 @@ private:
     default:
       return box(/*joinsFrames=*/false);
     }
+  }
+
+  std::string sortedBy() {
+    auto key = [&] {
+      int64_t number = random.range(1, 5);
+      const char *axis = random.pick({"token.t", "token.h", "token.w"});
+      switch (random.range(0, 4)) {
+      case 0:
+        return fmt::format("(token.h - token.w) mod {}", number);
+      case 1:
+        return fmt::format("{} / {}", axis, number);
+      case 2:
+        return fmt::format("({} + {} * token.t) mod {}", axis, number, random.range(1, 7));
+      case 3:
+        return fmt::format("token.h * grid.w - {}", axis);
+      default:
+        return std::string(axis);
+      }
+    };
+    std::string keys = random.range(0, 2) ? "" : fmt::format("first: {}, ", random.range(0, 3));
+    int64_t count = random.range(1, 3);
+    for (int64_t i = 0; i < count; ++i)
+      keys += (i ? ", " : "") + key();
+    return fmt::format("  order by({})\n", keys);
   }
 
   std::string box(bool joinsFrames) {

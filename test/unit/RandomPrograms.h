@@ -57,7 +57,7 @@ struct ProgramLimits {
   int64_t maxTokens = 400;
   /// In percent of the programs.
   int given = 20, rectangular = 20, dynamic = 40, bias = 0, rows = 0, selectedRows = 0, predicted = 0, reuse = 0;
-  int recognized = 0;
+  int recognized = 0, sorted = 0;
   /// Tokens of a box of `order tiles(..)`, as far as it lies in the grids.
   int64_t maxBox = maxTileTokens;
   /// Of the attention.

@@ -270,6 +270,33 @@ TEST(Sema, DefaultsAreStatic) {
   EXPECT_EQ(check("let two = 2\nlet f(n: int = two * grid.h) = n"), "");
 }
 
+TEST(Sema, SortedTokens) {
+  EXPECT_EQ(check("let strip(h: int, n: int = 8) = h / n\n"
+                  "attention a(n: int = 2) {\n"
+                  "  order by(first: n - 1, token.t, strip(token.h), token.w mod n)\n"
+                  "}"),
+            "");
+  EXPECT_EQ(check("attention a { order by(token.t == 1) }"),
+            "t:1:24: error: expected int to sort tokens by, but got bool\n");
+  EXPECT_EQ(check("attention a { order by(q.t) }"),
+            "t:1:24: error: expected a static order, but 'q.t' is known only "
+            "at run time\n");
+  EXPECT_EQ(check("let far = k.index\nattention a { order by(token.w, far) }"),
+            "t:2:33: error: expected a static order, but 'k.index' is known "
+            "only at run time\n"
+            "t:1:11: note: it comes from here\n");
+  EXPECT_EQ(check("attention a(dynamic n: int = 2) { order by(token.w / n) }"),
+            "t:1:54: error: expected a static divisor, but parameter 'n' is "
+            "dynamic\n"
+            "t:1:54: error: expected a static order, but parameter 'n' is "
+            "dynamic\n");
+  EXPECT_EQ(check("attention a { order by(first: 0 - 1, token.w) }"),
+            "t:1:31: error: expected 'first' to be at least 0, but got -1\n");
+  EXPECT_EQ(check("attention a(dynamic n: int = 2) { order by(first: n, token.w) }"),
+            "t:1:51: error: expected a static first, but parameter 'n' is "
+            "dynamic\n");
+}
+
 TEST(Sema, TileSizes) {
   EXPECT_EQ(check("attention a { order tiles(t: 2, h: 8, w: 16) }"), "");
   EXPECT_EQ(check("attention a { order tiles(t: 0, h: 8, w: 16) }"), "");
@@ -288,7 +315,7 @@ TEST(Sema, TileSizes) {
   EXPECT_EQ(check("attention a { order tiles(first: -1, h: 8, w: 2) }"),
             "t:1:34: error: expected 'first' to be at least 0, but got -1\n");
   EXPECT_EQ(check("attention a { order tiles(first: true, h: 8, w: 2) }"),
-            "t:1:34: error: expected int for 'first' of 'tiles', but got bool\n");
+            "t:1:34: error: expected int for 'first' of 'order', but got bool\n");
   EXPECT_EQ(check("attention a(dynamic n: int) { order tiles(first: n, h: 8, w: 2) }"),
             "t:1:50: error: expected a static first, but parameter 'n' is "
             "dynamic\n");

@@ -2,7 +2,7 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
-# RainFusion2.0 from its formulas, in double precision, against lib/Methods/rainfusion2.weft.
+# RainFusion2.0 from its formulas, in double precision, against lib/Methods/rainfusion2.weft and rainfusion2_strips.weft.
 """Usage: rainfusion2_checks.py WEFT_RUN METHOD FOLDER"""
 
 import math
@@ -29,11 +29,16 @@ def blocks_of(grid, text, window, size, text_first):
     """Tokens of each block: windows in raster order, clipped at the grid's ends, and runs of text.
 
     The first frame is cut into runs of as many tokens as a window has, unless it is the only one. Of windows with 0
-    frames, rows run on into the next frame.
+    frames, rows run on into the next frame. A window of two extents is one of strips, whose tokens are cut into runs.
     """
     t, h, w = grid
     video = t * h * w
     tokens = np.arange(video).reshape(grid) + (text if text_first else 0)
+    first = 0 if text_first else video
+    words = [np.arange(first + i, first + min(i + size, text)) for i in range(0, text, size)]
+    if len(window) == 2:
+        blocks = runs_of_strips(tokens, window, size)
+        return words + blocks if text_first else blocks + words
     depth, rows = (window[0], h) if window[0] else (1, t * h)
     run = min(depth, t) * min(window[1], rows) * min(window[2], w)
     apart, part = (tokens[0].ravel(), tokens[1:]) if t > 1 else (tokens[:0].ravel(), tokens)
@@ -44,9 +49,16 @@ def blocks_of(grid, text, window, size, text_first):
         for b in range(0, part.shape[1], window[1]):
             for c in range(0, w, window[2]):
                 blocks.append(part[a : a + depth, b : b + window[1], c : c + window[2]].ravel())
-    first = 0 if text_first else video
-    words = [np.arange(first + i, first + min(i + size, text)) for i in range(0, text, size)]
     return words + blocks if text_first else blocks + words
+
+
+def runs_of_strips(tokens, window, size):
+    """Windows along strips of rows, frame by frame, one behind the other, cut into runs; the first frame in its own order."""
+    t, h, w = tokens.shape
+    apart = tokens[: t > 1].ravel()
+    walk = [tokens[a, b : b + window[0], c : c + window[1]].ravel() for a in range(t > 1, t)
+            for b in range(0, h, window[0]) for c in range(0, w, window[1])]
+    return [part[i : i + size] for part in (apart, np.concatenate(walk)) for i in range(0, len(part), size)]
 
 
 def block_scores(q, k, blocks, pool):
@@ -104,6 +116,9 @@ class Problem:
 
     def program(self):
         """The method, or a file with one rule alone, and the values of its parameters."""
+        if len(self.window) == 2:
+            strips = os.path.join(os.path.dirname(METHOD), "rainfusion2_strips.weft")
+            return strips, {"keep": self.keep, "rows": self.window[0], "columns": self.window[1]}
         values = {"window_t": self.window[0], "window_h": self.window[1], "window_w": self.window[2]}
         if not self.rule:
             return METHOD, values | {"keep": self.keep}
@@ -223,6 +238,13 @@ class RainFusion2(unittest.TestCase):
     def test_rows_that_run_on(self):
         for grid, text, window in (((3, 5, 8), 0, (0, 4, 4)), ((4, 7, 9), 20, (0, 11, 5)), ((13, 6, 5), 226, (0, 25, 5))):
             self.check(grid, text, keep=0.3, window=window)
+
+    def test_strips(self):
+        for grid, text, window in (((3, 17, 20), 0, (8, 16)), ((4, 7, 9), 20, (3, 4)), ((1, 9, 30), 7, (8, 16)),
+                                   ((2, 3, 5), 512, (2, 2))):
+            self.check(grid, text, keep=0.3, window=window)
+        self.check((13, 45, 80), 226, True, heads=1, keep=0.1, window=(8, 16), rows=64)
+        self.check((21, 31, 53), heads=1, keep=0.1, window=(8, 8), block=64, rows=64)
 
     def test_integers(self):
         # Means of 128 integers are exact, and so are their scores but for the scale: equal scores are ties.

@@ -177,11 +177,11 @@ class RainFusion(unittest.TestCase):
             with self.subTest(grid=grid, text=text, text_first=text_first):
                 yield Problem(grid, text, text_first, 4, 64, number, batch=1 + number % 2)
 
-    def paper(self, problem, radius, frames, size, bound, **options):
+    def paper(self, problem, radius, frames, size, bound, attention="rainfusion", **options):
         values = {"radius": radius, "frames": frames, "size": size, "recall": bound}
         candidates = [(problem.column(radius), "local"), (problem.near(frames), "global"),
                       (problem.checkerboard(size), None)]
-        self.check(problem, "rainfusion", values, candidates, bound, **options)
+        self.check(problem, attention, values, candidates, bound, **options)
 
     def columns(self, problem, radius, bound, height=2, width=3, **options):
         values = {"radius": radius, "height": height, "width": width, "recall": bound}
@@ -201,6 +201,12 @@ class RainFusion(unittest.TestCase):
         for problem in self.problems():
             self.paper(problem, 1, 1, 2, 0.9)
             self.paper(problem, 0, 2, 3, 0.5)
+
+    def test_lattice(self):
+        """The same in an order that keeps the lattice's keys together."""
+        for problem in self.problems():
+            self.paper(problem, 1, 1, 2, 0.9, attention="lattice")
+            self.paper(problem, 0, 2, 3, 0.5, attention="lattice")
 
     def test_columns(self):
         for problem in self.problems():
@@ -229,6 +235,7 @@ class RainFusion(unittest.TestCase):
     def test_video(self):
         problem = Problem((13, 45, 80), 226, True, 1, 32, 2)
         self.paper(problem, 4, 1, 2, 0.02, rows=16)
+        self.paper(problem, 4, 1, 2, 1.0, attention="lattice", rows=16)
         self.columns(problem, 4, 0.02, height=1, width=5, rows=16)
         self.two_types(Problem((13, 45, 80), 512, False, 1, 32, 7), 10, 0.15, rows=16)
 
@@ -246,7 +253,8 @@ class RainFusion(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         """Every type is recognized somewhere."""
-        expected = {("rainfusion", i) for i in range(3)} | {(name, i) for name in ("two_types", "columns") for i in range(2)}
+        expected = {(name, i) for name in ("rainfusion", "lattice") for i in range(3)}
+        expected |= {(name, i) for name in ("two_types", "columns") for i in range(2)}
         assert expected <= cls.chosen, expected - cls.chosen
         assert len({choice for name, choice in cls.chosen if name == "nested_widths"}) >= 3, cls.chosen
 
