@@ -196,8 +196,10 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
   result.queryCoordinates = query.coordinates(axes("query_axes"));
   result.keyCoordinates = key.coordinates(axes("key_axes"));
   result.rowTokens = std::move(query.rowTokens);
-  result.gathersQueries = result.host.gathersRows() || queryOrder.isSorted();
-  result.gathersKeys = keyOrder.isSorted() && !mergesKeys;
+  if (result.usesTensorMaps) {
+    result.gathersQueries = result.host.gathersRows() || queryOrder.isSorted();
+    result.gathersKeys = keyOrder.isSorted() && !mergesKeys;
+  }
   if (!result.usesTensorMaps || result.host.hasBias || mergesKeys || result.gathersKeys)
     result.keyTokens = std::move(key.rowTokens);
   return result;

@@ -112,6 +112,8 @@ public:
   const Device &device() const { return *gpu; }
   /// Whether a launch with memory for it cuts items into pieces.
   bool cutsItems() const { return parts.cutsItems; }
+  /// Whether warps bring keys and values, from wherever their tokens are.
+  bool gathersKeys() const { return parts.gathersKeys; }
 
   /// Checks every argument, then enqueues the kernel; on error nothing was enqueued. As Kernel::run, but tensors are
   /// memory of the device, their strides multiples of 16 bytes, and their addresses too; so are row lists, whose contents

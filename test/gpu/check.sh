@@ -55,12 +55,13 @@ step lists 60 "$passed" "$tests" --gtest_filter='GPUListCacheTest.*'
 step masks 120 "$passed" "$tests" --gtest_filter='GPUMasksTest.*'
 step reuse 300 "$passed" "$tests" --gtest_filter='GPUReuseTest.*'
 step stages 120 "$passed" "$tests" --gtest_filter='GPUStagesTest.*'
+step sorted-tokens 120 "$passed" "$tests" --gtest_filter='GPUSortedTokensTest.*'
 step row-selection 120 "$passed" "$tests" --gtest_filter='GPURowSelectionTest.*'
 step recognition 120 "$passed" "$tests" --gtest_filter='GPURecognitionTest.*'
 sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
 if [[ -x $sanitizer ]]; then
   clean='(ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards)'
-  # Bits, selected rows, reuse of channels and of tokens, recognition: small tests, since the tools are slow.
+  # Bits, selected rows, reuse of channels and of tokens, recognition, sorted tokens: small tests, since the tools are slow.
   stages=(
     GPUMasksTest.ParametersHaveTheirOwnBits
     GPURowSelectionTest.SelectedRowsServeSeveralLaunches
@@ -68,6 +69,7 @@ if [[ -x $sanitizer ]]; then
     GPUReuseTest.RowsMergeAmongTheListed
     GPUReuseTest.ACellIsComputedOnce
     GPURecognitionTest.HeadsOfKnownTypes
+    GPUSortedTokensTest.ShortTilesEndInZeros
   )
   for tool in memcheck racecheck synccheck initcheck; do
     step "$tool" 300 "$passed"$'\n'"$clean" \
