@@ -27,7 +27,7 @@ TokenCoordinates weft::getCoordinates(GridAttr grid, int32_t token) {
 
 namespace {
 
-/// An expression of a sorted order for a token's t, h and w.
+/// An expression of a sorted order for a token's t, h and w; it wraps.
 int64_t evaluate(AffineExpr expr, const std::array<int64_t, 3> &coordinates) {
   if (auto dim = dyn_cast<AffineDimExpr>(expr))
     return coordinates[dim.getPosition()];
@@ -37,9 +37,9 @@ int64_t evaluate(AffineExpr expr, const std::array<int64_t, 3> &coordinates) {
   int64_t lhs = evaluate(binary.getLHS(), coordinates), rhs = evaluate(binary.getRHS(), coordinates);
   switch (expr.getKind()) {
   case AffineExprKind::Add:
-    return lhs + rhs;
+    return static_cast<int64_t>(static_cast<uint64_t>(lhs) + static_cast<uint64_t>(rhs));
   case AffineExprKind::Mul:
-    return lhs * rhs;
+    return static_cast<int64_t>(static_cast<uint64_t>(lhs) * static_cast<uint64_t>(rhs));
   case AffineExprKind::FloorDiv:
     return llvm::divideFloorSigned(lhs, rhs);
   case AffineExprKind::CeilDiv:

@@ -8,6 +8,7 @@
 
 #include "mlir/IR/AffineExpr.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <fmt/format.h>
 
@@ -66,7 +67,7 @@ private:
       return -left;
     case Operator::Multiply:
       if (leftConstant || rightConstant)
-        return left * right;
+        return multiply(left, right, range);
       break;
     case Operator::Divide:
       if (rightConstant)
@@ -80,6 +81,17 @@ private:
       break;
     }
     return reject(range, fmt::format("'{}' of coordinates", info(expr.op).spelling()));
+  }
+
+  /// Factors of one coordinate are multiplied in 64 bits: the result must be one of 32 again.
+  AffineExpr multiply(AffineExpr left, AffineExpr right, SourceRange range) {
+    AffineExpr product = left * right;
+    bool fits = true;
+    product.walk([&](AffineExpr expr) {
+      auto factor = dyn_cast<AffineConstantExpr>(expr);
+      fits &= !factor || llvm::isInt<32>(factor.getValue());
+    });
+    return fits ? product : reject(range, "a factor of more than 32 bits");
   }
 
   AffineExpr reject(SourceRange range, const std::string &got) {

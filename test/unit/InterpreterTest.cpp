@@ -543,6 +543,11 @@ protected:
   GridAttr grid() { return GridAttr::get(&context, 4, 5, 7, 6, /*textFirst=*/true); }
   OrderAttr raster() { return OrderAttr::getRaster(&context); }
   OrderAttr tiles() { return OrderAttr::get(&context, true, 2, 2, 4); }
+  /// By the residue of a lattice, and within it from right to left.
+  OrderAttr sorted(int64_t first) {
+    AffineExpr h = getAffineDimExpr(1, &context), w = getAffineDimExpr(2, &context);
+    return OrderAttr::getSorted(AffineMap::get(3, 0, {(h - w) % 2, -w}, &context), first);
+  }
   /// Rows run on into the next frame, but for the first frame.
   OrderAttr joined() { return OrderAttr::get(&context, true, 0, 4, 4, /*first=*/1); }
 
@@ -651,12 +656,14 @@ TEST_F(PlanTest, RestoreInvertsReorder) {
       for (int64_t first : {0, 1, 3, 4, 9})
         check(GridAttr::get(&context, 4, 5, 7, 6, textFirst),
               OrderAttr::get(&context, true, box[0], box[1], box[2], first));
+  for (int64_t first : {0, 1, 4})
+    check(GridAttr::get(&context, 4, 5, 7, 6, /*textFirst=*/true), sorted(first));
 }
 
 TEST_F(PlanTest, BlockAttentionIsAttention) {
   func::FuncOp program = parse(attentionSource(gridText, tokens, predicateSource(nearOrText)));
   InterpreterResult expected = run(program, arguments(q, k, v));
-  for (OrderAttr order : {raster(), tiles(), joined()})
+  for (OrderAttr order : {raster(), tiles(), joined(), sorted(1)})
     for (bool folded : {false, true})
       for (bool lists : {false, true}) {
         SCOPED_TRACE(text(order) + (folded ? " folded" : "") + (lists ? " lists" : ""));
@@ -679,7 +686,7 @@ TEST_F(PlanTest, BlockAttentionWithGivenLists) {
   std::string body = std::string(nearOrText);
   body.replace(body.find("%b ="), 4, "%p =");
   body += "%g = arith.andi %p, %given : i1\n%b = arith.ori %g, %text : i1\n";
-  for (OrderAttr order : {raster(), tiles(), joined()})
+  for (OrderAttr order : {raster(), tiles(), joined(), sorted(1)})
     for (bool lists : {false, true}) {
       SCOPED_TRACE(text(order) + (lists ? " lists" : ""));
       rt::GivenLists given = givenLists(order);
