@@ -14,6 +14,7 @@
 #include "llvm/ADT/SetVector.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 
@@ -141,11 +142,16 @@ struct BlockClassifier::LeafGroup {
     setRanges(evaluator, body, kKeyT, keyArgs, hull(key, k0, k1));
     evaluator.evaluate(active);
     bool isSinglePair = q1 - q0 == 1 && k1 - k0 == 1;
+    // All results before the first token: a leaf may be a part of another.
+    std::array<BlockClass, RangeEvaluator::kMaxResults> results;
+    for (unsigned leaf = 0; leaf < leaves.size(); ++leaf)
+      if (active >> leaf & 1)
+        results[leaf] = classOf(evaluator.get(leaf));
     uint64_t undecided = 0;
     for (unsigned leaf = 0; leaf < leaves.size(); ++leaf) {
       if (!(active >> leaf & 1))
         continue;
-      BlockClass result = classOf(evaluator.get(leaf));
+      BlockClass result = results[leaf];
       if (result == BlockClass::Partial && !isSinglePair) {
         undecided |= uint64_t(1) << leaf;
         continue;
@@ -190,7 +196,7 @@ private:
         evaluator.set(body.getArgument(first + i), toRange(ranges[i], i == 4 ? 1 : 32));
   }
 
-  /// What all tokens of a class's block are to a leaf. Changes the evaluator's results of that leaf alone.
+  /// What all tokens of a class's block are to a leaf. Changes the evaluator's results.
   static BlockClass classOfTokens(const SideClasses &side, int64_t number, unsigned first, unsigned args, unsigned leaf,
                                   Block &body, RangeEvaluator &evaluator) {
     const BlockPartition &partition = side.partition;

@@ -149,7 +149,7 @@ TEST(ClassificationTest, RandomPrograms) {
   Counts counts;
   for (int i = 0; i < kPrograms; ++i) {
     Random random(seedOf(base, i));
-    RandomProgram program = makeProgram(random, {.maxTokens = 300, .given = 20, .rectangular = 25, .dynamic = 0});
+    RandomProgram program = makeProgram(random, {.maxTokens = 300, .given = 20, .rectangular = 25, .dynamic = 0, .sorted = 20});
     EXPECT_EQ(checkPlan(program.request, /*exact=*/false, counts), "")
         << "WEFT_TEST_SEED=" << seedOf(base, i) << "\n" << describe(program.request);
   }
@@ -205,6 +205,23 @@ TEST(ClassificationTest, SortedTokensAreExact) {
       EXPECT_EQ(checkPlan(request, /*exact=*/true, counts), "") << describe(request);
     }
   EXPECT_LT(2 * counts.partial, counts.pairs);
+}
+
+/// A condition may be a part of another one and count by itself too: that one is evaluated token by token takes nothing
+/// from the other.
+TEST(ClassificationTest, ConditionsOfOneTokenInOthers) {
+  Counts counts;
+  for (const char *mask : {"(k.h < k.w) == (k.h mod 2 == k.w mod 2) or (k.h < k.w and q.t < 1)",
+                           "(k.h mod 2 == k.w mod 2) != (k.h + k.w < 9) and (k.h + k.w < 9 or q.t > 0)",
+                           "(q.h < q.w) == (q.h mod 2 == q.w mod 2) or not q.h < q.w"})
+    for (GridShape grid : {GridShape{1, 8, 16, 0, false}, GridShape{4, 5, 7, 9, true}, GridShape{3, 11, 13, 2, false}}) {
+      CompileRequest request;
+      request.source = fmt::format("attention a {{ order by((token.h - token.w) mod 2) mask {} }}", mask);
+      request.options.queryGrid = request.options.keyGrid = grid;
+      request.options.block = 32;
+      EXPECT_EQ(checkPlan(request, /*exact=*/false, counts), "") << describe(request);
+    }
+  EXPECT_LT(counts.partial, counts.pairs);
 }
 
 /// Lists for the values of dynamic parameters: true to the predicate, and the same as if the values were static.
