@@ -359,7 +359,8 @@ void recognize(benchmark::State &state, const char *attention) {
     status = dense.prepare(requestFor("attention dense {}", kGrid, 128));
   if (!status)
     return state.SkipWithError(status.message().c_str());
-  // Of these tensors near frames have 0.2 to 0.9 of the mass and a column less: the first, second or last candidate.
+  // Everything has some of the mass, of these tensors only near frames more than 0.2, and nothing all: the first, second or
+  // last candidate, as is checked below.
   rt::Choices choices{{static_cast<int32_t>(state.range(0))}, {}};
   bool hasFrames = request.options.attention != "columns";
   double recall = state.range(0) == 0 ? 0.0 : state.range(0) == 1 && hasFrames ? 0.2 : 1.0;

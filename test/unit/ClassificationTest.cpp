@@ -192,18 +192,23 @@ TEST(ClassificationTest, BoxesAreExact) {
   }
 }
 
+/// Tokens sorted by the residue of a lattice, on several grids.
+void checkSorted(const char *mask, bool exact, Counts &counts) {
+  for (GridShape grid : {GridShape{1, 8, 16, 0, false}, GridShape{4, 5, 7, 9, true}, GridShape{3, 11, 13, 2, false}}) {
+    CompileRequest request;
+    request.source = fmt::format("attention a {{ order by((token.h - token.w) mod 2) mask {} }}", mask);
+    request.options.queryGrid = request.options.keyGrid = grid;
+    request.options.block = 32;
+    EXPECT_EQ(checkPlan(request, exact, counts), "") << describe(request);
+  }
+}
+
 /// What one token decides is constant on blocks of tokens that are sorted by it, although their ranges do not tell.
 TEST(ClassificationTest, SortedTokensAreExact) {
   Counts counts;
   for (const char *mask : {"k.h mod 2 == k.w mod 2", "q.h mod 2 == q.w mod 2 or k.h mod 2 != k.w mod 2",
                            "not (k.h mod 2 == k.w mod 2) and k.t < 2", "(q.h - q.w) mod 2 == 1 and q.text == k.text"})
-    for (GridShape grid : {GridShape{1, 8, 16, 0, false}, GridShape{4, 5, 7, 9, true}, GridShape{3, 11, 13, 2, false}}) {
-      CompileRequest request;
-      request.source = fmt::format("attention a {{ order by((token.h - token.w) mod 2) mask {} }}", mask);
-      request.options.queryGrid = request.options.keyGrid = grid;
-      request.options.block = 32;
-      EXPECT_EQ(checkPlan(request, /*exact=*/true, counts), "") << describe(request);
-    }
+    checkSorted(mask, /*exact=*/true, counts);
   EXPECT_LT(2 * counts.partial, counts.pairs);
 }
 
@@ -214,13 +219,7 @@ TEST(ClassificationTest, ConditionsOfOneTokenInOthers) {
   for (const char *mask : {"(k.h < k.w) == (k.h mod 2 == k.w mod 2) or (k.h < k.w and q.t < 1)",
                            "(k.h mod 2 == k.w mod 2) != (k.h + k.w < 9) and (k.h + k.w < 9 or q.t > 0)",
                            "(q.h < q.w) == (q.h mod 2 == q.w mod 2) or not q.h < q.w"})
-    for (GridShape grid : {GridShape{1, 8, 16, 0, false}, GridShape{4, 5, 7, 9, true}, GridShape{3, 11, 13, 2, false}}) {
-      CompileRequest request;
-      request.source = fmt::format("attention a {{ order by((token.h - token.w) mod 2) mask {} }}", mask);
-      request.options.queryGrid = request.options.keyGrid = grid;
-      request.options.block = 32;
-      EXPECT_EQ(checkPlan(request, /*exact=*/false, counts), "") << describe(request);
-    }
+    checkSorted(mask, /*exact=*/false, counts);
   EXPECT_LT(counts.partial, counts.pairs);
 }
 
