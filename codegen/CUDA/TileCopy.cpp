@@ -36,20 +36,13 @@ Value TileCopy::headAddress(const TokenTensor &tensor, Value pair, int64_t heads
 
 void TileCopy::copy(Value shared, int64_t pitch, const TokenTensor &tensor, Value headAddress,
                     ArrayRef<Value> tokens) {
-  int64_t chunks = headDim * elementBytes / 16;
   Value stride = e.mul(tensor.tokenStride, elementBytes), to = e.add(shared, offset);
   for (auto [i, token] : llvm::enumerate(tokens)) {
     Value exists = e.less(e.i32(-1), token);
     Value from = e.add(headAddress, e.mul(e.extend(e.select(exists, token, e.i32(0))), stride));
     Value all = e.select(exists, e.i32(16), e.i32(0));
-    for (int64_t group = 0; 8 * group < chunks; ++group) {
-      int64_t left = chunks - 8 * group;
-      Value bytes = left >= 8 ? all : e.select(e.less(chunk, e.i32(left)), all, e.i32(0));
-      std::string text = "cp.async.cg.shared.global [$0+" +
-                         std::to_string((group * pitch + static_cast<int64_t>(i) * rowStep) * kRowBytes) + "], [$1+" +
-                         std::to_string(128 * group) + "], 16, $2;";
-      e.assembly(text, "r,l,r", {to, from, bytes}, {});
-    }
+    int64_t offset = static_cast<int64_t>(i) * rowStep * kRowBytes;
+    copyRow(e, {to, offset, pitch * kRowBytes, from, all}, chunk, headDim, elementBytes);
   }
 }
 
@@ -65,6 +58,17 @@ void TileCopy::copyNumbers(Value shared, Value numbers, Value stride, ArrayRef<V
       e.assembly("cp.async.ca.shared.global [$0+" + place + "], [$1], 4, $2;", "r,l,r", {to, from, bytes}, {});
     }
   });
+}
+
+void weft::cuda::copyRow(Emitter &e, const RowCopy &row, Value chunk, int64_t headDim, int64_t elementBytes) {
+  int64_t chunks = headDim * elementBytes / 16;
+  for (int64_t group = 0; 8 * group < chunks; ++group) {
+    int64_t left = chunks - 8 * group;
+    Value bytes = left >= 8 ? row.size : e.select(e.less(chunk, e.i32(left)), row.size, e.i32(0));
+    std::string text = "cp.async.cg.shared.global [$0+" + std::to_string(row.offset + group * row.groupBytes) + "], [$1+" +
+                       std::to_string(TileCopy::kRowBytes * group) + "], 16, $2;";
+    e.assembly(text, "r,l,r", {row.shared, row.address, bytes}, {});
+  }
 }
 
 void weft::cuda::waitForCopies(Emitter &e) { e.assembly("cp.async.wait_all;", "", {}, {}); }

@@ -44,6 +44,17 @@ private:
   mlir::Value row, chunk, offset;
 };
 
+/// Where a row's chunk of 16 bytes goes and comes from: an address in shared memory and an offset, and the chunk's in
+/// device memory. `size` bytes are copied of it, and 0 for the rest; the same of the chunks of its other groups of channels,
+/// which lie `groupBytes` apart.
+struct RowCopy {
+  mlir::Value shared;
+  int64_t offset, groupBytes;
+  mlir::Value address, size;
+};
+/// Asks for chunk number `chunk` of all groups of a row of `headDim` channels; those beyond become 0.
+void copyRow(Emitter &e, const RowCopy &row, mlir::Value chunk, int64_t headDim, int64_t elementBytes);
+
 /// Waits for all copies that this thread asked for.
 void waitForCopies(Emitter &e);
 

@@ -163,26 +163,14 @@ private:
           Value exists = e.less(e.i32(-1), token);
           size = e.select(exists, size, e.i32(0)), token = e.select(exists, token, e.i32(0));
         }
-        copyRow(places[i], first * kRowBytes, multiplyAdd(token, stride, address), size, chunk);
+        copyRow(e, {places[i], first * kRowBytes, s.columns * kRowBytes, multiplyAdd(token, stride, address), size}, chunk,
+                k.headDim, 2);
       }
   }
 
   /// token * stride + address, of 32, 32 and 64 bits.
   Value multiplyAdd(Value token, Value stride, Value address) {
     return e.assembly("mad.wide.u32 $0, $1, $2, $3;", "=l,r,r,l", {token, stride, address}, e.b.getI64Type())[0];
-  }
-
-  /// Asks for all groups of a row's channels; those beyond the head dim become 0.
-  void copyRow(Value place, int64_t offset, Value address, Value size, Value chunk) {
-    int64_t chunks = k.headDim / 8;
-    for (int64_t group = 0; group < s.channelGroups; ++group) {
-      int64_t left = chunks - 8 * group;
-      Value bytes = left >= 8 ? size : e.select(e.less(chunk, e.i32(left)), size, e.i32(0));
-      std::string text = "cp.async.cg.shared.global [$0+" +
-                         std::to_string(offset + group * s.columns * TileCopy::kRowBytes) + "], [$1+" +
-                         std::to_string(TileCopy::kRowBytes * group) + "], 16, $2;";
-      e.assembly(text, "r,l,r", {place, address, bytes}, {});
-    }
   }
 
   HopperKernel &k;
