@@ -83,10 +83,13 @@ Result<DeviceMemory> DeviceMemory::upload(std::shared_ptr<const Device> device, 
   if (!memory || bytes == 0)
     return memory;
   Device::Scope scope(*device);
-  // The driver stages pageable memory before it returns.
+  // The driver stages pageable memory before it returns, but the copy may still be under way.
   int code = device->driver.copyToDevice(memory->get(), data, bytes, stream);
   if (code)
     return device->driver.check(code, "cuMemcpyHtoDAsync");
+  if (!stream)
+    if (int failed = device->driver.streamSynchronize(nullptr))
+      return device->driver.check(failed, "cuStreamSynchronize");
   return memory;
 }
 

@@ -68,7 +68,8 @@ class DeviceMemory {
 public:
   DeviceMemory() = default;
   static Result<DeviceMemory> allocate(std::shared_ptr<const Device> device, size_t bytes);
-  /// Memory with a copy of `bytes` bytes, which are read before this returns.
+  /// Memory with a copy of `bytes` bytes, which are read before this returns. The copy is there for what is on `stream`
+  /// afterwards; if that is the default stream, which others need not wait for, for all of them.
   static Result<DeviceMemory> upload(std::shared_ptr<const Device> device, const void *data, size_t bytes,
                                      Stream stream);
   ~DeviceMemory();
