@@ -35,9 +35,8 @@ Value HopperKernel::barrier(Barrier kind, Value index) {
 
 void HopperKernel::initializeBarriers() {
   int64_t warps = 4 * s.consumers, consumers = 32 * warps, bias = hasBias() ? 32 : 0;
-  int64_t gather = gathers() ? 32 * gatherWarps() : 0, keys = keysAreGathered() ? 32 : 0, values = keys ? 0 : 1;
-  std::pair<Barrier, int64_t> arrivals[] = {{Barrier::FullQuery, 1 + gather},
-                                            {Barrier::EmptyQuery, consumers + bias + values},
+  int64_t gather = gathers() ? 32 * kGatherWarps : 0, keys = keysAreGathered() ? 32 : 0;
+  std::pair<Barrier, int64_t> arrivals[] = {{Barrier::FullQuery, 1 + gather}, {Barrier::EmptyQuery, consumers + bias},
                                             {Barrier::FullKey, 1 + bias + keys}, {Barrier::FullValue, keys ? keys : 1},
                                             {Barrier::EmptyKey, consumers},   {Barrier::EmptyValue, warps},
                                             {Barrier::FullItem, 1}};

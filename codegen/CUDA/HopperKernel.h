@@ -7,8 +7,7 @@
 // One kernel computes all query blocks of all heads. Its CTAs stay on their multiprocessors and draw items, longest
 // first, by a ticket. In each CTA
 //
-//     the producer   draws an item, walks its list and asks the copy engine for Q once and K, V per key block; a thread
-//                    each for K and V
+//     the producer   draws an item, walks its list and asks the copy engine for Q once and K, V per key block
 //     the consumers  S = Q K^T,  softmax,  O += P V, each 64 query rows, P staying in registers
 //
 // and a full and an empty barrier per buffer tell each side when the other is done with it. The consumers run one step
@@ -35,8 +34,8 @@ unsigned countHopperOperands(BlockAttentionOp op);
 /// A Hopper kernel while it is emitted.
 class HopperKernel : public AttentionKernel {
 public:
-  /// The producer's warps: items, queries and keys; bias; those that gather tokens; and values, unless these are gathered.
-  static constexpr int64_t kBiasWarp = 1, kFirstGatherWarp = 2, kValueWarp = 3;
+  /// The producer's warps: copies, bias, and two that gather tokens.
+  static constexpr int64_t kBiasWarp = 1, kFirstGatherWarp = 2, kGatherWarps = 2;
 
   HopperKernel(Emitter &e, BlockAttentionOp op, const HopperSchedule &schedule, mlir::Block::BlockArgListType arguments);
 
@@ -66,7 +65,6 @@ public:
   bool queriesAreGathered() { return gathersQueries(op); }
   bool keysAreGathered() { return gathersKeys(op); }
   bool gathers() { return queriesAreGathered() || keysAreGathered(); }
-  int64_t gatherWarps() { return keysAreGathered() ? 2 : 1; }
   /// The tensors whose tokens are.
   TokenTensor gatheredQuery() { return gatheredTensor(0); }
   TokenTensor gatheredKey() { return gatheredTensor(queriesAreGathered()); }
@@ -87,7 +85,7 @@ private:
   TokenTensor gatheredTensor(unsigned number);
 };
 
-/// What the other warps read of an item.
+/// What consumers and the bias' warp read of an item.
 struct SharedItem {
   /// Entries of its list, or -1 at the end; query block; batch * heads + head; where its list begins.
   mlir::Value count, block, pair, offset;

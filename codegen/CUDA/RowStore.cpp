@@ -39,43 +39,17 @@ static Values pairUp(Emitter &e, ArrayRef<Value> values) {
   return pairs;
 }
 
-/// Of a row's words w0, w1, ... a quad of lanes has one of each: even lanes take their own and their odd neighbour's half of
-/// w0, odd lanes those of w1, and so on.
-static Values exchangeWords(Emitter &e, Value lane, ArrayRef<Value> words) {
-  Value isOdd = e.notEqual(e.bitAnd(lane, 1), 0);
-  Values pairs;
-  for (size_t i = 0; i + 1 < words.size(); i += 2) {
-    Value other = e.exchange(e.select(isOdd, words[i], words[i + 1]), 1);
-    Value pair = LLVM::PoisonOp::create(e.b, VectorType::get(2, e.b.getI32Type()));
-    pair = LLVM::InsertElementOp::create(e.b, pair, e.select(isOdd, other, words[i]), e.i32(0));
-    pairs.push_back(LLVM::InsertElementOp::create(e.b, pair, e.select(isOdd, words[i + 1], other), e.i32(1)));
-  }
-  if (words.size() % 2)
-    pairs.push_back(words.back());
-  return pairs;
-}
-
-Values RowStore::packRow(ArrayRef<Value> values, int64_t r) {
+void RowStore::storeOutput(Value token, int64_t r, ArrayRef<Value> values) {
   Values own;
   for (auto [i, value] : llvm::enumerate(values))
     if (rowOf(i) == r)
       own.push_back(value);
-  if (k.element.isF32())
-    return pairUp(e, own);
-  return exchangeWords(e, k.lane, packPairs(e, own, ptxType(k.element)));
-}
-
-void RowStore::storeOutput(Value token, ArrayRef<Value> row) {
-  Value quad = e.bitAnd(k.lane, 3);
-  Value start = e.advance(k.argument(kOut), offsetOf(token, kOutBatchStride), k.element);
-  auto at = [&](Value channel) { return e.advance(start, e.extend(channel), k.element); };
-  Value two = at(e.shiftLeft(quad, 1));
-  Value four = at(e.add(e.shiftLeft(e.bitAnd(quad, 1), 3), e.shiftLeft(e.bitAnd(quad, 2), 1)));
-  bool isWide = k.element.isF32();
-  for (auto [i, part] : llvm::enumerate(row)) {
-    bool isPair = isa<VectorType>(part.getType());
-    e.store(part, e.advance(isPair && !isWide ? four : two, e.i64(32 * i)), isPair ? 8 : 4);
-  }
+  int64_t bytes = k.element.isF32() ? 4 : 2;
+  Values pairs = bytes == 4 ? pairUp(e, own) : packPairs(e, own, ptxType(k.element));
+  Value channel = e.shiftLeft(e.bitAnd(k.lane, 3), 1);
+  Value to = e.advance(k.argument(kOut), e.add(offsetOf(token, kOutBatchStride), e.extend(channel)), k.element);
+  for (auto [group, pair] : llvm::enumerate(pairs))
+    e.store(pair, e.advance(to, e.i64(8 * bytes * group)), 2 * bytes);
 }
 
 void RowStore::storeLogSumExp(Value token, Value value) {
@@ -96,9 +70,8 @@ void RowStore::storeRows(const RowPair &tokens, ArrayRef<Value> accumulator, con
       values.push_back(e.select(isEmpty, e.f32(0), e.mulF(value, inverse)));
     // Row without keys: the maximum is -inf, and so is the logarithm.
     Value logarithm = e.mulF(e.fma(maximum[r], e.f32(factor), e.log2(total)), e.f32(M_LN2));
-    Values row = packRow(values, r);
     e.when(e.less(e.i32(-1), tokens[r]), [&] {
-      storeOutput(tokens[r], row);
+      storeOutput(tokens[r], r, values);
       storeLogSumExp(tokens[r], logarithm);
     });
   }
@@ -107,11 +80,9 @@ void RowStore::storeRows(const RowPair &tokens, ArrayRef<Value> accumulator, con
 void RowStore::storeEmpty() {
   RowPair tokens = loadTokens();
   Values zeros(k.headDim / 2, e.f32(0));
-  for (int64_t r = 0; r < 2; ++r) {
-    Values row = packRow(zeros, r);
+  for (int64_t r = 0; r < 2; ++r)
     e.when(e.less(e.i32(-1), tokens[r]), [&] {
-      storeOutput(tokens[r], row);
+      storeOutput(tokens[r], r, zeros);
       storeLogSumExp(tokens[r], e.f32(-std::numeric_limits<double>::infinity()));
     });
-  }
 }

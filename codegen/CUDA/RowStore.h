@@ -29,10 +29,7 @@ public:
   void storeEmpty();
 
 private:
-  /// A lane's part of its row `r`, in parts of which the quad stores 32 bytes at once: pairs of f32, or four elements of 16
-  /// bits, and two where an odd number of eights ends. All lanes of the warp come here.
-  Values packRow(llvm::ArrayRef<mlir::Value> values, int64_t r);
-  void storeOutput(mlir::Value token, llvm::ArrayRef<mlir::Value> row);
+  void storeOutput(mlir::Value token, int64_t r, llvm::ArrayRef<mlir::Value> values);
   void storeLogSumExp(mlir::Value token, mlir::Value value);
   mlir::Value offsetOf(mlir::Value token, unsigned batchStride);
 

@@ -36,15 +36,12 @@ Value TileCopy::headAddress(const TokenTensor &tensor, Value pair, int64_t heads
 
 void TileCopy::copy(Value shared, int64_t pitch, const TokenTensor &tensor, Value headAddress,
                     ArrayRef<Value> tokens) {
-  Value stride = e.mul(tensor.tokenStride, elementBytes);
-  // A warp alone has rows that are multiples of 4 apart, of which every second is swizzled otherwise.
-  Value places[] = {e.add(shared, offset), rowStep % 8 ? e.add(shared, e.bitXor(offset, 4 << 4)) : Value()};
+  Value stride = e.mul(tensor.tokenStride, elementBytes), to = e.add(shared, offset);
   for (auto [i, token] : llvm::enumerate(tokens)) {
     Value exists = e.less(e.i32(-1), token);
     Value from = e.add(headAddress, e.mul(e.extend(e.select(exists, token, e.i32(0))), stride));
     Value all = e.select(exists, e.i32(16), e.i32(0));
     int64_t offset = static_cast<int64_t>(i) * rowStep * kRowBytes;
-    Value to = places[rowStep % 8 ? i % 2 : 0];
     copyRow(e, {to, offset, pitch * kRowBytes, from, all}, chunk, headDim, elementBytes);
   }
 }

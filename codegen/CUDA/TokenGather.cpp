@@ -48,7 +48,7 @@ public:
 private:
   Type i32() { return e.b.getI32Type(); }
 
-  TileCopy makeCopy(Value thread) { return {e, thread, 32 * k.gatherWarps(), k.headDim, 2}; }
+  TileCopy makeCopy(Value thread) { return {e, thread, 32 * HopperKernel::kGatherWarps, k.headDim, 2}; }
 
   void copyQueries(const SharedItem &item, HopperKernel::Slot slot) {
     TileCopy copies = makeCopy(e.add(k.thread, -32 * HopperKernel::kFirstGatherWarp));
