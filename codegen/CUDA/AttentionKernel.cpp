@@ -51,6 +51,8 @@ AttentionKernel::AttentionKernel(Emitter &e, BlockAttentionOp op, Block::BlockAr
   lane = e.bitAnd(thread, 31);
 }
 
+Value AttentionKernel::readThread() { return e.assembly("mov.u32 $0, %tid.x;", "=r", {}, e.b.getI32Type())[0]; }
+
 Values AttentionKernel::predicateArguments() const {
   Values values;
   for (size_t i = 0; i < predicateParameters(op).size(); ++i)

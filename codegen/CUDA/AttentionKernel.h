@@ -66,6 +66,9 @@ public:
   llvm::SmallVector<int64_t> queryAxes, keyAxes;
   mlir::Value thread, lane;
 
+  /// `thread` asked for anew, so that nothing which follows from it is kept in registers from one use to the next.
+  mlir::Value readThread();
+
   mlir::Value operand(unsigned number) const { return arguments[number]; }
   /// A KernelArg, or a dynamic parameter behind them.
   mlir::Value argument(unsigned number) const { return arguments[numOperands + number]; }

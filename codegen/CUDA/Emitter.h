@@ -97,6 +97,8 @@ public:
   mlir::Value reduceWarp(mlir::Value value, Combine combine);
   /// The sum of an i32 over a warp.
   mlir::Value sumWarp(mlir::Value value);
+  /// What the lane holds whose number differs by the bit `distance`: an i32, f32 or f64.
+  mlir::Value exchange(mlir::Value value, int64_t distance);
   /// A value of lane 0, or of some lane, in every lane.
   mlir::Value broadcastFirstLane(mlir::Value value);
   mlir::Value broadcastLane(mlir::Value value, mlir::Value lane);
@@ -163,8 +165,6 @@ public:
   Values valuesWhen(mlir::Value condition, llvm::function_ref<Values()> body, mlir::ValueRange otherwise);
 
 private:
-  /// What the lane holds whose number differs by the bit `distance`: an i32, f32 or f64.
-  mlir::Value exchange(mlir::Value value, int64_t distance);
   mlir::Value constant(mlir::Type type, mlir::Attribute value);
 
   mlir::Region *region;

@@ -26,16 +26,25 @@ using namespace weft::cuda;
 
 namespace {
 
-/// The item of a tile of queries.
+/// The item of a tile of queries. What else is known of it is read from shared memory where it is needed.
 struct Item {
-  /// Uses of query buffers before it, query block, and batch * heads + head.
-  Value queryUse, block, pair;
-  /// Uses of stages when its list ends.
-  Value end;
+  /// Uses of query buffers before it, and uses of stages when its list ends.
+  Value queryUse, end;
 
-  static constexpr size_t kSize = 4;
-  Values flat() const { return {queryUse, block, pair, end}; }
-  static Item from(ValueRange values) { return {values[0], values[1], values[2], values[3]}; }
+  static constexpr size_t kSize = 2;
+  Values flat() const { return {queryUse, end}; }
+  static Item from(ValueRange values) { return {values[0], values[1]}; }
+};
+
+/// Where an item's rows go, which is known until they are stored: the tokens of a thread's rows, and batch * heads + head.
+/// Of piece `share`, if that is not -1, the first token is -2 - share.
+struct Target {
+  RowPair tokens;
+  Value pair;
+
+  static constexpr size_t kSize = 3;
+  Values flat() const { return {tokens[0], tokens[1], pair}; }
+  static Target from(ValueRange values) { return {{values[0], values[1]}, values[2]}; }
 };
 
 /// What a turn of the loop begins with.
@@ -113,33 +122,32 @@ private:
     e.enter(empty);
     k.meetWarp();
     k.arrive(Barrier::EmptyQuery, slot.index);
-    store({current, shared.block, shared.pair, use}).storeEmpty();
+    RowStore(k, rowInTile, shared.block, shared.pair).storeEmpty();
     e.branch(next, e.add(current, 1));
     e.enter(some);
-    e.branch(found, Item{current, shared.block, shared.pair, e.add(use, count)}.flat());
+    e.branch(found, Item{current, e.add(use, count)}.flat());
   }
 
   SmallVector<Type> itemTypes() { return SmallVector<Type>(Item::kSize, i32()); }
 
-  RowStore store(const Item &item) { return RowStore(k, rowInTile, item.block, item.pair); }
-
-  /// Where an item's rows go: their tokens, or of piece `share`, if that is given and not -1, a number below -1 that says
-  /// which.
-  RowPair loadTokens(const Item &item, Value share) {
-    RowPair tokens = store(item).loadTokens();
-    if (!share)
-      return tokens;
-    return {e.select(e.less(e.i32(-1), share), e.sub(e.i32(-2), share), tokens[0]), tokens[1]};
+  /// Where the rows of an item, or of its piece `share` if that is given, go.
+  Target loadTarget(const SharedItem &item, Value share) {
+    Target target{RowStore(k, rowInTile, item.block, item.pair).loadTokens(), item.pair};
+    if (share)
+      target.tokens[0] = e.select(e.less(e.i32(-1), share), e.sub(e.i32(-2), share), target.tokens[0]);
+    return target;
   }
 
   /// Stores an item's rows, or leaves those of a piece.
-  void storeRows(const Item &item, const RowPair &tokens, const PartialRows &rows) {
+  void storeRows(const Target &target, const PartialRows &rows) {
+    const RowPair &tokens = target.tokens;
+    RowStore to(k, rowInTile, Value(), target.pair);
     if (!s.problem.cutsItems)
-      return store(item).storeRows(tokens, rows.accumulator, rows.maximum, rows.sum, factor);
+      return to.storeRows(tokens, rows.accumulator, rows.maximum, rows.sum, factor);
     Block *piece = e.createBlock(), *all = e.createBlock(), *done = e.createBlock();
     e.branchIf(e.notEqual(e.ballot(e.less(tokens[0], e.i32(-1))), 0), piece, all);
     e.enter(all);
-    store(item).storeRows(tokens, rows.accumulator, rows.maximum, rows.sum, factor);
+    to.storeRows(tokens, rows.accumulator, rows.maximum, rows.sum, factor);
     e.branch(done);
     e.enter(piece);
     pieces().leave(e.sub(e.i32(-2), tokens[0]), loadParts(), rows);
@@ -147,9 +155,8 @@ private:
     e.enter(done);
   }
 
-  /// The thread is asked for anew, so that nothing which pieces need is kept in registers from one to the next.
   PieceStore pieces() {
-    Value thread = e.assembly("mov.u32 $0, %tid.x;", "=r", {}, {i32()})[0];
+    Value thread = k.readThread();
     Value tile = e.add(e.shiftRight(thread, 5), -4), lane = e.bitAnd(thread, 31);
     return PieceStore(e, k.argument(kPieces), {4 * s.consumers, s.valueChannels}, tile, lane, e.i32(s.notesOffset));
   }
@@ -228,8 +235,8 @@ private:
     e.enter(masked);
     MaskTables tables = maskTables(item, stage);
     tables.pairBits = known.pairBits;
-    RegisterMask mask(k, std::move(tables), item.pair, known.flag);
-    e.branch(done, mask.apply(scores));
+    auto emitPair = [&] { return loadItem(k, k.querySlotOf(item.queryUse)).pair; };
+    e.branch(done, RegisterMask(k, std::move(tables), emitPair, known.flag).apply(scores));
     e.enter(done);
     scores.assign(done->args_begin(), done->args_end());
     k.meetWarp();
@@ -296,31 +303,35 @@ private:
     e.enter(loop);
     State state = loopState();
     SmallVector<Type> turnTypes = itemTypes();
-    turnTypes.append({e.b.getI1Type(), i32(), i32()});
+    turnTypes.push_back(e.b.getI1Type());
+    turnTypes.append(Target::kSize, i32());
     Block *turn = e.createBlock(turnTypes), *next = e.createBlock(), *drain = e.createBlock();
 
     Values same = state.item.flat();
-    same.append({e.i1(false), e.i32(0), e.i32(0)});
+    same.push_back(e.i1(false));
+    same.append(Target::kSize, e.i32(0));
     e.branchIf(e.equal(state.use, state.item.end), next, {}, turn, same);
 
     e.enter(next);
     HopperKernel::Slot query = k.querySlotOf(state.item.queryUse);
+    SharedItem shared = loadItem(k, query);
     Value share = s.problem.cutsItems ? e.load(i32(), shareAt(k, query), 4) : Value();
     k.meetWarp();
     k.arrive(Barrier::EmptyQuery, query.index);
     // Read where the rows go while the next item's queries are on their way.
-    RowPair tokens = loadTokens(state.item, share);
+    Target target = loadTarget(shared, share);
     Block *found = e.createBlock(itemTypes());
     emitFetch(e.add(state.item.queryUse, 1), state.use, found, drain);
     e.enter(found);
     Values other(found->args_begin(), found->args_end());
-    other.append({e.i1(true), tokens[0], tokens[1]});
+    other.push_back(e.i1(true));
+    other.append(target.flat());
     e.branch(turn, other);
 
     e.enter(turn);
     auto arguments = turn->getArguments();
     emitTurn(state, Item::from(ValueRange(arguments.take_front(Item::kSize))), arguments[Item::kSize],
-             {arguments[Item::kSize + 1], arguments[Item::kSize + 2]});
+             Target::from(ValueRange(arguments.drop_front(Item::kSize + 1))));
 
     e.enter(drain);
     HopperKernel::Slot stage = k.slotOf(e.add(state.use, -1));
@@ -328,14 +339,14 @@ private:
     askForOutput(state.accumulator, state.weights, state.keep, stage);
     waitForProducts(e, 0, {&state.accumulator});
     k.arriveAsWarp(Barrier::EmptyValue, stage.index);
-    storeRows(state.item, tokens, {state.accumulator, state.maximum, state.sum});
+    storeRows(target, {state.accumulator, state.maximum, state.sum});
     if (s.problem.cutsItems)
       storePieces();
     e.branch(exit);
   }
 
-  /// One key block, of `item`; if it is its first, the item of `state` ends with this turn.
-  void emitTurn(State state, const Item &item, Value isFirst, const RowPair &tokens) {
+  /// One key block, of `item`; if it is its first, the item of `state` ends with this turn, and its rows go to `target`.
+  void emitTurn(State state, const Item &item, Value isFirst, const Target &target) {
     HopperKernel::Slot stage = k.slotOf(state.use), previous = k.slotOf(e.add(state.use, -1));
     k.waitFor(Barrier::FullKey, stage.index, stage.parity);
     Values scores = askForScores(item, stage);
@@ -353,7 +364,7 @@ private:
     waitForProducts(e, 0, {&state.accumulator});
     k.arriveAsWarp(Barrier::EmptyValue, previous.index);
 
-    e.when(isFirst, [&] { storeRows(state.item, tokens, {state.accumulator, state.maximum, state.sum}); });
+    e.when(isFirst, [&] { storeRows(target, {state.accumulator, state.maximum, state.sum}); });
     correct(state.accumulator, step.correction);
     State after{state.accumulator, packPairs(e, step.weights, type),      step.maximum, sum,
                 e.add(state.use, 1), e.bitXor(e.extend(isFirst, 32), 1), item};

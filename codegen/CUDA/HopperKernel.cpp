@@ -36,7 +36,8 @@ Value HopperKernel::barrier(Barrier kind, Value index) {
 void HopperKernel::initializeBarriers() {
   int64_t warps = 4 * s.consumers, consumers = 32 * warps, bias = hasBias() ? 32 : 0;
   int64_t gather = gathers() ? 32 * kGatherWarps : 0, keys = keysAreGathered() ? 32 : 0;
-  std::pair<Barrier, int64_t> arrivals[] = {{Barrier::FullQuery, 1 + gather}, {Barrier::EmptyQuery, consumers + bias},
+  std::pair<Barrier, int64_t> arrivals[] = {{Barrier::FullQuery, 1 + gather},
+                                            {Barrier::EmptyQuery, consumers + bias + hasValueThread()},
                                             {Barrier::FullKey, 1 + bias + keys}, {Barrier::FullValue, keys ? keys : 1},
                                             {Barrier::EmptyKey, consumers},   {Barrier::EmptyValue, warps},
                                             {Barrier::FullItem, 1}};

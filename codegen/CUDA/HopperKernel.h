@@ -34,8 +34,8 @@ unsigned countHopperOperands(BlockAttentionOp op);
 /// A Hopper kernel while it is emitted.
 class HopperKernel : public AttentionKernel {
 public:
-  /// The producer's warps: copies, bias, and two that gather tokens.
-  static constexpr int64_t kBiasWarp = 1, kFirstGatherWarp = 2, kGatherWarps = 2;
+  /// The producer's warps: items, queries and keys; bias; and two that gather tokens, or else one for values.
+  static constexpr int64_t kBiasWarp = 1, kFirstGatherWarp = 2, kGatherWarps = 2, kValueWarp = 2;
 
   HopperKernel(Emitter &e, BlockAttentionOp op, const HopperSchedule &schedule, mlir::Block::BlockArgListType arguments);
 
@@ -65,6 +65,7 @@ public:
   bool queriesAreGathered() { return gathersQueries(op); }
   bool keysAreGathered() { return gathersKeys(op); }
   bool gathers() { return queriesAreGathered() || keysAreGathered(); }
+  bool hasValueThread() { return !gathers(); }
   /// The tensors whose tokens are.
   TokenTensor gatheredQuery() { return gatheredTensor(0); }
   TokenTensor gatheredKey() { return gatheredTensor(queriesAreGathered()); }
@@ -85,7 +86,7 @@ private:
   TokenTensor gatheredTensor(unsigned number);
 };
 
-/// What consumers and the bias' warp read of an item.
+/// What the other warps read of an item.
 struct SharedItem {
   /// Entries of its list, or -1 at the end; query block; batch * heads + head; where its list begins.
   mlir::Value count, block, pair, offset;

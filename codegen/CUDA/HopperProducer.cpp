@@ -2,7 +2,11 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// The producer: one thread that draws items, walks their lists and asks for the copies.
+// The producer: a thread that draws items, walks their lists and asks for the copies.
+//
+// Keys of a step have room when the scores of the step but one before are there, values only when the product after those is
+// done. So keys are asked for a step ahead of values: by a thread each that walk the same list, or, where two warps gather
+// queries and none is left, by one thread in this order.
 
 #include "codegen/CUDA/HopperKernel.h"
 #include "codegen/CUDA/ItemPieces.h"
@@ -33,6 +37,8 @@ public:
     Value warp = e.broadcastFirstLane(e.shiftRight(k.thread, 5));
     if (k.hasBias())
       emitWarps(e.equal(warp, HopperKernel::kBiasWarp), emitBias);
+    if (k.hasValueThread())
+      emitWarps(e.equal(warp, HopperKernel::kValueWarp), [&](HopperKernel &, Block *) { emitValues(); });
     if (k.gathers())
       emitWarps(e.less(e.i32(HopperKernel::kFirstGatherWarp - 1), warp), emitGather);
     Block *first = e.createBlock(), *start = e.createBlock();
@@ -85,8 +91,10 @@ private:
     e.enter(taken);
     e.branch(next, {stageUses, queryUses, drawTicket()});
     e.enter(item);
+    // Drawn now, the next ticket is there when the list ends.
+    Value nextTicket = drawTicket();
     Value uses = emitItem(query, piece, stageUses);
-    e.branch(next, {uses, e.add(queryUses, 1), drawTicket()});
+    e.branch(next, {uses, e.add(queryUses, 1), nextTicket});
   }
 
   /// Tells the consumers that there is nothing left. The last of the grid's CTAs makes the ticket ready for the next
@@ -104,7 +112,7 @@ private:
   void storeItem(HopperKernel::Slot query, ArrayRef<Value> item) {
     Value at = e.sharedAddress(k.bufferAt(s.itemOffset, 16, query.index));
     e.assembly("st.shared.v4.b32 [$0], {$1, $2, $3, $4};", "r,r,r,r,r", {at, item[0], item[1], item[2], item[3]}, {});
-    if (k.gathers())
+    if (k.gathers() || k.hasValueThread())
       k.arrive(Barrier::FullItem, query.index);
   }
 
@@ -122,7 +130,10 @@ private:
     copyQuery(query, item.block, item.pair);
     if (s.problem.readsMaskBits)
       maskRow = MaskReader(k).rowOf(item.block, item.pair);
-    Value end = emitList(item.pair, item.offset, item.count, stageUses);
+    SharedItem shared{item.count, item.block, item.pair, item.offset};
+    auto askForKey = [&](Value entry, HopperKernel::Slot stage) { copyKey(entry, item.pair, stage); };
+    Value end = k.queriesAreGathered() && !k.keysAreGathered() ? walkListForBoth(shared, stageUses)
+                                                               : walkList(shared, stageUses, askForKey);
     e.branch(done, end);
     e.enter(done);
     return done->getArgument(0);
@@ -252,28 +263,82 @@ private:
 
   Value loadEntry(Value at) { return e.load(i32(), e.advance(k.argument(kEntries), e.extend(at), i32()), 4); }
 
-  /// Walks a list, one entry read ahead.
-  Value emitList(Value pair, Value offset, Value count, Value stageUses) {
+  /// Walks a list that is not empty, one entry read ahead. Returns the uses of the stages afterwards.
+  Value walkList(const SharedItem &item, Value stageUses, llvm::function_ref<void(Value, HopperKernel::Slot)> copy) {
     Block *step = e.createBlock({i32(), i32(), i32()}), *done = e.createBlock();
-    e.branch(step, {e.i32(0), stageUses, loadEntry(offset)});
+    e.branch(step, {e.i32(0), stageUses, loadEntry(item.offset)});
     e.enter(step);
     Value number = step->getArgument(0), use = step->getArgument(1), entry = step->getArgument(2);
     Value next = e.add(number, 1);
-    Value ahead = loadEntry(e.add(offset, e.minimum(next, e.add(count, -1))));
-    copyKeyAndValue(entry, pair, k.slotOf(use));
+    Value ahead = loadEntry(e.add(item.offset, e.minimum(next, e.add(item.count, -1))));
+    copy(entry, k.slotOf(use));
     Value nextUse = e.add(use, 1);
-    e.branchIf(e.below(next, count), step, {next, nextUse, ahead}, done, {});
+    e.branchIf(e.below(next, item.count), step, {next, nextUse, ahead}, done, {});
     e.enter(done);
     return nextUse;
   }
 
-  void copyKeyAndValue(Value entry, Value pair, HopperKernel::Slot stage) {
+  /// Walks a list likewise and asks for the keys of each entry before the values of the one before it.
+  Value walkListForBoth(const SharedItem &item, Value stageUses) {
+    auto load = [&](Value number) { return loadEntry(e.add(item.offset, e.minimum(number, e.add(item.count, -1)))); };
+    Block *step = e.createBlock({i32(), i32(), i32(), i32()}), *keys = e.createBlock(), *values = e.createBlock();
+    Block *done = e.createBlock();
+    Value first = load(e.i32(0)), second = load(e.i32(1));
+    copyKey(first, item.pair, k.slotOf(stageUses));
+    e.branch(step, {e.i32(1), stageUses, first, second});
+    e.enter(step);
+    Value next = step->getArgument(0), use = step->getArgument(1), entry = step->getArgument(2);
+    Value nextEntry = step->getArgument(3), nextUse = e.add(use, 1), hasNext = e.below(next, item.count);
+    Value ahead = load(e.add(next, 1));
+    e.branchIf(hasNext, keys, values);
+    e.enter(keys);
+    copyKey(nextEntry, item.pair, k.slotOf(nextUse));
+    e.branch(values);
+    e.enter(values);
+    copyValue(entry, item.pair, k.slotOf(use));
+    e.branchIf(hasNext, step, {e.add(next, 1), nextUse, nextEntry, ahead}, done, {});
+    e.enter(done);
+    return nextUse;
+  }
+
+  /// The thread that asks for values: loops over items, and carries the uses of the query buffers and of the stages so far.
+  void emitValues() {
+    Block *first = e.createBlock(), *next = e.createBlock({i32(), i32()}), *item = e.createBlock(), *some = e.createBlock();
+    e.branchIf(e.equal(k.lane, 0), first, exit);
+    e.enter(first);
+    e.branch(next, {e.i32(0), e.i32(0)});
+    e.enter(next);
+    Value queryUses = next->getArgument(0), stageUses = next->getArgument(1), nextQueryUses = e.add(queryUses, 1);
+    HopperKernel::Slot query = k.querySlotOf(queryUses);
+    k.waitFor(Barrier::FullItem, query.index, query.parity);
+    SharedItem shared = loadItem(k, query);
+    k.arrive(Barrier::EmptyQuery, query.index);
+    e.branchIf(e.less(shared.count, e.i32(0)), exit, item);
+    e.enter(item);
+    e.branchIf(e.equal(shared.count, 0), next, {nextQueryUses, stageUses}, some, {});
+    e.enter(some);
+    Value uses = walkList(shared, stageUses,
+                          [&](Value entry, HopperKernel::Slot stage) { copyValue(entry, shared.pair, stage); });
+    e.branch(next, {nextQueryUses, uses});
+  }
+
+  /// Bytes of a stage's keys, which are those of its values, that the copy engine brings.
+  Value stageBytes(const Source &source) {
+    return k.keysAreRuns() ? e.i32(s.keyBytes()) : tileBytes(keySide(), source);
+  }
+
+  void copyValue(Value entry, Value pair, HopperKernel::Slot stage) {
+    Source source = sourceOf(e.shiftRight(entry, 2), kKeyBlocks, pair);
+    Value bytes = stageBytes(source);
+    k.waitFor(Barrier::EmptyValue, stage.index, e.bitXor(stage.parity, 1));
+    k.expect(Barrier::FullValue, stage.index, bytes);
+    copyOperand(Barrier::FullValue, s.valueOffset, kValueMap, source, stage);
+  }
+
+  void copyKey(Value entry, Value pair, HopperKernel::Slot stage) {
     Value block = e.shiftRight(entry, 2);
     Source source = sourceOf(block, kKeyBlocks, pair);
-    Value bytes = k.keysAreGathered() ? e.i32(0)
-                  : k.keysAreRuns()   ? e.i32(s.keyBytes())
-                                      : tileBytes(keySide(), source);
-    Value parity = e.bitXor(stage.parity, 1);
+    Value bytes = k.keysAreGathered() ? e.i32(0) : stageBytes(source);
 
     Value maskClass = e.shiftRight(source.block[3], rt::cuda::kSegmentBits);
     Value isShort = e.select(e.equal(maskClass, 0), e.i32(0), e.i32(kShortFlag));
@@ -288,7 +353,7 @@ private:
       keyBytes = e.select(e.equal(tile, 0), keyBytes, e.add(keyBytes, s.maskBitsBytes()));
     }
 
-    k.waitFor(Barrier::EmptyKey, stage.index, parity);
+    k.waitFor(Barrier::EmptyKey, stage.index, e.bitXor(stage.parity, 1));
     Value maskAt = e.sharedAddress(k.bufferAt(s.maskOffset, 16, stage.index));
     e.assembly("st.shared.v4.b32 [$0], {$1, $2, $3, $4};", "r,r,r,r,r",
                {maskAt, columns[0], columns[1], columns[2], columns[3]}, {});
@@ -304,12 +369,6 @@ private:
       copyOperand(Barrier::FullKey, s.keyOffset, kKeyMap, source, stage);
     copyCoordinates(block, kKeyCoordinates, s.keyCoordinateBytes(),
                     k.bufferAt(s.keyCoordinatesOffset, s.keyCoordinateBytes(), stage.index), barrier);
-
-    if (k.keysAreGathered())
-      return;
-    k.waitFor(Barrier::EmptyValue, stage.index, parity);
-    k.expect(Barrier::FullValue, stage.index, bytes);
-    copyOperand(Barrier::FullValue, s.valueOffset, kValueMap, source, stage);
   }
 
   void copyOperand(Barrier full, int64_t base, unsigned operand, const Source &source, HopperKernel::Slot stage) {

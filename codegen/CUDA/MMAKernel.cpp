@@ -323,7 +323,7 @@ private:
     for (int64_t i = 0; i < s.rowTiles; ++i) {
       MaskTables own = tables;
       own.queryCoordinates = e.advance(tables.queryCoordinates, e.i64(16 * 4 * i));
-      result.append(RegisterMask(k, own, item.pair, flag).apply(scores[i]));
+      result.append(RegisterMask(k, own, [&] { return item.pair; }, flag).apply(scores[i]));
     }
     e.branch(done, result);
     e.enter(done);

@@ -18,9 +18,9 @@ using namespace mlir;
 using namespace weft;
 using namespace weft::cuda;
 
-RegisterMask::RegisterMask(AttentionKernel &kernel, MaskTables tables, Value pair, Value flag)
-    : k(kernel), e(kernel.e), tables(std::move(tables)), pair(pair), flag(flag),
-      firstColumn(e.shiftLeft(e.bitAnd(k.lane, 3), 1)) {}
+RegisterMask::RegisterMask(AttentionKernel &kernel, MaskTables tables, llvm::function_ref<Value()> emitPair, Value flag)
+    : k(kernel), e(kernel.e), tables(std::move(tables)), emitPair(emitPair), flag(flag),
+      firstColumn(e.shiftLeft(e.bitAnd(k.readThread(), 3), 1)) {}
 
 static Value replaceUnless(Emitter &e, Value condition, Value score) {
   return e.select(condition, score, e.f32(-std::numeric_limits<double>::infinity()));
@@ -111,16 +111,17 @@ Values RegisterMask::keyCoordinates(int64_t axis, int64_t group) {
 }
 
 void RegisterMask::maskPairs(Values &scores) {
+  Value pair = emitPair();
   PairPredicate predicate(e, k.op, e.remainder(pair, k.heads), e.notEqual(e.bitAnd(flag, kGivenFlag), 0),
                           k.predicateArguments());
   if (ChooseOp choose = recognitionOf(k.op))
-    maskChosenPairs(scores, choose, predicate);
+    maskChosenPairs(scores, pair, choose, predicate);
   else
     maskPairs(scores, predicate);
 }
 
 /// Code for each candidate, in which the choice is a constant: a pair costs what that candidate alone costs.
-void RegisterMask::maskChosenPairs(Values &scores, ChooseOp choose, PairPredicate &predicate) {
+void RegisterMask::maskChosenPairs(Values &scores, Value pair, ChooseOp choose, PairPredicate &predicate) {
   Value choice = e.loadAt(e.b.getI32Type(), k.argument(kChoices), pair);
   Block *done = e.createBlock(SmallVector<Type>(scores.size(), e.b.getF32Type()));
   int64_t last = choose.numCandidates() - 1;

@@ -38,8 +38,8 @@ Values loadPairBits(Emitter &e, mlir::Value flag, mlir::Value words, mlir::Value
 /// predicate is false.
 class RegisterMask {
 public:
-  /// `pair` is batch * heads + head, `flag` the step's.
-  RegisterMask(AttentionKernel &kernel, MaskTables tables, mlir::Value pair, mlir::Value flag);
+  /// `emitPair` emits batch * heads + head, where a predicate needs it; `flag` is the step's.
+  RegisterMask(AttentionKernel &kernel, MaskTables tables, llvm::function_ref<mlir::Value()> emitPair, mlir::Value flag);
 
   /// Emits the mask where the flag says that one is needed; returns the scores.
   Values apply(llvm::ArrayRef<mlir::Value> scores);
@@ -51,7 +51,7 @@ private:
   void maskTail(Values &scores);
   void maskPairs(Values &scores);
   void maskByBits(Values &scores);
-  void maskChosenPairs(Values &scores, ChooseOp choose, PairPredicate &predicate);
+  void maskChosenPairs(Values &scores, mlir::Value pair, ChooseOp choose, PairPredicate &predicate);
   void maskPairs(Values &scores, PairPredicate &predicate);
   mlir::Value queryCoordinate(int64_t axis, int64_t row);
   Values keyCoordinates(int64_t axis, int64_t group);
@@ -59,7 +59,8 @@ private:
   AttentionKernel &k;
   Emitter &e;
   MaskTables tables;
-  mlir::Value pair, flag, firstColumn;
+  llvm::function_ref<mlir::Value()> emitPair;
+  mlir::Value flag, firstColumn;
 };
 
 } // namespace weft::cuda

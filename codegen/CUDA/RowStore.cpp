@@ -39,22 +39,42 @@ static Values pairUp(Emitter &e, ArrayRef<Value> values) {
   return pairs;
 }
 
-void RowStore::storeOutput(Value token, int64_t r, ArrayRef<Value> values) {
-  Values own;
-  for (auto [i, value] : llvm::enumerate(values))
-    if (rowOf(i) == r)
-      own.push_back(value);
-  int64_t bytes = k.element.isF32() ? 4 : 2;
-  Values pairs = bytes == 4 ? pairUp(e, own) : packPairs(e, own, ptxType(k.element));
-  Value channel = e.shiftLeft(e.bitAnd(k.lane, 3), 1);
-  Value to = e.advance(k.argument(kOut), e.add(offsetOf(token, kOutBatchStride), e.extend(channel)), k.element);
-  for (auto [group, pair] : llvm::enumerate(pairs))
-    e.store(pair, e.advance(to, e.i64(8 * bytes * group)), 2 * bytes);
+/// A word of four lanes' each, w0 and w1: even lanes take their own and their odd neighbour's half of w0, odd lanes those of
+/// w1.
+static Value exchangeWords(Emitter &e, Value lane, Value w0, Value w1) {
+  Value isOdd = e.notEqual(e.bitAnd(lane, 1), 0);
+  Value other = e.exchange(e.select(isOdd, w0, w1), 1);
+  Value pair = LLVM::PoisonOp::create(e.b, VectorType::get(2, e.b.getI32Type()));
+  pair = LLVM::InsertElementOp::create(e.b, pair, e.select(isOdd, other, w0), e.i32(0));
+  return LLVM::InsertElementOp::create(e.b, pair, e.select(isOdd, w1, other), e.i32(1));
+}
+
+void RowStore::storeOutput(Value token, ArrayRef<Value> values) {
+  Value quad = e.bitAnd(lane, 3), exists = e.less(e.i32(-1), token);
+  Value start = e.advance(k.argument(kOut), offsetOf(token, kOutBatchStride), k.element);
+  auto at = [&](Value channel) { return e.advance(start, e.extend(channel), k.element); };
+  Value two = at(e.shiftLeft(quad, 1));
+  auto store = [&](Value part, Value from, size_t offset, unsigned bytes) {
+    e.when(exists, [&] { e.store(part, e.advance(from, e.i64(offset)), bytes); });
+  };
+  if (k.element.isF32()) {
+    for (auto [i, pair] : llvm::enumerate(pairUp(e, values)))
+      store(pair, two, 32 * i, 8);
+    return;
+  }
+  Values words = packPairs(e, values, ptxType(k.element));
+  Value four = at(e.add(e.shiftLeft(e.bitAnd(quad, 1), 3), e.shiftLeft(e.bitAnd(quad, 2), 1)));
+  size_t paired = words.size() / 2 * 2;
+  for (size_t i = 0; i < paired; i += 2)
+    store(exchangeWords(e, lane, words[i], words[i + 1]), four, 16 * i, 8);
+  if (paired < words.size())
+    store(words[paired], two, 16 * paired, 4);
 }
 
 void RowStore::storeLogSumExp(Value token, Value value) {
   Value wanted = e.notEqual(LLVM::PtrToIntOp::create(e.b, e.b.getI64Type(), k.argument(kLse)), 0);
-  e.when(e.bitAnd(wanted, e.equal(e.bitAnd(k.lane, 3), 0)), [&] {
+  Value isFirst = e.equal(e.bitAnd(lane, 3), 0), exists = e.less(e.i32(-1), token);
+  e.when(e.bitAnd(wanted, e.bitAnd(isFirst, exists)), [&] {
     e.store(value, e.advance(k.argument(kLse), offsetOf(token, kLseBatchStride), e.b.getF32Type()), 4);
   });
 }
@@ -66,23 +86,19 @@ void RowStore::storeRows(const RowPair &tokens, ArrayRef<Value> accumulator, con
     Value isEmpty = e.equalF(total, e.f32(0));
     Value inverse = e.reciprocal(total);
     Values values;
-    for (Value value : accumulator)
-      values.push_back(e.select(isEmpty, e.f32(0), e.mulF(value, inverse)));
+    for (auto [i, value] : llvm::enumerate(accumulator))
+      if (rowOf(i) == r)
+        values.push_back(e.select(isEmpty, e.f32(0), e.mulF(value, inverse)));
+    storeOutput(tokens[r], values);
     // Row without keys: the maximum is -inf, and so is the logarithm.
-    Value logarithm = e.mulF(e.fma(maximum[r], e.f32(factor), e.log2(total)), e.f32(M_LN2));
-    e.when(e.less(e.i32(-1), tokens[r]), [&] {
-      storeOutput(tokens[r], r, values);
-      storeLogSumExp(tokens[r], logarithm);
-    });
+    storeLogSumExp(tokens[r], e.mulF(e.fma(maximum[r], e.f32(factor), e.log2(total)), e.f32(M_LN2)));
   }
 }
 
 void RowStore::storeEmpty() {
   RowPair tokens = loadTokens();
-  Values zeros(k.headDim / 2, e.f32(0));
-  for (int64_t r = 0; r < 2; ++r)
-    e.when(e.less(e.i32(-1), tokens[r]), [&] {
-      storeOutput(tokens[r], r, zeros);
-      storeLogSumExp(tokens[r], e.f32(-std::numeric_limits<double>::infinity()));
-    });
+  for (int64_t r = 0; r < 2; ++r) {
+    storeOutput(tokens[r], Values(k.headDim / 4, e.f32(0)));
+    storeLogSumExp(tokens[r], e.f32(-std::numeric_limits<double>::infinity()));
+  }
 }

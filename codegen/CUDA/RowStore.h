@@ -17,7 +17,7 @@ class RowStore {
 public:
   /// `row` is the thread's first row in the tile of query block `block`.
   RowStore(AttentionKernel &kernel, mlir::Value row, mlir::Value block, mlir::Value pair)
-      : k(kernel), e(kernel.e), row(row), block(block), pair(pair) {}
+      : k(kernel), e(kernel.e), row(row), block(block), pair(pair), lane(e.bitAnd(kernel.readThread(), 31)) {}
 
   /// The tokens of the rows; below 0 for rows beyond the block.
   RowPair loadTokens();
@@ -29,13 +29,16 @@ public:
   void storeEmpty();
 
 private:
-  void storeOutput(mlir::Value token, int64_t r, llvm::ArrayRef<mlir::Value> values);
+  /// Stores the channels of a row that a lane holds, two of each eight, if there is a token. A quad of lanes stores 32 bytes
+  /// at once: pairs of f32, or four elements of 16 bits, and two where an odd number of eights ends. All lanes of the warp
+  /// come here, and exchange those in turns, so that few registers hold them.
+  void storeOutput(mlir::Value token, llvm::ArrayRef<mlir::Value> values);
   void storeLogSumExp(mlir::Value token, mlir::Value value);
   mlir::Value offsetOf(mlir::Value token, unsigned batchStride);
 
   AttentionKernel &k;
   Emitter &e;
-  mlir::Value row, block, pair;
+  mlir::Value row, block, pair, lane;
 };
 
 } // namespace weft::cuda
