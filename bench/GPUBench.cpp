@@ -503,26 +503,30 @@ benchmark::internal::Benchmark *compareAll(const char *name, GridShape grid, Sid
     const char *name;
     GridShape grid;
     int64_t heads;
-    /// Without a window strips.
-    int32_t windowT, windowH, windowW;
+    const char *program;
+    std::map<std::string, int32_t> values;
   };
-  for (const Shape &shape : {Shape{"rainfusion2/21x30x52", {21, 30, 52, 0, false}, 12, 1, 30, 4},
-                             Shape{"rainfusion2/21x45x80", {21, 45, 80, 0, false}, 4, 1, 9, 14},
-                             Shape{"rainfusion2/33x45x80", {33, 45, 80, 256, false}, 4, 1, 9, 14},
-                             Shape{"rainfusion2/21x30x52/joined", {21, 30, 52, 0, false}, 12, 0, 32, 4},
-                             Shape{"rainfusion2/21x45x80/joined", {21, 45, 80, 0, false}, 4, 0, 8, 16},
-                             Shape{"rainfusion2/33x45x80/joined", {33, 45, 80, 256, false}, 4, 0, 8, 16},
-                             Shape{"rainfusion2/21x30x52/strips", {21, 30, 52, 0, false}, 12, 0, 0, 0},
-                             Shape{"rainfusion2/21x45x80/strips", {21, 45, 80, 0, false}, 4, 0, 0, 0},
-                             Shape{"rainfusion2/33x45x80/strips", {33, 45, 80, 256, false}, 4, 0, 0, 0}}) {
-    CompileRequest request = methodRequest(shape.windowW ? "rainfusion2" : "rainfusion2_strips", shape.grid);
+  auto windows = [](int32_t t, int32_t h, int32_t w) {
+    return std::map<std::string, int32_t>{{"window_t", t}, {"window_h", h}, {"window_w", w}};
+  };
+  constexpr GridShape kWan{21, 30, 52, 0, false}, kWide{21, 45, 80, 0, false}, kHunyuan{33, 45, 80, 256, false};
+  for (const Shape &shape : {Shape{"rainfusion2/21x30x52", kWan, 12, "rainfusion2", windows(1, 30, 4)},
+                             Shape{"rainfusion2/21x45x80", kWide, 4, "rainfusion2", windows(1, 9, 14)},
+                             Shape{"rainfusion2/33x45x80", kHunyuan, 4, "rainfusion2", windows(1, 9, 14)},
+                             Shape{"rainfusion2/21x30x52/joined", kWan, 12, "rainfusion2", windows(0, 32, 4)},
+                             Shape{"rainfusion2/21x45x80/joined", kWide, 4, "rainfusion2", windows(0, 8, 16)},
+                             Shape{"rainfusion2/33x45x80/joined", kHunyuan, 4, "rainfusion2", windows(0, 8, 16)},
+                             Shape{"rainfusion2/21x30x52/columns", kWan, 12, "rainfusion2_columns", {{"columns", 4}}},
+                             Shape{"rainfusion2/21x45x80/columns", kWide, 4, "rainfusion2_columns", {{"columns", 16}}},
+                             Shape{"rainfusion2/33x45x80/columns", kHunyuan, 4, "rainfusion2_columns", {{"columns", 16}}},
+                             Shape{"rainfusion2/21x30x52/strips", kWan, 12, "rainfusion2_strips", {}},
+                             Shape{"rainfusion2/21x45x80/strips", kWide, 4, "rainfusion2_strips", {}},
+                             Shape{"rainfusion2/33x45x80/strips", kHunyuan, 4, "rainfusion2_strips", {}}}) {
+    CompileRequest request = methodRequest(shape.program, shape.grid);
     request.options.heads = shape.heads, request.options.headDim = 128;
     request.options.elementType = ElementType::BF16;
-    if (shape.windowW) {
-      request.options.values["window_t"] = {Kind::Int, shape.windowT, 0};
-      request.options.values["window_h"] = {Kind::Int, shape.windowH, 0};
-      request.options.values["window_w"] = {Kind::Int, shape.windowW, 0};
-    }
+    for (const auto &[name, value] : shape.values)
+      request.options.values[name] = {Kind::Int, value, 0};
     benchmark::RegisterBenchmark(shape.name, [request](benchmark::State &state) { predict(state, request, kCopyRate); })
         ->Iterations(1)
         ->UseManualTime()

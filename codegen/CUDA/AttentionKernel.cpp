@@ -32,9 +32,13 @@ SmallVector<int64_t> weft::cuda::usedAxes(BlockAttentionOp op, unsigned first) {
 
 bool weft::cuda::gathersRows(BlockAttentionOp op) { return op.getRows() || mergesQueries(op) || mergesKeys(op); }
 
-bool weft::cuda::gathersQueries(BlockAttentionOp op) { return gathersRows(op) || op.getQueryOrder().isSorted(); }
+bool weft::cuda::gathersQueries(BlockAttentionOp op) {
+  return gathersRows(op) || (op.getQueryOrder().isSorted() && !op->hasAttr(kQueryBoxes));
+}
 
-bool weft::cuda::gathersKeys(BlockAttentionOp op) { return op.getKeyOrder().isSorted() && !mergesKeys(op); }
+bool weft::cuda::gathersKeys(BlockAttentionOp op) {
+  return op.getKeyOrder().isSorted() && !mergesKeys(op) && !op->hasAttr(kKeyBoxes);
+}
 
 bool weft::cuda::addsBias(BlockAttentionOp op) { return op.getBias() || mergesKeys(op); }
 

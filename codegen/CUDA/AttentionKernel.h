@@ -37,9 +37,13 @@ llvm::SmallVector<int64_t> usedAxes(mlir::Region &predicate, unsigned first);
 /// The same of an op that may have no predicate, and then reads none.
 llvm::SmallVector<int64_t> usedAxes(BlockAttentionOp op, unsigned first);
 
+/// Attributes of block attention whose sorted queries, or keys, the copy engine brings: rows and columns of SortedBoxes.
+constexpr llvm::StringLiteral kQueryBoxes = "weft.query_boxes", kKeyBoxes = "weft.key_boxes";
+
 /// Whether rows are listed at run time: those that the caller lists, or what merging leaves of all.
 bool gathersRows(BlockAttentionOp op);
-/// Whether tiles of queries, and of keys and values, are of tokens that lie anywhere: of listed rows, or of sorted tokens.
+/// Whether tiles of queries, and of keys and values, are of tokens that lie anywhere: of listed rows, or of sorted tokens
+/// that are no boxes.
 bool gathersQueries(BlockAttentionOp op);
 bool gathersKeys(BlockAttentionOp op);
 /// Whether a number per key is added to its scores: a bias, or how many keys it stands for.

@@ -87,6 +87,9 @@ void weft::cuda::describeDevice(Builder &b, func::FuncOp kernel, BlockAttentionO
     add("mask_choices", index.choices);
     add("mask_heads", index.heads);
   }
+  for (auto [name, boxes] : {std::pair("query_boxes", op->getAttr(kQueryBoxes)), {"key_boxes", op->getAttr(kKeyBoxes)}})
+    if (boxes)
+      cuda.push_back(b.getNamedAttr(name, boxes));
   cuda.push_back(b.getNamedAttr("query_axes", b.getDenseI64ArrayAttr(usedAxes(op, kQueryT))));
   cuda.push_back(b.getNamedAttr("key_axes", b.getDenseI64ArrayAttr(usedAxes(op, kKeyT))));
   image.push_back(b.getNamedAttr("cuda", b.getDictionaryAttr(cuda)));

@@ -13,7 +13,7 @@
 #include "codegen/CUDA/KeyBias.h"
 #include "codegen/CUDA/MaskStage.h"
 #include "codegen/CUDA/TokenGather.h"
-#include "dialect/BlockPartition.h"
+#include "dialect/SortedBoxes.h"
 #include "runtime/CUDA/Segment.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -139,46 +139,14 @@ private:
     return done->getArgument(0);
   }
 
-  /// Where a tile's copy begins: its block's coordinates, its head and its batch.
-  struct Source {
-    Values block;
-    Value pair, head, batch;
-  };
-
-  Source sourceOf(Value block, unsigned table, Value pair) {
-    Value batch = e.divide(pair, k.heads);
-    return {e.load4(e.advance(k.argument(table), e.mul(e.extend(block), 16))), pair,
-            e.sub(pair, e.mul(batch, k.heads)), batch};
-  }
-
-  /// Asks for all channel groups of a tile of `rows` rows.
-  void copyTile(Value offset, int64_t rows, Value map, bool tiled, const Source &source, Value barrier) {
-    for (int64_t group = 0; group < s.channelGroups; ++group) {
-      Values at = {e.i32(64 * group), source.block[0]};
-      if (tiled)
-        at.append({source.block[1], source.block[2], source.pair});
-      else
-        at.append({source.head, source.batch});
-      Value target = e.shared(e.add(offset, group * rows * HopperSchedule::kRowBytes));
-      NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
-          e.b, target, map, at, e.shared(barrier), ValueRange(), Value(), Value(),
-          NVVM::TMALoadModeAttr::get(e.b.getContext(), NVVM::TMALoadMode::TILE), e.b.getBoolAttr(true),
-          NVVM::CTAGroupKindAttr(), Value());
-    }
-  }
-
-  Value segmentOf(const Source &source) {
-    return e.bitAnd(source.block[3], (1 << rt::cuda::kSegmentBits) - 1);
-  }
-  Value isSegment(const Source &source, Segment segment) {
-    return e.equal(segmentOf(source), static_cast<int32_t>(segment));
-  }
-
   /// How the tokens of one side lie.
   struct Side {
     GridAttr grid;
     OrderAttr order;
     int64_t rows;
+    /// The argument that describes its blocks.
+    unsigned table;
+    std::optional<SortedBoxes> boxes;
 
     SmallVector<Segment> segments() const {
       SmallVector<Segment> some;
@@ -193,8 +161,59 @@ private:
     /// Rows that the copy of a video block writes: a box may be smaller than the tile.
     int64_t videoRows() const { return order.getTiled() ? llvm::product_of(tileExtents(grid, order)) : rows; }
   };
-  Side querySide() { return {k.op.getQueryGrid(), k.op.getQueryOrder(), s.rows}; }
-  Side keySide() { return {k.op.getKeyGrid(), k.op.getKeyOrder(), s.columns}; }
+
+  /// Where a tile's copy begins: its block's coordinates, its head and its batch.
+  struct Source {
+    Values block;
+    Value pair, head, batch;
+    /// Where boxes of sorted tokens begin, if there are some.
+    Values boxes;
+  };
+
+  Source sourceOf(const Side &side, Value block, Value pair) {
+    Value batch = e.divide(pair, k.heads), entry = e.advance(k.argument(side.table), e.mul(e.extend(block), 16));
+    Source source{e.load4(entry), pair, e.sub(pair, e.mul(batch, k.heads)), batch, {}};
+    if (side.boxes)
+      source.boxes = e.load4(e.advance(entry, e.i64(16 * countBlocks(side.grid, side.order, side.rows))));
+    return source;
+  }
+
+  /// Asks for all channel groups of rows of a tile of `tileRows`: those that begin at `at`, without the channel.
+  void copyRows(Value offset, int64_t tileRows, Value map, ArrayRef<Value> at, Value barrier) {
+    for (int64_t group = 0; group < s.channelGroups; ++group) {
+      Values coordinates = {e.i32(64 * group)};
+      coordinates.append(at.begin(), at.end());
+      Value target = e.shared(e.add(offset, group * tileRows * HopperSchedule::kRowBytes));
+      NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+          e.b, target, map, coordinates, e.shared(barrier), ValueRange(), Value(), Value(),
+          NVVM::TMALoadModeAttr::get(e.b.getContext(), NVVM::TMALoadMode::TILE), e.b.getBoolAttr(true),
+          NVVM::CTAGroupKindAttr(), Value());
+    }
+  }
+
+  /// Asks for a tile of sorted tokens.
+  void copyBoxes(Value offset, const Side &side, Value map, const Source &source, Value barrier) {
+    int64_t tokens = side.boxes->rows * side.boxes->columns;
+    for (int64_t box = 0; box < side.rows / tokens; ++box) {
+      Value begin = source.boxes[box];
+      copyRows(e.add(offset, box * tokens * HopperSchedule::kRowBytes), side.rows, map,
+               {e.bitAnd(begin, 0xFFFF), e.shiftRight(begin, 16), e.i32(0), source.pair}, barrier);
+    }
+  }
+
+  Value segmentOf(const Source &source) {
+    return e.bitAnd(source.block[3], (1 << rt::cuda::kSegmentBits) - 1);
+  }
+  Value isSegment(const Source &source, Segment segment) {
+    return e.equal(segmentOf(source), static_cast<int32_t>(segment));
+  }
+
+  Side querySide() { return {k.op.getQueryGrid(), k.op.getQueryOrder(), s.rows, kQueryBlocks, boxesOf(kQueryBoxes)}; }
+  Side keySide() { return {k.op.getKeyGrid(), k.op.getKeyOrder(), s.columns, kKeyBlocks, boxesOf(kKeyBoxes)}; }
+  std::optional<SortedBoxes> boxesOf(StringRef name) {
+    auto extents = k.op->getAttrOfType<DenseI64ArrayAttr>(name);
+    return extents ? std::optional(SortedBoxes{extents[0], extents[1]}) : std::nullopt;
+  }
 
   /// Emits the copy of a tile of an operand, by its segment.
   void copyTileOf(const Side &side, unsigned operand, Value offset, const Source &source, Value barrier) {
@@ -209,7 +228,12 @@ private:
         e.enter(mine);
       }
       Value map = k.operand(static_cast<unsigned>(segment) * kMapsPerSegment + operand);
-      copyTile(offset, side.rows, map, segment == Segment::Video && side.order.getTiled(), source, barrier);
+      if (segment == Segment::Video && side.boxes)
+        copyBoxes(offset, side, map, source, barrier);
+      else if (segment == Segment::Video && side.order.getTiled())
+        copyRows(offset, side.rows, map, {source.block[0], source.block[1], source.block[2], source.pair}, barrier);
+      else
+        copyRows(offset, side.rows, map, {source.block[0], source.head, source.batch}, barrier);
       e.branch(done);
       if (other)
         e.enter(other);
@@ -246,7 +270,7 @@ private:
       k.expect(Barrier::FullQuery, query.index, e.i32(s.queryCoordinateBytes()));
       return copyQueryCoordinates(query, block);
     }
-    Source source = sourceOf(block, kQueryBlocks, pair);
+    Source source = sourceOf(querySide(), block, pair);
     Value bytes = tileBytes(querySide(), source);
     k.expect(Barrier::FullQuery, query.index, e.add(bytes, s.queryCoordinateBytes()));
     Value barrier = k.barrier(Barrier::FullQuery, query.index);
@@ -328,7 +352,7 @@ private:
   }
 
   void copyValue(Value entry, Value pair, HopperKernel::Slot stage) {
-    Source source = sourceOf(e.shiftRight(entry, 2), kKeyBlocks, pair);
+    Source source = sourceOf(keySide(), e.shiftRight(entry, 2), pair);
     Value bytes = stageBytes(source);
     k.waitFor(Barrier::EmptyValue, stage.index, e.bitXor(stage.parity, 1));
     k.expect(Barrier::FullValue, stage.index, bytes);
@@ -337,7 +361,7 @@ private:
 
   void copyKey(Value entry, Value pair, HopperKernel::Slot stage) {
     Value block = e.shiftRight(entry, 2);
-    Source source = sourceOf(block, kKeyBlocks, pair);
+    Source source = sourceOf(keySide(), block, pair);
     Value bytes = k.keysAreGathered() ? e.i32(0) : stageBytes(source);
 
     Value maskClass = e.shiftRight(source.block[3], rt::cuda::kSegmentBits);
@@ -374,7 +398,7 @@ private:
   void copyOperand(Barrier full, int64_t base, unsigned operand, const Source &source, HopperKernel::Slot stage) {
     Value offset = k.bufferAt(base, s.keyBytes(), stage.index), barrier = k.barrier(full, stage.index);
     if (k.keysAreRuns())
-      return copyTile(offset, s.columns, k.operand(operand), /*tiled=*/false, source, barrier);
+      return copyRows(offset, s.columns, k.operand(operand), {source.block[0], source.head, source.batch}, barrier);
     copyTileOf(keySide(), operand, offset, source, barrier);
   }
 

@@ -40,6 +40,21 @@ def ChooseBlocksPass : Pass<"weft-cuda-choose-blocks", "mlir::ModuleOp"> {
   }];
 }
 
+def FindBoxesPass : Pass<"weft-cuda-find-boxes", "mlir::ModuleOp"> {
+  let summary = "finds sorted tokens that the copy engine of a Hopper GPU can bring";
+  let description = [{
+    Before: block attention in sorted orders, whose tokens may lie anywhere.
+
+    After: where the blocks of queries, or of keys, are up to four equal boxes of the picture of all
+    frames' rows, the attribute `weft.query_boxes` or `weft.key_boxes` has a box's rows and columns,
+    and the kernel asks the copy engine for boxes; without it, warps gather the tokens.
+
+    Counts in `weft.statistics`: `sides_in_boxes`, of queries and keys those of which all blocks are.
+
+    Example: test/codegen/cuda/find-boxes.mlir.
+  }];
+}
+
 def FormHopperKernelPass : Pass<"weft-cuda-form-hopper-kernel", "mlir::ModuleOp"> {
   let summary = "turns block attention into a kernel for Hopper GPUs";
   let description = [{

@@ -53,7 +53,7 @@ void weft::buildCUDAProgramPipeline(OpPassManager &manager, const CUDATarget &ta
 
 void weft::buildCUDAPipeline(OpPassManager &manager, const CUDATarget &target) {
   if (target.isSpecific)
-    manager.addPass(createFormHopperKernelPass());
+    manager.addPass(createFindBoxesPass()), manager.addPass(createFormHopperKernelPass());
   manager.addPass(createFormMMAKernelPass());
   if (target.capability >= 90)
     manager.addPass(createChainKernelsPass());

@@ -6,7 +6,7 @@
 
 #include "lib/Compiler/GPUImageBuilder.h"
 
-#include "dialect/BlockPartition.h"
+#include "dialect/SortedBoxes.h"
 #include "dialect/WeftDialect.h"
 #include "lib/Compiler/ImageBuilder.h"
 #include "runtime/CUDA/Segment.h"
@@ -62,6 +62,9 @@ public:
     }
     return blocks;
   }
+
+  /// Where the boxes of each block begin.
+  std::vector<int32_t> findBoxes(const SortedBoxes &boxes) const { return boxes.findBegins(partition, order, rows); }
 
   /// Coordinates on some axes (of t, h, w, index): per block, axis and row; 0 in rows without a token.
   std::vector<int32_t> coordinates(ArrayRef<int64_t> axes) const {
@@ -129,7 +132,13 @@ private:
   BlockPartition partition;
 };
 
-rt::cuda::SequenceLayout describeLayout(GridAttr grid, OrderAttr order) {
+/// Of an image's attribute.
+std::optional<SortedBoxes> boxesOf(DictionaryAttr cuda, StringRef name) {
+  auto extents = cuda.getAs<DenseI64ArrayAttr>(name);
+  return extents ? std::optional(SortedBoxes{extents[0], extents[1]}) : std::nullopt;
+}
+
+rt::cuda::SequenceLayout describeLayout(GridAttr grid, OrderAttr order, const std::optional<SortedBoxes> &boxes) {
   rt::cuda::SequenceLayout layout;
   auto [t, h, w] = pictureExtents(grid, order);
   layout.t = t, layout.h = h, layout.w = w;
@@ -138,6 +147,10 @@ rt::cuda::SequenceLayout describeLayout(GridAttr grid, OrderAttr order) {
   layout.tiled = order.getTiled();
   if (layout.tiled)
     layout.box = tileExtents(grid, order);
+  if (boxes) {
+    layout.tiled = true, layout.box = {1, boxes->rows, boxes->columns};
+    layout.h *= layout.t, layout.t = 1;
+  }
   return layout;
 }
 
@@ -178,13 +191,18 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
   auto queryBlock = image.getAs<IntegerAttr>("query_block");
   auto queryGrid = image.getAs<GridAttr>("query_grid"), keyGrid = image.getAs<GridAttr>("key_grid");
   auto queryOrder = image.getAs<OrderAttr>("query_order"), keyOrder = image.getAs<OrderAttr>("key_order");
-  result.query = describeLayout(queryGrid, queryOrder), result.key = describeLayout(keyGrid, keyOrder);
+  auto queryBoxes = boxesOf(cuda, "query_boxes"), keyBoxes = boxesOf(cuda, "key_boxes");
+  result.query = describeLayout(queryGrid, queryOrder, queryBoxes), result.key = describeLayout(keyGrid, keyOrder, keyBoxes);
 
   TileTables query(queryGrid, queryOrder, queryBlock ? queryBlock.getInt() : block, result.rows), key(keyGrid, keyOrder, block, result.columns);
   std::vector<TileMask> unused, masks;
   result.queryBlocks = query.describeBlocks(unused);
   auto usual = cuda.getAs<IntegerAttr>("usual_columns");
   result.keyBlocks = key.describeBlocks(masks, usual ? usual.getInt() : 0);
+  if (queryBoxes)
+    llvm::append_range(result.queryBlocks, query.findBoxes(*queryBoxes));
+  if (keyBoxes)
+    llvm::append_range(result.keyBlocks, key.findBoxes(*keyBoxes));
   // Key tiles have at most 128 columns.
   for (const TileMask &mask : masks)
     result.columnMasks.insert(result.columnMasks.end(), mask.begin(), mask.begin() + 4);
@@ -197,8 +215,8 @@ rt::cuda::GPUKernelImage weft::buildGPUImage(ModuleOp module) {
   result.keyCoordinates = key.coordinates(axes("key_axes"));
   result.rowTokens = std::move(query.rowTokens);
   if (result.usesTensorMaps) {
-    result.gathersQueries = result.host.gathersRows() || queryOrder.isSorted();
-    result.gathersKeys = keyOrder.isSorted() && !mergesKeys;
+    result.gathersQueries = result.host.gathersRows() || (queryOrder.isSorted() && !queryBoxes);
+    result.gathersKeys = keyOrder.isSorted() && !mergesKeys && !keyBoxes;
   }
   if (!result.usesTensorMaps || result.host.hasBias || mergesKeys || result.gathersKeys)
     result.keyTokens = std::move(key.rowTokens);

@@ -29,7 +29,7 @@ struct SequenceLayout {
   /// Tokens of first frames that stand apart from the boxes, in runs.
   int64_t apart = 0;
   bool textFirst = false;
-  /// The box of a video block, if the order is tiled; else blocks are runs.
+  /// The box of a video block, if the order is tiled, or one of several if sorted tokens lie in boxes; else blocks are runs.
   bool tiled = false;
   std::array<int64_t, 3> box = {1, 1, 1};
 
@@ -65,7 +65,8 @@ struct GPUKernelImage {
   /// Of a kernel that recognizes heads.
   RecallLaunch recall;
   /// Per block four numbers: where its copy begins (w, h, t of a box, or the number of its first token in its segment),
-  /// and column mask << kSegmentBits | segment.
+  /// and column mask << kSegmentBits | segment. Behind them, if sorted blocks are boxes, four numbers per block again, where
+  /// these begin: column | row << 16 in the picture of all frames' rows.
   std::vector<int32_t> queryBlocks, keyBlocks;
   /// Per class of blocks 128 bits: which columns of the tile hold a token. Class 0 holds all.
   std::vector<int32_t> columnMasks;

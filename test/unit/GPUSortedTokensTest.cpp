@@ -50,6 +50,35 @@ TEST_F(GPUSortedTokensTest, WithEveryOtherClause) {
   }
 }
 
+/// Strips of columns through all frames and strips, which are boxes that the copy engine brings: one to four of them, with the
+/// last one cut, beside text and every other clause.
+TEST_F(GPUSortedTokensTest, BoxesOfStrips) {
+  struct {
+    const char *order, *clauses;
+    GridShape grid;
+    int64_t headDim, block;
+    bool areBoxes = true;
+  } cases[] = {
+      {"token.w / 4, token.t, token.h", "", {5, 16, 8, 0, false}, 128, 128},
+      {"token.w / 4, token.t, token.h", "mask abs(q.h - k.h) <= 2 or k.text", {5, 8, 12, 19, false}, 64, 64},
+      {"token.w / 4, token.t, token.h", "", {3, 8, 8, 0, false}, 192, 128},
+      {"first: 1, token.w / 4, token.t, token.h", "mask topk(block_mean, keep: 0.4) or k.t < 1", {6, 8, 8, 21, true}, 64, 128},
+      {"first: 1, token.w / 8, token.t, token.h", "bias given rows given", {5, 10, 16, 0, false}, 72, 128},
+      {"first: 2, token.w / 8, token.t, token.h", "reuse neighbours(token, threshold: 0.15)", {6, 8, 16, 0, false}, 64, 128},
+      {"token.t, token.h", "mask k.w mod 3 != 1", {5, 9, 16, 5, false}, 40, 64},
+      {"token.w / 4, token.t, token.h", "", {5, 10, 10, 0, false}, 64, 64, false},
+      {"token.w / 4, token.t, token.h", "", {1, 3, 8, 40, false}, 64, 64, false},
+  };
+  for (auto [order, clauses, grid, headDim, block, areBoxes] : cases) {
+    SCOPED_TRACE(fmt::format("order by({}) {}", order, clauses));
+    GPUProblem problem(fmt::format("{{ order by({}) {} }}", order, clauses), {grid, 2, headDim, block, 2, ElementType::BF16});
+    problem.fillNeighbours(29);
+    problem.test.allocateResults([] { return TensorLayout::BHSD; });
+    EXPECT_FALSE(areBoxes && problem.onDevice->gathersKeys());
+    EXPECT_EQ(problem.compare(), "");
+  }
+}
+
 /// Rows of a tile that hold no token are zeros: what was there before, even NaN, has no part.
 TEST_F(GPUSortedTokensTest, ShortTilesEndInZeros) {
   GPUProblem problem(fmt::format("{{ {} mask k.text }}", kLattice), {{3, 6, 10, 5, false}, 2, 64, 128, 1, ElementType::BF16});

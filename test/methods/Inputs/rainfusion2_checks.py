@@ -2,7 +2,8 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
-# RainFusion2.0 from its formulas, in double precision, against lib/Methods/rainfusion2.weft and rainfusion2_strips.weft.
+# RainFusion2.0 from its formulas, in double precision, against lib/Methods/rainfusion2.weft, rainfusion2_strips.weft and
+# rainfusion2_columns.weft.
 """Usage: rainfusion2_checks.py WEFT_RUN METHOD FOLDER"""
 
 import math
@@ -29,15 +30,16 @@ def blocks_of(grid, text, window, size, text_first):
     """Tokens of each block: windows in raster order, clipped at the grid's ends, and runs of text.
 
     The first frame is cut into runs of as many tokens as a window has, unless it is the only one. Of windows with 0
-    frames, rows run on into the next frame. A window of two extents is one of strips, whose tokens are cut into runs.
+    frames, rows run on into the next frame. A window of two extents is one of strips, whose tokens are cut into runs, and
+    one of a single extent is of columns likewise.
     """
     t, h, w = grid
     video = t * h * w
     tokens = np.arange(video).reshape(grid) + (text if text_first else 0)
     first = 0 if text_first else video
     words = [np.arange(first + i, first + min(i + size, text)) for i in range(0, text, size)]
-    if len(window) == 2:
-        blocks = runs_of_strips(tokens, window, size)
+    if len(window) < 3:
+        blocks = runs_of_walk(tokens, walk_strips(tokens, window) if len(window) == 2 else walk_columns(tokens, window[0]), size)
         return words + blocks if text_first else blocks + words
     depth, rows = (window[0], h) if window[0] else (1, t * h)
     run = min(depth, t) * min(window[1], rows) * min(window[2], w)
@@ -52,12 +54,22 @@ def blocks_of(grid, text, window, size, text_first):
     return words + blocks if text_first else blocks + words
 
 
-def runs_of_strips(tokens, window, size):
-    """Windows along strips of rows, frame by frame, one behind the other, cut into runs; the first frame in its own order."""
+def walk_strips(tokens, window):
+    """Windows along strips of rows, frame by frame, without the first one."""
     t, h, w = tokens.shape
-    apart = tokens[: t > 1].ravel()
-    walk = [tokens[a, b : b + window[0], c : c + window[1]].ravel() for a in range(t > 1, t)
+    return [tokens[a, b : b + window[0], c : c + window[1]].ravel() for a in range(t > 1, t)
             for b in range(0, h, window[0]) for c in range(0, w, window[1])]
+
+
+def walk_columns(tokens, columns):
+    """Strips of columns through all frames but the first."""
+    t, _, w = tokens.shape
+    return [tokens[t > 1 :, :, c : c + columns].ravel() for c in range(0, w, columns)]
+
+
+def runs_of_walk(tokens, walk, size):
+    """Parts of the video one behind the other, cut into runs; the first frame in its own order."""
+    apart = tokens[: tokens.shape[0] > 1].ravel()
     return [part[i : i + size] for part in (apart, np.concatenate(walk)) for i in range(0, len(part), size)]
 
 
@@ -116,6 +128,9 @@ class Problem:
 
     def program(self):
         """The method, or a file with one rule alone, and the values of its parameters."""
+        if len(self.window) == 1:
+            columns = os.path.join(os.path.dirname(METHOD), "rainfusion2_columns.weft")
+            return columns, {"keep": self.keep, "columns": self.window[0]}
         if len(self.window) == 2:
             strips = os.path.join(os.path.dirname(METHOD), "rainfusion2_strips.weft")
             return strips, {"keep": self.keep, "rows": self.window[0], "columns": self.window[1]}
@@ -245,6 +260,12 @@ class RainFusion2(unittest.TestCase):
             self.check(grid, text, keep=0.3, window=window)
         self.check((13, 45, 80), 226, True, heads=1, keep=0.1, window=(8, 16), rows=64)
         self.check((21, 31, 53), heads=1, keep=0.1, window=(8, 8), block=64, rows=64)
+
+    def test_columns(self):
+        for grid, text, window in (((3, 17, 20), 0, (4,)), ((4, 7, 9), 20, (4,)), ((1, 9, 30), 7, (16,)), ((2, 3, 5), 512, (2,))):
+            self.check(grid, text, keep=0.3, window=window)
+        self.check((13, 45, 80), 226, True, heads=1, keep=0.1, window=(16,), rows=64)
+        self.check((21, 31, 53), heads=1, keep=0.1, window=(8,), block=64, rows=64)
 
     def test_integers(self):
         # Means of 128 integers are exact, and so are their scores but for the scale: equal scores are ties.

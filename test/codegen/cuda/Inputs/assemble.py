@@ -21,12 +21,12 @@ CASES += [("dense", "f16", 128, 128)]
 # With 256 channels a bias takes three registers too many, outside of the products.
 CASES += [("biased", "bf16", dim, 128) for dim in HEAD_DIMS if dim < 256]
 METHODS = [(program, "bf16", 128, 128)
-           for program in ["listed", "selected", "snapped", "merged", "cells", "merged-rows", "important", "recognized"]]
+           for program in ["listed", "selected", "columns", "snapped", "merged", "cells", "merged-rows", "important", "recognized"]]
 if target != "sm_90a":
     CASES = [(program, dtype, dim, 128)
              for program, dtype, dim in itertools.product(["dense", "near"], ["bf16", "f32"], [64, 72, 128, 256])]
 CASES += METHODS
-# With a bias, rows and lists that the device makes, with and without pools; with reuse of channels and of tokens, by
+# With a bias, rows and lists that the device makes, with and without pools; sorted tokens in boxes; with reuse of channels and of tokens, by
 # blocks and by cells.
 OWN = {
     "biased": "attention biased { mask abs(q.t - k.t) <= 3 or k.text bias given }",
@@ -38,6 +38,8 @@ OWN = {
                   "abs(q.w - k.w) <= radius on local, abs(q.t - k.t) <= radius on global, k.h mod 2 == k.w mod 2, "
                   "recall: 0.9) or k.text }",
     "selected": "attention selected { mask topp(block_mean, mass: 0.5) or k.text }",
+    "columns": "attention columns { order by(first: 1, token.w / 2, token.t, token.h) "
+               "mask topk(block_mean, keep: 0.3) or k.t < 1 }",
     "snapped": "attention snapped { reuse neighbours(channel, threshold: 0.2, window: 3) }",
     "merged": "attention merged { mask abs(q.t - k.t) <= 1 reuse neighbours(token, threshold: 0.2) }",
     "cells": "attention cells { reuse neighbours(token, threshold: 0.2) }",
