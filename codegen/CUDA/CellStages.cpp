@@ -141,46 +141,42 @@ namespace {
 
 /// Of queries and again of keys: donors by pair and token; by pair and warp the tokens before; these warps; the grid. Then
 /// keys and values with the strides of batch, head and token; merged keys, values, biases and tokens; the lists by pair;
-/// the attention's items, how many they are, and the token of each of their rows; tiles that a pair may have.
+/// the attention's items, how many they are, and the token of each of their rows; tiles that a pair may have; CTAs that its
+/// keys take.
 enum FillArgument : unsigned {
   kFillDonors, kFillStarts, kFillWarps, kFillGrid, kKey = kFillGrid + 8, kKeyBatchStride, kKeyHeadStride,
   kKeyTokenStride, kValue, kValueBatchStride, kValueHeadStride, kValueTokenStride, kNewKey, kNewValue, kNewBias,
-  kNewTokens, kFillRanges, kItems, kNumItems, kRowTokens, kPairTiles
+  kNewTokens, kFillRanges, kItems, kNumItems, kRowTokens, kPairTiles, kKeyCTAs
 };
 
-/// What a CTA does, by z. Of each kind there is one more than the cells need, for what is behind the last token.
-enum Work : int64_t { kMergeValues, kCopyKeys, kPlaceRows };
+/// What a CTA does with keys, by z. Those behind them have what is behind the last key, and the attention's items; and behind
+/// these some of z = 0 place rows, a cell for each thread.
+enum Work : int64_t { kMergeValues, kCopyKeys };
 
 class FillCells {
 public:
   FillCells(func::FuncOp kernel, BlockAttentionOp op, int64_t tileRows, int64_t columns)
       : k(kernel, "fill_cells", letters(), RowGroupShape::kThreads), e(k.e), tileRows(tileRows), columns(columns),
-        axes(windowAxes(op)), rows(chooseSide(k), op), grid(k, kFillGrid),
+        axes(windowAxes(op)), beyondKeys(k.e.sub(k.x, k.argument(kKey + kKeyCTAs))), rows(chooseSide(), op), grid(k, kFillGrid),
         merged(k, rows, op, columns, grid.tokens, {0, kNewKey, kNewValue, kNewBias, kNewTokens, 0}),
         warps(k.argument(kFillWarps)) {}
 
   void emit() {
-    Value isBehind = e.equal(e.sub(k.gridX(), k.x), 1), isRows = e.equal(k.z, kPlaceRows);
-    Block *rowWork = e.createBlock(), *keyWork = e.createBlock(), *done = e.createBlock();
-    e.branchIf(isRows, rowWork, keyWork);
-    e.enter(rowWork);
-    choose(isBehind, [&] { listItems(); }, [&] { placeRows(); });
-    e.branch(done);
-    e.enter(keyWork);
-    choose(isBehind, [&] { when(kMergeValues, [&] { clear(); }); }, [&] { mergeKeys(); });
-    e.branch(done);
-    e.enter(done);
+    choose(
+        e.less(beyondKeys, e.i32(0)), [&] { mergeKeys(); },
+        [&] { choose(e.equal(beyondKeys, 0), [&] { finishPair(); }, [&] { when(kMergeValues, [&] { placeRows(); }); }); });
     k.finish();
   }
 
 private:
   static std::string letters() {
     std::string side = ("ppi" + CellGrid::kLetters).str();
-    return side + side + "plllplllppppppppi";
+    return side + side + "plllplllppppppppii";
   }
-  /// CTAs of rows read the queries' donors, others the keys'.
-  static StageKernel &chooseSide(StageKernel &k) {
-    k.chooseSide(k.e.bitXor(k.e.equal(k.z, kPlaceRows), k.e.i1(true)), 0, kKey);
+  /// CTAs of rows and items read the queries' donors, others the keys'.
+  StageKernel &chooseSide() {
+    Value clears = e.bitAnd(e.equal(beyondKeys, 0), e.equal(k.z, kMergeValues));
+    k.chooseSide(e.bitOr(e.less(beyondKeys, e.i32(0)), clears), 0, kKey);
     return k;
   }
   void when(Work work, llvm::function_ref<void()> body) { e.when(e.equal(k.z, work), body); }
@@ -324,6 +320,11 @@ private:
     return e.loadAt(k.i32(), k.argument(kFillStarts), e.add(e.mul(pair, e.add(warps, 1)), warp));
   }
 
+  void finishPair() {
+    when(kMergeValues, [&] { clear(); });
+    when(kCopyKeys, [&] { listItems(); });
+  }
+
   void clear() {
     Value size = startOf(k.y, warps);
     merged.clear(size, e.mul(e.divide(e.add(size, columns - 1), columns), columns));
@@ -337,7 +338,7 @@ private:
 
   /// A thread has a cell: the cells of a warp that snapped are neighbouring lanes'.
   void placeRows() {
-    Value number = e.add(e.mul(k.x, k.threads), k.thread);
+    Value number = e.add(e.mul(e.add(beyondKeys, -1), k.threads), k.thread);
     int64_t cellsOfWarp = 32 / rows.shape.lanes();
     Places places = findPlaces(number);
     Value first = firstOfWarp(e.divide(number, cellsOfWarp)), own = countStaying(e, places);
@@ -372,6 +373,8 @@ private:
   Emitter &e;
   int64_t tileRows, columns;
   std::array<bool, 3> axes;
+  /// How many CTAs this one is behind those of keys; below 0 in these.
+  Value beyondKeys;
   RowGroup rows;
   CellGrid grid;
   MergedKeys merged;

@@ -92,16 +92,16 @@ Status DeviceCells::fill(const Call &call, const Tensor &key, const Tensor &valu
   auto rowsOf = [](const Tensor &tensor) {
     return std::tuple(tensor.data, tensor.strides[0], tensor.strides[1], tensor.strides[2]);
   };
-  int64_t ctas = std::max(ctasForCells(call.image, reuse.query, call.image.query.tokens),
-                          ctasForCells(call.image, reuse.key, call.image.key.tokens));
+  int64_t keyCTAs = ctasForCells(call.image, reuse.key, call.image.key.tokens);
+  int64_t rowCTAs = ctasFor(ctasForCells(call.image, reuse.query, call.image.query.tokens), rowGroupsOf(call.image).lanes());
   return launchWith(
-      fillCells, {ctas + 1, pairsOf(key), 3}, RowGroupShape::kThreads, 0, call.stream,
+      fillCells, {keyCTAs + 1 + rowCTAs, pairsOf(key), 2}, RowGroupShape::kThreads, 0, call.stream,
       std::tuple_cat(sideOf(reuse.query, memory.query, call.image.query.tokens),
                      sideOf(reuse.key, memory.key, call.image.key.tokens), rowsOf(key), rowsOf(value),
                      std::tuple(call.at(memory.newKey), call.at(memory.newValue), call.at(memory.bias),
                                 call.at(memory.keyTokens), call.at(memory.ranges), call.at(memory.items),
                                 call.at(memory.numItems), call.at(memory.rowTokens),
-                                static_cast<int32_t>(memory.pairTiles))));
+                                static_cast<int32_t>(memory.pairTiles), static_cast<int32_t>(keyCTAs))));
 }
 
 Status DeviceCells::merge(const Call &call, AttentionOperands &operands, WorkList &work) const {
