@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 
 int weft::rt::defaultThreads() {
   static const int threads = [] {
@@ -30,6 +31,15 @@ int weft::rt::defaultThreads() {
   return threads;
 }
 
+/// The arena of this thread's last loop, if that had as many: workers that stay in it begin at once, those that come to another
+/// one are woken first.
+static tbb::task_arena &arenaOf(int threads) {
+  thread_local std::unique_ptr<tbb::task_arena> arena;
+  if (!arena || arena->max_concurrency() != threads)
+    arena = std::make_unique<tbb::task_arena>(threads);
+  return *arena;
+}
+
 void weft::rt::forEachItem(int64_t count, int threads, const std::function<void(int64_t, int)> &body) {
   threads = static_cast<int>(std::min<int64_t>(threads, count));
   if (threads <= 1) {
@@ -42,6 +52,5 @@ void weft::rt::forEachItem(int64_t count, int threads, const std::function<void(
     for (int64_t item = ticket++; item < count; item = ticket++)
       body(item, worker);
   };
-  tbb::task_arena arena(threads);
-  arena.execute([&] { tbb::parallel_for(0, threads, work, tbb::simple_partitioner()); });
+  arenaOf(threads).execute([&] { tbb::parallel_for(0, threads, work, tbb::simple_partitioner()); });
 }
