@@ -69,6 +69,21 @@ TEST(Snap, PairsTakeTheFirstValue) {
   EXPECT_EQ(row.snap(0), row.values) << "no deviation is less than 0, not even that of equal values";
 }
 
+/// As floats both distances are the bound.
+TEST(Snap, DistancesAreComparedExactly) {
+  constexpr float kLittle = 0x1p-30f;
+  for (bool whole : {false, true}) {
+    Tokens below({1, 1, 2}, {1, kLittle}), above({1, 1, 2}, {1, -kLittle});
+    below.snap(0.5, whole), above.snap(0.5, whole);
+    EXPECT_EQ(below.replaced, 1);
+    EXPECT_EQ(above.replaced, 0);
+    // The bound is between two floats, and so is one distance.
+    Tokens at({1, 1, 4}, {1, -kLittle, 1, -2 * kLittle});
+    at.snap(0.5 + 0.75 * kLittle, whole);
+    EXPECT_EQ(at.replaced, 1);
+  }
+}
+
 TEST(Snap, WindowsHaveTheirPopulationsDeviation) {
   // 0, 0, 3 has the mean 1 and the deviation sqrt(2).
   Tokens row({1, 1, 7}, {0, 0, 3, 1, 1, 1, 9});
